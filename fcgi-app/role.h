@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What every role does at start-up, in one order: map the scoreboard, read
+ * the configuration from its memfd, open the log, default signals, raise
+ * nofile, close what it must not have, then run.  The master starts each
+ * child as
+ *
+ *	eodata-proxy --role NAME --slot S --index I
+ *	eodata-proxy-resolver --role broker --slot S --index 0
+ *
+ * with the descriptors of ipc/fds.h open.  argv is what a process title shows.
+ */
+#ifndef ROLE_H
+#define ROLE_H
+
+#include "config/config.h"
+#include "stat/scoreboard.h"
+
+struct role_env {
+	struct config *config;		/* owned; replaced by role_reload */
+	struct scoreboard *scoreboard;
+	enum role role;
+	unsigned slot, index;
+};
+
+/* Start-up of a child, from its argv.  Dies (exit 1) when something is missing. */
+void role_start(struct role_env *env, int argc, char **argv);
+/*
+ * A CONTROL_RELOAD came: build the new configuration aside, swap, free the
+ * old one and report ready.  Takes fd.  -1: the old one stays (logged).
+ */
+int role_reload(struct role_env *env, int fd);
+
+/* The roles of this program.  Each returns the exit status. */
+int worker_run(struct role_env *env);
+int mover_run(struct role_env *env);
+int accountant_run(struct role_env *env);
+
+#endif

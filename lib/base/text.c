@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Text helpers.  Every process.
+ */
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+static const char hex_digits[] = "0123456789abcdef";
+
+/*
+ * Bytes of the UTF-8 sequence at s (RFC 3629: no overlong forms, no
+ * surrogates, at most U+10FFFF); 0 when it is none.
+ */
+static size_t
+utf8_len(const uint8_t *s, size_t n)
+{
+	size_t need;
+	uint8_t lo = 0x80, hi = 0xbf;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		need = 2;
+	else if (s[0] >= 0xe0 && s[0] <= 0xef)
+		need = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		need = 4;
+	else
+		return 0;
+	if (n < need)
+		return 0;
+	if (s[0] == 0xe0)
+		lo = 0xa0;
+	else if (s[0] == 0xed)
+		hi = 0x9f;
+	else if (s[0] == 0xf0)
+		lo = 0x90;
+	else if (s[0] == 0xf4)
+		hi = 0x8f;
+	if (s[1] < lo || s[1] > hi)
+		return 0;
+	for (size_t i = 2; i < need; i++) {
+		if (s[i] < 0x80 || s[i] > 0xbf)
+			return 0;
+	}
+	return need;
+}
+
+bool
+text_is_utf8(const char *s, size_t n)
+{
+	size_t len;
+
+	for (size_t i = 0; i < n; i += len) {
+		len = utf8_len((const uint8_t *)s + i, n - i);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+void
+text_esc(struct buf *out, const char *s, size_t n, size_t max)
+{
+	size_t take = n < max ? n : max, len;
+	uint8_t c;
+
+	if (n == 0)
+		(void)buf_addc(out, '-');	/* a buffer remembers its failure */
+	for (size_t i = 0; i < take; i += len) {
+		c = (uint8_t)s[i];
+		len = utf8_len((const uint8_t *)s + i, take - i);
+		if (len == 1 && (c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '='))
+			len = 0;
+		/* C1 controls are two bytes, 0xc2 0x80 to 0x9f */
+		if (len == 2 && c == 0xc2 && (uint8_t)s[i + 1] < 0xa0)
+			len = 0;
+		if (len > 0) {
+			(void)buf_add(out, s + i, len);
+			continue;
+		}
+		(void)buf_addf(out, "\\x%02x", c);
+		len = 1;
+	}
+	if (take < n)
+		(void)buf_adds(out, "...");
+}
+
+const char *
+text_esc_to(char *dst, size_t cap, const char *s)
+{
+	struct buf b = BUF_INIT(cap * 5);
+	size_t n = s == NULL ? 0 : strlen(s);
+
+	text_esc(&b, s, n, cap - 1);
+	(void)snprintf(dst, cap, "%s", buf_str(&b));
+	buf_release(&b);
+	return dst;
+}
+
+void
+text_json(struct buf *out, const char *s, size_t n)
+{
+	size_t len;
+	uint8_t c;
+
+	(void)buf_addc(out, '"');
+	for (size_t i = 0; i < n; i += len) {
+		c = (uint8_t)s[i];
+		len = utf8_len((const uint8_t *)s + i, n - i);
+		if (len == 0) {
+			(void)buf_adds(out, "\xef\xbf\xbd");
+			len = 1;
+		} else if (c == '"' || c == '\\') {
+			(void)buf_addf(out, "\\%c", c);
+		} else if (c < 0x20 || c == 0x7f) {
+			(void)buf_addf(out, "\\u%04x", c);
+		} else {
+			(void)buf_add(out, s + i, len);
+		}
+	}
+	(void)buf_addc(out, '"');
+}
+
+static bool
+is_unreserved(uint8_t c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	    c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+void
+text_percent(struct buf *out, const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (is_unreserved((uint8_t)s[i]))
+			(void)buf_addc(out, s[i]);
+		else
+			(void)buf_addf(out, "%%%02X", (uint8_t)s[i]);
+	}
+}
+
+void
+text_hex(struct buf *out, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < n; i++) {
+		(void)buf_addc(out, hex_digits[p[i] >> 4]);
+		(void)buf_addc(out, hex_digits[p[i] & 15]);
+	}
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
+text_unhex(const char *hex, size_t len, uint8_t *ret, size_t n)
+{
+	int hi, lo;
+
+	if (len != 2 * n)
+		return -1;
+	for (size_t i = 0; i < len; i++) {
+		if (hex_value(hex[i]) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		hi = hex_value(hex[2 * i]);
+		lo = hex_value(hex[2 * i + 1]);
+		ret[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return 0;
+}
+
+void
+text_random_hex(char *dst, size_t n)
+{
+	uint8_t raw[64];
+	size_t want = (n + 1) / 2;
+
+	MUST(want <= sizeof(raw));
+	/* up to 256 bytes come whole once the pool is up, which it is */
+	MUST(getrandom(raw, want, 0) == (ssize_t)want);
+	for (size_t i = 0; i < n; i++)
+		dst[i] = hex_digits[i % 2 == 0 ? raw[i / 2] >> 4 : raw[i / 2] & 15];
+	dst[n] = '\0';
+}
+
+/*
+ * '*', '?' and '[...]' with ranges and '!'; a backslash takes the next
+ * character as it is.  Linear but for '*', which backtracks to the last one
+ * only, so hostile text costs at most |pattern| * |text|.
+ */
+static bool
+match_set(const char **pattern, char c)
+{
+	const char *p = *pattern + 1;
+	bool negate = *p == '!' || *p == '^', hit = false, first = true;
+
+	if (negate)
+		p++;
+	for (; *p != '\0' && (*p != ']' || first); p++) {
+		first = false;
+		if (p[1] == '-' && p[2] != '\0' && p[2] != ']') {
+			hit = hit || ((uint8_t)c >= (uint8_t)p[0] && (uint8_t)c <= (uint8_t)p[2]);
+			p += 2;
+		} else {
+			hit = hit || *p == c;
+		}
+	}
+	if (*p == '\0') {	/* no closing bracket: '[' is itself */
+		(*pattern)++;
+		return c == '[';
+	}
+	*pattern = p + 1;
+	return hit != negate;
+}
+
+static bool
+match_one(const char **pattern, char c)
+{
+	const char *p = *pattern;
+
+	if (*p == '[')
+		return match_set(pattern, c);
+	if (*p == '\\' && p[1] != '\0')
+		p++;
+	else if (*p == '?') {
+		*pattern = p + 1;
+		return true;
+	}
+	*pattern = p + 1;
+	return *p == c;
+}
+
+bool
+text_glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *star_text = NULL;
+
+	while (*text != '\0') {
+		if (*pattern == '*') {
+			star = ++pattern;
+			star_text = text;
+			continue;
+		}
+		if (*pattern != '\0' && match_one(&pattern, *text)) {
+			text++;
+			continue;
+		}
+		if (star == NULL)
+			return false;
+		pattern = star;
+		text = ++star_text;
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Small text helpers: escaping for logs and JSON, percent-encoding, hex,
+ * random ids, UTF-8 validity, globs.  All pure.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/base.h"
+#include "base/buf.h"
+
+/*
+ * Append untrusted text for a log value: at most max bytes of input (then
+ * "..."), control bytes, spaces, quotes, backslash, '=' and bytes that are
+ * not valid UTF-8 as \xHH.  An empty text becomes "-".
+ */
+void text_esc(struct buf *out, const char *s, size_t n, size_t max);
+/* The same into a static-per-call-site buffer of the caller; returns dst. */
+const char *text_esc_to(char *dst, size_t cap, const char *s);
+/* Append a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
+void text_json(struct buf *out, const char *s, size_t n);
+/* Append percent-encoded; RFC 3986 unreserved bytes stay, all others go. */
+void text_percent(struct buf *out, const char *s, size_t n);
+void text_hex(struct buf *out, const void *data, size_t n);
+/* hex digits to bytes: 0, or -1 when not exactly 2n hex digits. */
+int text_unhex(const char *hex, size_t len, uint8_t *ret, size_t n);
+bool text_is_utf8(const char *s, size_t n);
+/* n random hex digits and a NUL (getrandom). */
+void text_random_hex(char *dst, size_t n);
+/* Shell glob over the whole text, case-sensitive, '*' also crosses '/'.
+ * The pattern comes from the configuration, the text never acts as one. */
+bool text_glob(const char *pattern, const char *text);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where objects are kept.  One interface, store_directory now, store_s3
+ * later.  Workers look up; movers fill.  An object is visible only when it
+ * is whole and verified; one that vanished is a miss, never an error.
+ */
+#ifndef CACHE_STORE_H
+#define CACHE_STORE_H
+
+#include "config/config.h"
+#include "wire/multihash.h"
+
+struct object_meta {
+	uint64_t length;
+	char *etag;			/* with quotes; the provider's strong one, else derived; never NULL in a stored object */
+	int64_t last_modified;		/* s since the epoch; -1 unknown */
+	char *media_type;
+	char *disposition;		/* whole header value, or NULL */
+	struct checksum checksum;	/* that was verified, or DIGEST_NONE */
+	int64_t source_time;		/* when it was fetched, s since the epoch */
+	char *source_backend;
+};
+void object_meta_release(struct object_meta *m);
+void object_meta_copy(struct object_meta *dst, const struct object_meta *src);	/* dst is uninitialised */
+
+/*
+ * The documented metadata format (eodata-proxy-objects in DESIGN.md): JSON,
+ * at most META_MAX bytes, with the inode of its data file for a directory (0: none).
+ */
+enum { META_MAX = 16384 };
+int object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out);
+int object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
+
+enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED };
+
+struct store_object {
+	struct object_meta meta;
+	int fd;			/* open for reading, or -1 when the store has no files; owned by the caller */
+	char *path;		/* below the store's root, as the front needs it (not encoded further), or NULL */
+};
+void store_object_release(struct store_object *o);
+
+struct store;
+
+/*
+ * A fill in progress: bytes are in the spool file; the store takes them while
+ * they come (S3) or at the end (directory).  Never blocks; *_done tells.
+ */
+struct store_fill;
+enum fill_state { FILL_RUNNING, FILL_DONE, FILL_FAILED };
+
+struct store_ops {
+	/* Worker.  *ret is filled on STORE_HIT only. */
+	enum store_result (*lookup)(struct store *s, const char *key, struct store_object *ret, struct err *e);
+	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
+	int (*spool_open)(struct store *s, struct err *e);
+	/* Mover.  NULL and e when the store takes nothing now (min_free). spool_fd is borrowed until the fill is freed. */
+	struct store_fill *(*fill_begin)(struct store *s, const char *key, int spool_fd, const struct object_meta *m, struct err *e);
+	/* Bytes [0, upto) of the spool are final. */
+	void (*fill_advance)(struct store_fill *f, uint64_t upto);
+	/* Verified as a whole: publish, with the final metadata.  The state tells when it is done. */
+	void (*fill_finish)(struct store_fill *f, const struct object_meta *m);
+	enum fill_state (*fill_state)(const struct store_fill *f, struct err *e);
+	/* Ends it; what was not finished is as if it had never been. */
+	void (*fill_free)(struct store_fill *f);
+	/* Is the store there and writable? For -/ready. */
+	int (*check)(struct store *s, struct err *e);
+	void (*free)(struct store *s);
+};
+struct store { const struct store_ops *ops; };
+
+/* Opens the store of the configuration.  mover: the caller fills (sweeps stale temporary names at start). */
+struct store *store_open(const struct config *c, bool mover, struct err *e);
+
+#endif

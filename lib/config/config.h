@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration: one JSON file, read and checked once by the master,
+ * handed to the children as a sealed memfd.  Every member is one row of the
+ * table in params.c.  Immutable after load; owned by whoever loaded it.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+
+struct strs {			/* a list of strings */
+	char **v;
+	size_t n;
+};
+
+enum quota_kind { QUOTA_REQUESTS, QUOTA_MISSES, QUOTA_BYTES, QUOTA_UPSTREAM_BYTES, QUOTA_KINDS };
+enum quota_window { WINDOW_SECOND, WINDOW_MINUTE, WINDOW_HOUR, WINDOW_DAY, WINDOW_MONTH, WINDOWS };
+
+struct quota_limit {
+	enum quota_kind kind;
+	enum quota_window window;
+	uint64_t n;		/* requests or bytes per window */
+};
+
+enum { QUOTA_LIMITS_MAX = 20, RULE_QUOTAS_MAX = 8 };
+
+struct quota_set {
+	char *name;
+	bool per_group;			/* else per user */
+	bool refuse_when_unavailable;	/* else allow */
+	struct quota_limit limit[QUOTA_LIMITS_MAX];
+	size_t n_limits;
+};
+
+enum fill_mode { FILL_ANY_READ, FILL_WHOLE_ONLY, FILL_NEVER };
+
+struct dataset {
+	struct strs backends, collections, assets;	/* globs; empty = all */
+	char *retention;		/* a member of cache.retentions */
+	enum fill_mode fill;
+	uint32_t fill_after_percent;
+	uint64_t max_size;		/* bytes; larger is delivered, never stored */
+	bool deliver_on_mismatch;	/* else cut */
+	char *cache_control;		/* NULL: "private" */
+};
+
+enum rule_who { WHO_LISTED, WHO_AUTHENTICATED, WHO_ANYONE };
+enum delivery { DELIVERY_STREAM, DELIVERY_REDIRECT, DELIVERY_AUTO };
+
+struct rule {
+	char *name;			/* for the log; "rules[3]" when not given */
+	enum rule_who who;
+	struct strs users, groups, scopes;
+	struct strs methods, routes, backends, collections, items, assets;	/* globs; empty = all (routes: empty = data only) */
+	bool allow;
+	enum delivery delivery;
+	size_t quota[RULE_QUOTAS_MAX];	/* indices into config.quotas */
+	size_t n_quotas;
+	uint64_t rate;			/* bytes per second and connection, 0 = unlimited */
+};
+
+enum hits_mode { HITS_X_ACCEL, HITS_X_SENDFILE, HITS_STREAM };
+
+struct group_members { char *name; struct strs users; };
+struct backend_limits { char *name; uint32_t slots, queue; };	/* "*" is the default */
+
+struct config {
+	/* stac */
+	char *stac_item_url;		/* template with {collection} {item} {backend}; NULL: search */
+	char *stac_headers_file;
+	struct strs stac_headers;	/* "Name: value" lines of that file: secret */
+	uint64_t stac_item_max;		/* bytes */
+	uint32_t stac_keep_ms;		/* an item is kept so long */
+	/* eodag */
+	char *eodag_python;		/* the environment's directory; "" = the system's */
+	char *eodag_config_file;	/* user credentials for EODAG, read by the resolver's parent */
+	char *eodag_providers_dir;	/* EODAG_PROVIDERS_CFG_DIR, or "" */
+	char *eodag_collections_file;	/* EODAG_COLLECTIONS_CFG_FILE, or "" */
+	uint32_t eodag_resolvers;	/* at most so many backends at once */
+	uint32_t eodag_timeout_ms;	/* one resolve */
+	uint32_t eodag_idle_ms;		/* an idle resolver ends */
+	uint32_t eodag_cooldown_ms;	/* after a crash or timeout */
+	uint64_t eodag_memory_max;	/* bytes of address space of one resolver */
+	/* identity */
+	char *user_param, *groups_param, *groups_separator;
+	struct group_members *groups;
+	size_t n_groups;
+	/* memcached */
+	struct strs memcached;		/* socket paths or HOST:PORT */
+	uint32_t memcached_timeout_ms;	/* one round trip */
+	struct quota_set *quotas;
+	size_t n_quotas;
+	struct dataset *datasets;
+	size_t n_datasets;
+	struct rule *rules;
+	size_t n_rules;
+	/* cache */
+	char *cache_path;		/* store "directory" */
+	struct strs retentions;
+	uint32_t cache_min_free_percent;
+	/* front */
+	char *front_server;		/* "nginx", "apache", "lighttpd" */
+	char *base_path;
+	enum hits_mode hits;
+	char *internal_prefix;		/* X-Accel-Redirect: ends with '/' */
+	struct strs public_urls;
+	uint32_t front_timeout_ms;
+	uint32_t answer_deadline_ms;	/* queue, item, resolve and first byte together; < front_timeout */
+	char *site_id;			/* CDN-Loop */
+	struct strs peers;		/* TCP peers that may connect; Unix: checked by SO_PEERCRED (uids/names), empty = any that the socket's mode lets in */
+	/* dirs */
+	char *dir_run, *dir_state, *dir_spool;
+	/* pool */
+	uint32_t workers, movers;
+	uint32_t drain_ms;		/* SIGTERM: running transfers get so long */
+	/* upstream (net) */
+	struct strs allow_private;	/* "127.0.0.1", "10.0.0.0/8", "::1": private addresses that may be connected to */
+	bool allow_http;		/* else https only */
+	struct strs ca_file;		/* 0 or 1 */
+	uint32_t connect_timeout_ms, first_byte_timeout_ms, low_speed_time_ms;
+	uint64_t low_speed_bytes;	/* per second */
+	uint64_t upstream_max_size;	/* bytes of one body */
+	uint32_t redirects_max;
+	struct backend_limits *backends;
+	size_t n_backends;
+	/* spool */
+	uint64_t spool_max, spool_transfer_max;	/* bytes */
+	uint32_t clients_per_transfer_max, transfers_max;
+	/* log */
+	enum log_level log_level;
+
+	uint64_t generation;		/* set by the master, +1 per reload */
+	char *text;			/* canonical JSON with secrets: what the memfd holds */
+};
+
+/*
+ * Parse and check text (JSON with comments).  name is for messages.  Every
+ * fault found is appended to faults as "path: what is wrong" lines.  NULL when
+ * there was one.  Reads the secret files it names (mode checked: not readable
+ * by others) only when read_secrets.  Single-threaded callers only.
+ */
+struct config *config_parse(const char *name, const char *text, size_t len, bool read_secrets, struct buf *faults);
+struct config *config_load(const char *path, struct buf *faults);
+void config_free(struct config *c);
+
+/* Master: the checked configuration as a sealed memfd, secrets inside. */
+int config_to_memfd(const struct config *c, struct err *e);
+/* Children. */
+struct config *config_from_memfd(int fd, struct err *e);
+
+/* --dump-config: every member with its value in force, secrets left out. */
+void config_dump(const struct config *c, struct buf *out);
+/* eodata-proxy.conf(5), from the table, as mdoc. */
+void config_manual(struct buf *out);
+
+/* First match wins; NULL: delivered, never stored. */
+const struct dataset *config_dataset(const struct config *c, const char *backend, const char *collection, const char *asset);
+const struct backend_limits *config_backend(const struct config *c, const char *backend);	/* never NULL */
+const struct quota_set *config_quota(const struct config *c, const char *name);		/* NULL when unknown */
+bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern matches */
+bool strs_has(const struct strs *s, const char *text);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Outgoing HTTP, over libcurl's multi interface in the caller's event loop.
+ * The one place that makes a curl handle: protocols, TLS, addresses (checked
+ * where the connection is made), redirects by hand with every hop checked
+ * again, credentials only to the scheme, host and port they are for, limits.
+ * Nothing here blocks.  Single thread; the mover.
+ */
+#ifndef NET_FETCH_H
+#define NET_FETCH_H
+
+#include "config/config.h"
+#include "wire/header.h"
+#include "wire/multihash.h"
+
+struct net;
+struct fetch;
+
+/* How the loop watches: events is EPOLLIN|EPOLLOUT bits, 0 = forget. */
+typedef void net_watch_fn(void *arg, int fd, uint32_t events);
+
+struct net *net_new(const struct config *c, net_watch_fn *watch, void *watch_arg, struct err *e);
+void net_set_config(struct net *n, const struct config *c);	/* borrowed; for fetches started from now on */
+void net_free(struct net *n);				/* cancels all */
+void net_on_fd(struct net *n, int fd, uint32_t events);	/* EPOLL bits */
+int net_timeout_ms(struct net *n);			/* for epoll_wait; -1 none */
+void net_on_timeout(struct net *n);			/* call when it has passed; cheap when it has not; also runs fetches' own deadlines */
+
+enum fetch_error {
+	FETCH_OK,
+	FETCH_REFUSED,		/* URL, scheme, address or redirect against policy: 502 */
+	FETCH_CONNECT,		/* DNS, connect, TLS: 502 */
+	FETCH_TIMEOUT,		/* connect, first byte, low speed: 504 */
+	FETCH_PROTOCOL,		/* bad headers, bad framing: 502 */
+	FETCH_TRUNCATED,	/* body shorter than announced, or framing cut */
+	FETCH_TOO_LARGE,
+	FETCH_LOOP,		/* redirects_max */
+	FETCH_CANCELLED,	/* the caller's on_* said stop */
+};
+const char *fetch_error_name(enum fetch_error x);	/* "timeout" */
+
+/* What the final response's headers said (allow-listed; all else is gone). */
+struct fetch_response {
+	int status;
+	bool has_length;
+	uint64_t length;	/* of the body */
+	bool has_content_range;
+	bool bad_content_range;
+	uint64_t range_first, range_last, range_size;	/* range_size UINT64_MAX when "*" */
+	char *media_type, *etag, *disposition, *content_encoding;	/* NULL when absent or malformed */
+	int64_t last_modified;		/* s, -1 absent */
+	int64_t retry_after_s;		/* -1 absent */
+	struct checksum checksum;	/* announced by the provider */
+	bool framed;			/* the end of the body is proven by length or chunked framing; false: by close */
+	bool accepts_ranges;		/* Accept-Ranges: bytes, or a 206 */
+};
+
+struct fetch_request {
+	const char *id, *trace;		/* for the log, and traceparent */
+	const char *url;
+	const char *method;		/* "GET", "POST" */
+	const char *body;		/* POST */
+	char *const *headers;		/* plain ones, to every hop: "If-Range: .." ; copied */
+	size_t n_headers;
+	const char *const *credentials;	/* secret ones, only to url's own scheme, host and port; copied */
+	size_t n_credentials;
+	const char *digest_user;	/* "user:password", or NULL; same origin only */
+	bool has_range;
+	uint64_t range_first, range_last;	/* inclusive; last UINT64_MAX = open */
+	uint64_t max_size;		/* of the body; 0 = upstream_max_size */
+	bool tls_verify;
+	int64_t first_byte_deadline_mono_ms;	/* of the caller; 0 none: the configured first_byte_timeout counts anyway */
+};
+
+struct fetch_ops {
+	/* The final response's headers are whole.  r is borrowed for the life of the fetch.  0 go on, -1 stop (FETCH_CANCELLED). */
+	int (*on_response)(void *arg, const struct fetch_response *r);
+	/* Body bytes.  0: all taken.  1: pause, nothing taken (they come again after fetch_resume).  -1: stop. */
+	int (*on_data)(void *arg, const char *data, size_t n);
+	/* Over; last call; the fetch is freed after it returns.  Not called after fetch_cancel. reason: no secrets. */
+	void (*on_done)(void *arg, enum fetch_error x, const char *reason);
+};
+
+/* NULL and e when url or policy forbid it at once.  Callbacks never come from inside this call. */
+struct fetch *fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops *ops, void *arg, struct err *e);
+/* Start reading again.  Callbacks may come from inside net_on_timeout, never from inside this call. */
+void fetch_resume(struct fetch *f);
+/* No callback comes any more; the connection is closed unless it was idle.  Not from inside a callback of f (return -1 there). */
+void fetch_cancel(struct fetch *f);
+const struct fetch_response *fetch_response(const struct fetch *f);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What every process is doing, in shared memory: made by the master, mapped
+ * by all.  Each slot is written by its own process (and by the master when
+ * there is none); counters only grow, and stay when a process is replaced.
+ * Readers treat text as untrusted.  All access is by __atomic builtins.
+ */
+#ifndef STAT_SCOREBOARD_H
+#define STAT_SCOREBOARD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum role { ROLE_MASTER, ROLE_WORKER, ROLE_MOVER, ROLE_BROKER, ROLE_RESOLVER, ROLE_ACCOUNTANT, ROLES };
+enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_BUSY, SLOT_DRAINING, SLOT_DEAD, SLOT_STATES };
+
+/* One row per counter: X(NAME, "prometheus_name", "help").  Summed over slots. */
+#define COUNTERS(X)									\
+	X(REQUESTS, "requests_total", "requests decided by workers")			\
+	X(HITS, "hits_total", "answered from the cache")				\
+	X(MISSES, "misses_total", "handed over to a mover")				\
+	X(DENIED, "denied_total", "refused by rules")					\
+	X(OVER_QUOTA, "over_quota_total", "refused by a quota")				\
+	X(BAD_REQUESTS, "bad_requests_total", "answered 400, 405, 414")			\
+	X(CLIENT_ERRORS, "client_errors_total", "answered 4xx")				\
+	X(SERVER_ERRORS, "server_errors_total", "answered 5xx")				\
+	X(QUOTA_AWAY, "quota_away_total", "decisions without the quota store")		\
+	X(HANDOVERS_SENT, "handovers_sent_total", "connections handed over by workers")	\
+	X(HANDOVERS_TAKEN, "handovers_taken_total", "connections taken by movers")	\
+	X(HANDOVERS_REFUSED, "handovers_refused_total", "queue full, answered 503")	\
+	X(TRANSFERS, "transfers_total", "transfers started")				\
+	X(TRANSFERS_JOINED, "transfers_joined_total", "requests that joined one")	\
+	X(TRANSFERS_FAILED, "transfers_failed_total", "transfers that failed")		\
+	X(PUBLISHED, "published_total", "objects published")				\
+	X(MISMATCHES, "mismatches_total", "bodies that failed verification")		\
+	X(CUT, "cut_total", "answers cut so that the client sees the failure")		\
+	X(CLIENTS_GONE, "clients_gone_total", "clients that left before the end")	\
+	X(DELIVERED_BYTES, "delivered_bytes_total", "body bytes written to clients by movers")	\
+	X(UPSTREAM_BYTES, "upstream_bytes_total", "body bytes read from providers")	\
+	X(UPSTREAM_REQUESTS, "upstream_requests_total", "requests sent to providers")	\
+	X(ITEMS_FETCHED, "items_fetched_total", "STAC items fetched")			\
+	X(RESOLVES, "resolves_total", "resolve jobs sent")				\
+	X(RESOLVES_FAILED, "resolves_failed_total", "resolve jobs that failed")		\
+	X(RESOLVER_DEATHS, "resolver_deaths_total", "resolvers that were killed or died")	\
+	X(SETTLED, "settled_total", "charges settled")					\
+	X(LEDGER_ERRORS, "ledger_errors_total", "ledger lines that had to be retried")	\
+	X(RESTARTS, "restarts_total", "children started again")				\
+	X(RELOADS, "reloads_total", "configurations taken")				\
+	X(LOG_DROPPED, "log_dropped_total", "log lines that could not be written")
+
+enum counter {
+#define X(name, prom, help) COUNT_##name,
+	COUNTERS(X)
+#undef X
+	COUNTER_N
+};
+
+/* Gauges of a slot, set by its process. */
+#define GAUGES(X)							\
+	X(CLIENTS, "clients", "clients connected to movers")		\
+	X(TRANSFERS_NOW, "transfers", "transfers running")		\
+	X(SPOOL_BYTES, "spool_bytes", "bytes in the spool")		\
+	X(QUEUED, "queued", "requests waiting for a provider slot")	\
+	X(CHARGES_QUEUED, "charges_queued", "settlements not yet taken")
+enum gauge {
+#define X(name, prom, help) GAUGE_##name,
+	GAUGES(X)
+#undef X
+	GAUGE_N
+};
+
+enum { SCOREBOARD_SLOTS = 160, SLOT_NOTE_MAX = 64 };
+
+struct slot {
+	uint32_t pid, role, index, state;
+	int64_t started_wall_ms;
+	uint64_t generation;		/* of the configuration it runs */
+	uint64_t jobs;			/* finished */
+	int64_t deadline_mono_ms;	/* 0: none; past it, the master kills */
+	int64_t heartbeat_mono_ms;	/* loops set it every turn */
+	char note[SLOT_NOTE_MAX];	/* request id, or the backend of a resolver */
+	uint64_t count[COUNTER_N];
+	uint64_t gauge[GAUGE_N];
+};
+
+struct scoreboard {
+	uint32_t magic, version;
+	int64_t started_wall_ms;
+	uint64_t generation;
+	uint32_t ready;			/* every role is up */
+	uint32_t draining;
+	struct slot slot[SCOREBOARD_SLOTS];
+};
+
+struct scoreboard *scoreboard_create(int *ret_fd, struct err *e);	/* master */
+struct scoreboard *scoreboard_attach(int fd, struct err *e);		/* child; checks magic, version, size */
+/* Set by role start-up: the slot that stat_* write to. */
+void stat_init(struct scoreboard *sb, unsigned slot);
+void stat_add(enum counter c, uint64_t n);		/* no-op before stat_init */
+#define stat_inc(c) stat_add((c), 1)
+void stat_gauge(enum gauge g, uint64_t v);
+void stat_state(enum slot_state s);
+void stat_job_done(void);
+void stat_deadline(int64_t mono_ms, const char *note);	/* 0 clears */
+void stat_heartbeat(void);
+struct slot *stat_slot(void);
+
+const char *role_name(enum role r);
+const char *slot_state_name(enum slot_state s);
+uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+/* -/status and -/metrics */
+void scoreboard_json(const struct scoreboard *sb, struct buf *out);
+void scoreboard_prometheus(const struct scoreboard *sb, struct buf *out);
+
+#endif
