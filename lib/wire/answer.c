@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Header blocks of data answers.  Worker and mover.
+ */
+#include "wire/answer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "wire/httpdate.h"
+
+static const struct {
+	int status;
+	const char *reason;
+} reasons[] = {
+	{ 200, "OK" }, { 204, "No Content" }, { 206, "Partial Content" }, { 302, "Found" }, { 304, "Not Modified" },
+	{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
+	{ 405, "Method Not Allowed" }, { 410, "Gone" }, { 412, "Precondition Failed" }, { 414, "URI Too Long" },
+	{ 416, "Range Not Satisfiable" }, { 429, "Too Many Requests" }, { 500, "Internal Server Error" },
+	{ 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" }, { 508, "Loop Detected" },
+};
+
+const char *
+http_reason(int status)
+{
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	}
+	return "Error";
+}
+
+/* A failed buffer is seen by the caller at the end, so results are not looked at. */
+static void
+add_line(struct buf *out, const char *name, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return;
+	for (const char *p = value; *p != '\0'; p++) {
+		if ((uint8_t)*p < 0x20 || *p == 0x7f)
+			return;
+	}
+	(void)buf_addf(out, "%s: %s\r\n", name, value);
+}
+
+static void
+add_range(const struct answer *a, struct buf *out)
+{
+	if (a->status == 206)
+		(void)buf_addf(out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", a->first, a->last, a->total);
+	else if (a->status == 416)
+		(void)buf_addf(out, "Content-Range: bytes */%" PRIu64 "\r\n", a->total);
+	if (a->status == 200 || a->status == 206)
+		(void)buf_adds(out, "Accept-Ranges: bytes\r\n");
+}
+
+void
+answer_write(const struct answer *a, struct buf *out)
+{
+	char date[HTTPDATE_SIZE];
+
+	(void)buf_addf(out, "Status: %d %s\r\n", a->status, http_reason(a->status));
+	if (a->status == 200 || a->status == 206) {
+		add_line(out, "Content-Type", a->media_type == NULL ? "application/octet-stream" : a->media_type);
+		add_line(out, "Content-Disposition", a->disposition);
+		if (a->has_length)
+			(void)buf_addf(out, "Content-Length: %" PRIu64 "\r\n", a->length);
+	}
+	add_line(out, "ETag", a->etag);
+	if (a->last_modified >= 0) {
+		httpdate_format(a->last_modified, date);
+		add_line(out, "Last-Modified", date);
+	}
+	if (a->has_total)
+		add_range(a, out);
+	add_line(out, "Location", a->location);
+	add_line(out, "Cache-Control", a->cache_control == NULL ? "private" : a->cache_control);
+	if (a->cache_status != NULL)
+		(void)buf_addf(out, "Cache-Status: eodata-proxy; %s\r\n", a->cache_status);
+	add_line(out, "X-Request-Id", a->id);
+	(void)buf_adds(out, "X-Content-Type-Options: nosniff\r\n"
+	    "Access-Control-Allow-Origin: *\r\n"
+	    "Access-Control-Expose-Headers: Content-Length, Content-Range, Content-Disposition, ETag, Last-Modified, "
+	    "Accept-Ranges, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy\r\n");
+	if (a->extra != NULL)
+		(void)buf_adds(out, a->extra);
+	(void)buf_adds(out, "\r\n");
+}
