@@ -69,7 +69,20 @@ enum gauge {
 	GAUGE_N
 };
 
-enum { SCOREBOARD_SLOTS = 160, SLOT_NOTE_MAX = 64 };
+/*
+ * Which slot belongs to what.  A mover keeps its slot when it is replaced.
+ * Workers take any free one of theirs: during a reload two generations
+ * overlap.  The broker's k-th resolver uses SLOT_RESOLVER(k).
+ */
+enum {
+	SCOREBOARD_SLOTS = 256, SLOT_NOTE_MAX = 64,
+	SLOT_MASTER = 0, SLOT_ACCOUNTANT = 1, SLOT_BROKER = 2,
+	SLOT_MOVERS = 3, SLOT_MOVERS_MAX = 16,
+	SLOT_WORKERS = SLOT_MOVERS + SLOT_MOVERS_MAX,
+	SLOT_RESOLVERS_MAX = 64,
+	SLOT_WORKERS_MAX = SCOREBOARD_SLOTS - SLOT_RESOLVERS_MAX - SLOT_WORKERS,
+};
+#define SLOT_RESOLVER(k) (SCOREBOARD_SLOTS - 1u - (k))
 
 struct slot {
 	uint32_t pid, role, index, state;
@@ -89,13 +102,23 @@ struct scoreboard {
 	uint64_t generation;
 	uint32_t ready;			/* every role is up */
 	uint32_t draining;
+	uint32_t movers;		/* that run; a reload does not change it */
+	uint32_t reserved;
 	struct slot slot[SCOREBOARD_SLOTS];
 };
 
 struct scoreboard *scoreboard_create(int *ret_fd, struct err *e);	/* master */
 struct scoreboard *scoreboard_attach(int fd, struct err *e);		/* child; checks magic, version, size */
+void scoreboard_detach(struct scoreboard *sb);				/* unmaps; NULL is fine */
 /* Set by role start-up: the slot that stat_* write to. */
 void stat_init(struct scoreboard *sb, unsigned slot);
+/*
+ * Make it this process's: pid, role, index, start, SLOT_STARTING; gauges and
+ * note are emptied, counters and jobs stay.  role_start does both; the
+ * broker's children do it themselves.
+ */
+void stat_claim(enum role role, unsigned index);
+void stat_generation(uint64_t generation);
 void stat_add(enum counter c, uint64_t n);		/* no-op before stat_init */
 #define stat_inc(c) stat_add((c), 1)
 void stat_gauge(enum gauge g, uint64_t v);
