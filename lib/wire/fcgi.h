@@ -19,7 +19,11 @@ enum fcgi_type {
 void fcgi_header(uint8_t ret[FCGI_HEADER], enum fcgi_type type, uint16_t id, uint16_t n);
 /* Append the empty STDOUT record and END_REQUEST (status complete). */
 void fcgi_end(struct buf *out, uint16_t id, uint32_t app_status);
-/* For clients: BEGIN_REQUEST (responder, no keep-conn), one param, and records of any length. */
+/*
+ * For clients: BEGIN_REQUEST (responder, no keep-conn); one name-value pair,
+ * which is content for a PARAMS record; content of any length as records
+ * (n 0: the empty record that ends a stream).
+ */
 void fcgi_begin(struct buf *out, uint16_t id);
 void fcgi_param(struct buf *out, const char *name, size_t name_len, const char *value, size_t value_len);
 void fcgi_record(struct buf *out, enum fcgi_type type, uint16_t id, const void *data, size_t n);

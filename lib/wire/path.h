@@ -16,9 +16,13 @@ enum {
 
 enum path_verdict {
 	PATH_OK,
-	PATH_OUTSIDE,	/* not below base_path: 404 */
-	PATH_BAD,	/* empty, ".", ".." segment, control byte, invalid percent or UTF-8: 400 */
-	PATH_LONG,	/* 414 */
+	PATH_OUTSIDE,	/* not below base_path, or base_path itself: 404 */
+	/*
+	 * empty, ".", ".." segment (also as a part between decoded slashes or
+	 * backslashes), control character, invalid percent or UTF-8: 400
+	 */
+	PATH_BAD,
+	PATH_LONG,	/* target or segment too long, too many segments: 414 */
 };
 
 struct path {
