@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Limits over fixed UTC windows: which counters a charge touches, and what
+ * their values mean.  Runs in the worker (requests, misses, hits' bytes) and
+ * in the accountant (the rest).
+ *
+ * The bound: a request is admitted only when the counter, with its own
+ * addition in it, is at most the limit.  Additions are atomic in the store,
+ * so what was admitted in a window never sums to more than the limit while
+ * the store keeps its counters.  The price: requests that meet at the last
+ * unit see each other's additions and may all be refused; what they added is
+ * given back at once.  Whatever makes a counter's value doubtful (nonsense in
+ * it, an answer that was lost) counts against the request, never for it.
+ *
+ * A reservation goes into the windows of ch->at_ms; where such a window is
+ * over by now (a long wait between the request and its first byte) into the
+ * present one, because a window that is over limits nobody.
+ */
+#include "quota/quota.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+
+/* Larger values are nonsense: room below 2^64 for every addition in flight. */
+#define COUNT_MAX ((uint64_t)1 << 62)
+/* A counter outlives its window by the window's length within these: clocks of hosts differ. */
+enum { TTL_SLACK_MIN_S = 60, TTL_SLACK_MAX_S = 24 * 3600 };
+
+/* One limit of one set, as it applies to a charge. */
+struct applied {
+	const struct charge_entry *entry;
+	const struct quota_set *set;
+	const struct quota_limit *limit;
+	int64_t end_s;
+	size_t op;		/* index of the counter; limits over the same count share one */
+};
+
+struct plan {
+	struct applied v[COUNTERS_MAX];
+	size_t n;
+	struct counter_op op[COUNTERS_MAX];
+	size_t n_ops;
+};
+
+static const char *const kind_names[QUOTA_KINDS] = {
+	[QUOTA_REQUESTS] = "requests",
+	[QUOTA_MISSES] = "misses",
+	[QUOTA_BYTES] = "bytes",
+	[QUOTA_UPSTREAM_BYTES] = "upstream_bytes",
+};
+
+static const struct {
+	const char *name;
+	int64_t seconds;	/* 0: by the calendar */
+} windows[WINDOWS] = {
+	[WINDOW_SECOND] = { "second", 1 },
+	[WINDOW_MINUTE] = { "minute", 60 },
+	[WINDOW_HOUR] = { "hour", 3600 },
+	[WINDOW_DAY] = { "day", 86400 },
+	[WINDOW_MONTH] = { "month", 0 },
+};
+
+const char *
+quota_kind_name(enum quota_kind k)
+{
+	return (unsigned)k < QUOTA_KINDS ? kind_names[k] : "-";
+}
+
+const char *
+quota_window_name(enum quota_window w)
+{
+	return (unsigned)w < WINDOWS ? windows[w].name : "-";
+}
+
+void
+quota_window_bounds(enum quota_window w, int64_t at_ms, int64_t *ret_start_s, int64_t *ret_end_s)
+{
+	int64_t at_s = at_ms / 1000, len = windows[w].seconds;
+	time_t t;
+	struct tm tm;
+
+	if (at_ms < 0)
+		at_s = 0;	/* a clock before 1970 is a broken clock */
+	if (len != 0) {
+		*ret_start_s = at_s - at_s % len;
+		*ret_end_s = *ret_start_s + len;
+		return;
+	}
+	t = (time_t)at_s;
+	if (gmtime_r(&t, &tm) == NULL) {	/* a year that does not fit in an int */
+		*ret_start_s = at_s;
+		*ret_end_s = at_s + 1;
+		return;
+	}
+	tm.tm_mday = 1;
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	*ret_start_s = (int64_t)timegm(&tm);
+	tm.tm_mon++;		/* timegm carries December over */
+	*ret_end_s = (int64_t)timegm(&tm);
+}
+
+/* "eo:" and hex: what people are called never is part of a key. */
+static void
+counter_key(char ret[COUNTER_KEY_SIZE], const struct charge_entry *entry, const struct quota_limit *limit,
+    int64_t start_s)
+{
+	struct buf text = BUF_INIT(1024);
+	char hex[65];
+
+	buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0', kind_names[limit->kind], '\0',
+	    windows[limit->window].name, '\0', (long long)start_s);
+	MUST(buf_ok(&text));
+	digest_sha256_hex(text.data, text.len, hex);
+	buf_release(&text);
+	memcpy(ret, "eo:", 3);
+	memcpy(ret + 3, hex, COUNTER_KEY_SIZE - 4);
+	ret[COUNTER_KEY_SIZE - 1] = '\0';
+}
+
+/* The counter of this key in the plan; a new one when there is none yet. */
+static size_t
+plan_op(struct plan *p, const char *key)
+{
+	for (size_t i = 0; i < p->n_ops; i++) {
+		if (strcmp(p->op[i].key, key) == 0)
+			return i;
+	}
+	MUST(p->n_ops < COUNTERS_MAX);
+	memset(&p->op[p->n_ops], 0, sizeof(p->op[0]));
+	memcpy(p->op[p->n_ops].key, key, COUNTER_KEY_SIZE);
+	return p->n_ops++;
+}
+
+static uint32_t
+counter_ttl(int64_t start_s, int64_t end_s, int64_t now_s)
+{
+	int64_t slack_s = end_s - start_s;
+
+	if (slack_s < TTL_SLACK_MIN_S)
+		slack_s = TTL_SLACK_MIN_S;
+	if (slack_s > TTL_SLACK_MAX_S)
+		slack_s = TTL_SLACK_MAX_S;
+	return (uint32_t)(end_s - now_s + slack_s);
+}
+
+enum over_windows { SKIP_PAST, PAST_IS_NOW };
+
+/* The limits of the charge's sets on the kinds that are asked for. */
+static void
+plan_make(struct plan *p, const struct config *c, const struct charge *ch, const bool asked[QUOTA_KINDS],
+    enum over_windows past)
+{
+	int64_t now_ms = clock_wall_ms();
+
+	p->n = p->n_ops = 0;
+	for (size_t i = 0; i < ch->n; i++) {
+		const struct quota_set *set = config_quota(c, ch->entry[i].set);
+
+		for (size_t k = 0; set != NULL && k < set->n_limits; k++) {
+			const struct quota_limit *limit = &set->limit[k];
+			struct applied *a = &p->v[p->n];
+			char key[COUNTER_KEY_SIZE];
+			int64_t start_s;
+
+			if (!asked[limit->kind])
+				continue;
+			quota_window_bounds(limit->window, ch->at_ms, &start_s, &a->end_s);
+			if (a->end_s * 1000 <= now_ms) {
+				if (past == SKIP_PAST)
+					continue;
+				quota_window_bounds(limit->window, now_ms, &start_s, &a->end_s);
+			}
+			counter_key(key, &ch->entry[i], limit, start_s);
+			a->entry = &ch->entry[i];
+			a->set = set;
+			a->limit = limit;
+			a->op = plan_op(p, key);
+			p->op[a->op].ttl_s = counter_ttl(start_s, a->end_s, now_ms / 1000);
+			p->n++;
+		}
+	}
+}
+
+static void
+answer_fill(struct quota_answer *ret, const struct applied *a, uint64_t used, int64_t now_ms)
+{
+	int64_t frees_s = a->end_s - now_ms / 1000;
+
+	memcpy(ret->set, a->entry->set, sizeof(ret->set));
+	ret->kind = a->limit->kind;
+	ret->window = a->limit->window;
+	ret->limit = a->limit->n;
+	ret->used = used;
+	ret->frees_in_s = frees_s < 1 ? 1 : (uint32_t)frees_s;
+}
+
+/* The limit that is over and frees last; NULL when none is. */
+static const struct applied *
+over_longest(const struct plan *p, const uint64_t add[QUOTA_KINDS])
+{
+	const struct applied *worst = NULL;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct applied *a = &p->v[i];
+		bool over = add[a->limit->kind] > a->limit->n || p->op[a->op].ret_value > a->limit->n ||
+		    p->op[a->op].ret_value > COUNT_MAX;
+
+		if (over && (worst == NULL || a->end_s > worst->end_s))
+			worst = a;
+	}
+	return worst;
+}
+
+/* The limit with the smallest part of it left; NULL without limits. */
+static const struct applied *
+tightest(const struct plan *p)
+{
+	const struct applied *least = NULL;
+	double least_left = 2;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct applied *a = &p->v[i];
+		double left = a->limit->n == 0 ? 0 :
+		    (double)(a->limit->n - p->op[a->op].ret_value) / (double)a->limit->n;
+
+		if (left < least_left) {
+			least_left = left;
+			least = a;
+		}
+	}
+	return least;
+}
+
+/* Larger than a limit by itself, or than any counter can hold. */
+static bool
+never_fits(const struct plan *p, const uint64_t add[QUOTA_KINDS])
+{
+	for (size_t i = 0; i < p->n; i++) {
+		uint64_t n = add[p->v[i].limit->kind];
+
+		if (n > p->v[i].limit->n || n > COUNT_MAX)
+			return true;
+	}
+	return false;
+}
+
+static void
+give_back(struct counters *s, struct plan *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_ops; i++) {
+		if (p->op[i].ret_value > COUNT_MAX)
+			continue;	/* nonsense: nothing was added, or nothing is worth saving */
+		p->op[n] = p->op[i];
+		p->op[n++].subtract = true;
+	}
+	if (n > 0)
+		(void)s->post(s, p->op, n);	/* away: the counter stays too high, which refuses, never admits */
+}
+
+static enum quota_verdict
+away_verdict(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->v[i].set->refuse_when_unavailable)
+			return QUOTA_AWAY_REFUSE;
+	}
+	return QUOTA_AWAY_ALLOW;
+}
+
+static void
+remember(struct charge *ch, const uint64_t add[QUOTA_KINDS])
+{
+	for (size_t k = 0; k < QUOTA_KINDS; k++) {
+		if (__builtin_add_overflow(ch->reserved[k], add[k], &ch->reserved[k]))
+			ch->reserved[k] = UINT64_MAX;
+	}
+}
+
+/* A limit said no: which, and nothing is kept. */
+static void
+refuse(struct counters *s, struct plan *p, const struct applied *a, uint64_t added, int64_t now_ms,
+    struct quota_answer *ret)
+{
+	uint64_t value = p->op[a->op].ret_value;
+
+	ret->verdict = QUOTA_OVER;
+	answer_fill(ret, a, value > COUNT_MAX ? a->limit->n : value - (added < value ? added : value), now_ms);
+	if (added != 0)
+		give_back(s, p);
+}
+
+void
+quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
+    struct quota_answer *ret)
+{
+	int64_t now_ms = clock_wall_ms();
+	const struct applied *a;
+	struct plan *p = mem_alloc(sizeof(*p));
+	bool asked[QUOTA_KINDS], fits;
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t k = 0; k < QUOTA_KINDS; k++)
+		asked[k] = add[k] != 0;
+	plan_make(p, c, ch, asked, PAST_IS_NOW);
+	if (p->n == 0) {
+		remember(ch, add);
+		goto out;
+	}
+	fits = !never_fits(p, add);
+	for (size_t i = 0; fits && i < p->n; i++)
+		p->op[p->v[i].op].add = add[p->v[i].limit->kind];
+	if (s == NULL || s->run(s, p->op, p->n_ops) == -1) {
+		ret->verdict = away_verdict(p);
+		if (ret->verdict == QUOTA_AWAY_ALLOW)
+			remember(ch, add);
+		goto out;
+	}
+	a = over_longest(p, add);
+	if (a != NULL) {
+		refuse(s, p, a, fits ? add[a->limit->kind] : 0, now_ms, ret);
+	} else {
+		remember(ch, add);
+		a = tightest(p);
+		answer_fill(ret, a, p->op[a->op].ret_value, now_ms);
+	}
+out:
+	free(p);
+}
+
+int
+quota_settle(struct counters *s, const struct config *c, const struct charge *ch, const uint64_t actual[QUOTA_KINDS])
+{
+	struct plan *p = mem_alloc(sizeof(*p));
+	bool asked[QUOTA_KINDS];
+	int r = 0;
+
+	for (size_t k = 0; k < QUOTA_KINDS; k++)
+		asked[k] = actual[k] != ch->reserved[k];
+	plan_make(p, c, ch, asked, SKIP_PAST);
+	for (size_t i = 0; i < p->n; i++) {
+		struct counter_op *op = &p->op[p->v[i].op];
+		enum quota_kind k = p->v[i].limit->kind;
+
+		op->subtract = actual[k] < ch->reserved[k];
+		op->add = op->subtract ? ch->reserved[k] - actual[k] : actual[k] - ch->reserved[k];
+		if (op->add > COUNT_MAX)
+			op->add = COUNT_MAX;
+	}
+	if (p->n_ops > 0)
+		r = s == NULL ? -1 : s->run(s, p->op, p->n_ops);
+	free(p);
+	return r;
+}
+
+/* A structured-field string: printable ASCII, quoted. */
+static void
+add_sf_string(struct buf *out, const char *s)
+{
+	buf_addc(out, '"');
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, *s >= 0x20 && *s < 0x7f ? *s : '?');
+	}
+	buf_addc(out, '"');
+}
+
+void
+quota_ratelimit(const struct quota_answer *a, struct buf *ratelimit, struct buf *policy)
+{
+	const uint64_t sf_max = 999999999999999;	/* RFC 9651, 3.3.1 */
+	uint64_t left = a->used < a->limit ? a->limit - a->used : 0;
+	int64_t start_s, end_s;
+
+	if (a->limit == 0)
+		return;
+	quota_window_bounds(a->window, clock_wall_ms(), &start_s, &end_s);
+	add_sf_string(ratelimit, a->set);
+	buf_addf(ratelimit, ";r=%llu;t=%lu", (unsigned long long)(left < sf_max ? left : sf_max),
+	    (unsigned long)a->frees_in_s);
+	add_sf_string(policy, a->set);
+	buf_addf(policy, ";q=%llu", (unsigned long long)(a->limit < sf_max ? a->limit : sf_max));
+	if (a->kind == QUOTA_BYTES || a->kind == QUOTA_UPSTREAM_BYTES)
+		buf_adds(policy, ";qu=\"content-bytes\"");
+	buf_addf(policy, ";w=%lld", (long long)(end_s - start_s));
+}
