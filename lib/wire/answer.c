@@ -2,6 +2,8 @@
  *
  * Header blocks of data answers.  Worker and mover.
  */
+#include "base/base.h"
+
 #include "wire/answer.h"
 
 #include <inttypes.h>
@@ -15,7 +17,8 @@ static const struct {
 } reasons[] = {
 	{ 200, "OK" }, { 204, "No Content" }, { 206, "Partial Content" }, { 302, "Found" }, { 304, "Not Modified" },
 	{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
-	{ 405, "Method Not Allowed" }, { 410, "Gone" }, { 412, "Precondition Failed" }, { 414, "URI Too Long" },
+	{ 405, "Method Not Allowed" }, { 410, "Gone" }, { 412, "Precondition Failed" },
+	{ 413, "Content Too Large" }, { 414, "URI Too Long" },
 	{ 416, "Range Not Satisfiable" }, { 429, "Too Many Requests" }, { 500, "Internal Server Error" },
 	{ 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
 	{ 504, "Gateway Timeout" }, { 508, "Loop Detected" },
@@ -79,10 +82,7 @@ answer_write(const struct answer *a, struct buf *out)
 	if (a->cache_status != NULL)
 		(void)buf_addf(out, "Cache-Status: eodata-proxy; %s\r\n", a->cache_status);
 	add_line(out, "X-Request-Id", a->id);
-	(void)buf_adds(out, "X-Content-Type-Options: nosniff\r\n"
-	    "Access-Control-Allow-Origin: *\r\n"
-	    "Access-Control-Expose-Headers: Content-Length, Content-Range, Content-Disposition, ETag, Last-Modified, "
-	    "Accept-Ranges, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy\r\n");
+	(void)buf_adds(out, "X-Content-Type-Options: nosniff\r\n" ANSWER_CORS);
 	if (a->extra != NULL)
 		(void)buf_adds(out, a->extra);
 	(void)buf_adds(out, "\r\n");

@@ -11,6 +11,13 @@
 
 enum { ANSWER_HEAD_MAX = 32768 };
 
+/* For scripts of other origins; on every answer. */
+#define ANSWER_CORS									\
+	"Access-Control-Allow-Origin: *\r\n"						\
+	"Access-Control-Expose-Headers: Content-Length, Content-Range, "		\
+	"Content-Disposition, ETag, Last-Modified, Accept-Ranges, Cache-Status, "	\
+	"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy\r\n"
+
 struct answer {
 	int status;			/* 200, 206, 302, 304, 412, 416 */
 	const char *id;			/* request id */
