@@ -257,7 +257,7 @@ object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_
 	struct object_meta m = { .last_modified = -1, .source_time = -1 };
 	int64_t version = -1, inode = -1, length = -1;
 	struct json_object *o = NULL;
-	size_t members;
+	size_t members = 0;
 	int r = -1;
 
 	if (len == 0 || len > META_MAX)
