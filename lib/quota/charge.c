@@ -3,6 +3,8 @@
  * Who pays: the subjects that counters are keyed by.  Runs in the worker.
  * Names of people never reach the store; a hash of them does.
  */
+#include "base/base.h"
+
 #include "quota/charge.h"
 
 #include <string.h>

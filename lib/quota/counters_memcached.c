@@ -21,6 +21,8 @@
  * answers with wrong lengths overrun its buffers (DESIGN.md).  So servers
  * are reached through a socket that only they can make, or a trusted network.
  */
+#include "base/base.h"
+
 #include "quota/counters.h"
 
 #include <libmemcached/memcached.h>

@@ -3,6 +3,8 @@
  * Counters in the memory of one process: for tests, with the semantics that
  * counters_memcached.c gets from a server (expiry, floor, nothing shared).
  */
+#include "base/base.h"
+
 #include "quota/counters.h"
 
 #include <stdlib.h>

@@ -16,6 +16,8 @@
  * over by now (a long wait between the request and its first byte) into the
  * present one, because a window that is over limits nobody.
  */
+#include "base/base.h"
+
 #include "quota/quota.h"
 
 #include <stdlib.h>

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The accountant: the one process that moves counters after the fact and
+ * writes the ledger.  Movers ask it to reserve (they must not block, it may);
+ * workers and movers tell it what a request came to.
+ *
+ * It may wait: for the counters (bounded by memcached.timeout), for the disk.
+ * While the ledger cannot be written, charges wait in memory; when that is
+ * full, in the sockets; then with their senders.  None is dropped.
+ *
+ * It ends last: on DRAIN when its sockets are empty, and when the master is
+ * gone once its senders are gone too.
+ */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "accountant/ledger.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/control.h"
+#include "ipc/fds.h"
+#include "role.h"
+
+enum {
+	TICK_MS = 1000,
+	TURN_MAX = 64,			/* messages of one socket per turn */
+	ANSWERS_MAX = 256,		/* waiting for a mover to read */
+	ORPHAN_MS = 5000,		/* without a master: senders get so long to end */
+	LEDGER_GIVE_UP_MS = 10000,	/* when draining with a ledger that cannot be written */
+	WORKERS = 0,			/* index of the workers' socket; mover i is 1 + i */
+	CONTROL = -1,
+};
+
+/* RUN -> DRAIN (the master said so) -> end; RUN or DRAIN -> ORPHAN (the master is gone) -> end. */
+enum life { LIFE_RUN, LIFE_DRAIN, LIFE_ORPHAN };
+
+struct peer {
+	int fd;			/* -1: ended */
+	uint32_t events;	/* that epoll watches for */
+	struct account_reserved answer[ANSWERS_MAX];	/* a ring */
+	size_t first, n;
+};
+
+struct accountant {
+	struct role_env *env;
+	struct counters *counters;	/* NULL: no memcached configured */
+	struct strs servers;		/* that counters was made for */
+	uint32_t timeout_ms;
+	struct ledger *ledger;
+	char *dir_state;
+	bool ledger_bad;
+	int64_t retry_ms, sync_ms;	/* mono: not before */
+	struct peer peer[1 + MOVERS_MAX];
+	size_t n_peers;
+	int epoll;
+	enum life life;
+	int64_t ending_ms;		/* mono: since life is not RUN */
+	int64_t warned_ms;
+	uint64_t dropped;		/* since warned_ms */
+};
+
+/* -- what is made from the configuration ------------------------------------- */
+
+static void
+strs_clear(struct strs *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i]);
+	free(s->v);
+	*s = (struct strs){ NULL, 0 };
+}
+
+static struct strs
+strs_copy(const struct strs *s)
+{
+	struct strs copy = { NULL, 0 };
+
+	if (s->n > 0)
+		copy.v = mem_alloc(s->n * sizeof(char *));
+	for (; copy.n < s->n; copy.n++)
+		copy.v[copy.n] = mem_strdup(s->v[copy.n]);
+	return copy;
+}
+
+static bool
+strs_same(const struct strs *a, const struct strs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+counters_close(struct accountant *a)
+{
+	if (a->counters != NULL)
+		a->counters->free(a->counters);
+	a->counters = NULL;
+	strs_clear(&a->servers);
+}
+
+static void
+counters_open(struct accountant *a)
+{
+	const struct config *c = a->env->config;
+	struct err e = ERR_NONE;
+
+	if (c->memcached.n > 0) {
+		a->counters = counters_memcached_new(&c->memcached, c->memcached_timeout_ms, &e);
+		if (a->counters == NULL)
+			log_error(NULL, "EO-COUNTERS", "no counters: %s", e.text);
+	}
+	a->servers = strs_copy(&c->memcached);
+	a->timeout_ms = c->memcached_timeout_ms;
+}
+
+/* Bring a waiting ledger along when only its place changes. */
+static void
+ledger_move(struct accountant *a)
+{
+	struct err e = ERR_NONE;
+
+	if (ledger_flush(a->ledger, &e) == -1) {
+		log_error(NULL, "EO-LEDGER", "dirs.state not taken while the old ledger waits: %s", e.text);
+		return;
+	}
+	(void)ledger_sync(a->ledger, &e);	/* reported at the next tick if the disk is bad */
+	ledger_free(a->ledger);
+	free(a->dir_state);
+	a->dir_state = mem_strdup(a->env->config->dir_state);
+	a->ledger = ledger_new(a->dir_state);
+}
+
+static void
+reload(struct accountant *a, int fd)
+{
+	const struct config *c;
+
+	if (role_reload(a->env, fd) == -1)
+		return;
+	c = a->env->config;
+	if (!strs_same(&a->servers, &c->memcached) || a->timeout_ms != c->memcached_timeout_ms) {
+		counters_close(a);
+		counters_open(a);
+	}
+	if (strcmp(a->dir_state, c->dir_state) != 0)
+		ledger_move(a);
+}
+
+/* -- the ledger --------------------------------------------------------------- */
+
+static void
+ledger_try(struct accountant *a)
+{
+	struct err e = ERR_NONE;
+	int64_t now_ms = clock_mono_ms();
+
+	if (ledger_queued(a->ledger) == 0 || (a->ledger_bad && now_ms < a->retry_ms))
+		return;
+	if (ledger_flush(a->ledger, &e) == 0) {
+		if (a->ledger_bad)
+			log_warn(NULL, "EO-LEDGER", "the ledger is written again");
+		a->ledger_bad = false;
+		return;
+	}
+	stat_inc(COUNT_LEDGER_ERRORS);
+	a->retry_ms = now_ms + TICK_MS;
+	if (!a->ledger_bad)
+		log_error(NULL, "EO-LEDGER", "charges wait: %s", e.text);
+	a->ledger_bad = true;
+}
+
+static void
+ledger_tick(struct accountant *a)
+{
+	struct err e = ERR_NONE;
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms < a->sync_ms)
+		return;
+	a->sync_ms = now_ms + TICK_MS;
+	if (ledger_sync(a->ledger, &e) == -1)
+		log_error(NULL, "EO-LEDGER", "%s", e.text);
+}
+
+/* -- messages ----------------------------------------------------------------- */
+
+static void
+drop(struct accountant *a, size_t from)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	a->dropped++;
+	if (a->warned_ms != 0 && now_ms < a->warned_ms + TICK_MS)
+		return;
+	log_warn(NULL, "EO-ACCOUNT", "dropped %llu messages that are none, the last from %s",
+	    (unsigned long long)a->dropped, from == WORKERS ? "the workers" : "a mover");
+	a->warned_ms = now_ms;
+	a->dropped = 0;
+}
+
+static void
+answers_send(struct peer *p)
+{
+	while (p->n > 0) {
+		struct buf msg = BUF_INIT(ACCOUNT_MAX);
+		int r;
+
+		account_reserved_put(&msg, &p->answer[p->first]);
+		MUST(buf_ok(&msg));
+		r = fd_send(p->fd, msg.data, msg.len, NULL, 0);
+		buf_release(&msg);
+		if (r == -1 && errno == EAGAIN)
+			return;
+		/* Sent, or a mover that is gone: the one that replaces it did not ask. */
+		p->first = (p->first + 1) % ANSWERS_MAX;
+		p->n--;
+	}
+}
+
+static void
+take_reserve(struct accountant *a, struct peer *p, const void *data, size_t n)
+{
+	struct account_reserve *r = mem_alloc(sizeof(*r));
+	struct account_reserved *answer;
+
+	if (p == &a->peer[WORKERS] || account_reserve_get(data, n, r) == -1) {
+		drop(a, (size_t)(p - a->peer));
+		goto out;
+	}
+	if (p->n == ANSWERS_MAX) {
+		/* It reads nothing; it has long given up on this answer. */
+		drop(a, (size_t)(p - a->peer));
+		goto out;
+	}
+	answer = &p->answer[(p->first + p->n) % ANSWERS_MAX];
+	answer->seq = r->seq;
+	quota_reserve(a->counters, a->env->config, &r->charge, r->add, &answer->answer);
+	if (answer->answer.verdict == QUOTA_AWAY_ALLOW || answer->answer.verdict == QUOTA_AWAY_REFUSE)
+		stat_inc(COUNT_QUOTA_AWAY);
+	p->n++;
+	answers_send(p);
+out:
+	free(r);
+}
+
+static void
+take_settle(struct accountant *a, const struct peer *p, const void *data, size_t n)
+{
+	struct account_settle *s = mem_alloc(sizeof(*s));
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	bool counted;
+
+	if (account_settle_get(data, n, s) == -1) {
+		drop(a, (size_t)(p - a->peer));
+		goto out;
+	}
+	counted = quota_settle(a->counters, a->env->config, &s->charge, s->actual) == 0;
+	ledger_line(&line, s, counted, clock_wall_ms());
+	if (!buf_ok(&line)) {	/* only without memory: the bound is larger than any message */
+		log_error(s->charge.id, "EO-LEDGER", "no memory for a ledger line");
+		goto out;
+	}
+	ledger_add(a->ledger, line.data, line.len);
+	ledger_try(a);
+	stat_inc(COUNT_SETTLED);
+	stat_job_done();
+out:
+	buf_release(&line);
+	free(s);
+}
+
+static void
+take(struct accountant *a, struct peer *p, const void *data, size_t n)
+{
+	switch (account_type(data, n)) {
+	case ACCOUNT_RESERVE:
+		take_reserve(a, p, data, n);
+		break;
+	case ACCOUNT_SETTLE:
+		take_settle(a, p, data, n);
+		break;
+	default:
+		drop(a, (size_t)(p - a->peer));
+		break;
+	}
+}
+
+static void
+peer_end(struct accountant *a, struct peer *p)
+{
+	(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, p->fd, NULL);	/* closing would do */
+	fd_close(&p->fd);
+	p->n = 0;
+}
+
+/* At most TURN_MAX messages; epoll says again when there are more. */
+static void
+peer_read(struct accountant *a, struct peer *p, bool hung_up)
+{
+	static char data[ACCOUNT_MAX + 1];
+	ssize_t n;
+
+	for (int i = 0; i < TURN_MAX && !ledger_full(a->ledger); i++) {
+		n = fd_recv(p->fd, data, ACCOUNT_MAX, NULL, 0, NULL);
+		if (n > 0) {
+			take(a, p, data, (size_t)n);
+		} else if (n == 0 && !hung_up) {
+			drop(a, (size_t)(p - a->peer));	/* an empty datagram */
+		} else if (n == -1 && errno == EMSGSIZE) {
+			drop(a, (size_t)(p - a->peer));
+		} else if (n == -1 && errno == EAGAIN) {
+			return;
+		} else {
+			peer_end(a, p);
+			return;
+		}
+	}
+}
+
+/* -- the loop ----------------------------------------------------------------- */
+
+/* Read unless the ledger is full; write where answers wait. */
+static void
+peer_watch(struct accountant *a, size_t i)
+{
+	struct peer *p = &a->peer[i];
+	uint32_t events = (ledger_full(a->ledger) ? 0 : EPOLLIN) | (p->n > 0 ? EPOLLOUT : 0);
+	struct epoll_event ev = { .events = events, .data.fd = (int)i };
+
+	if (p->fd == -1 || events == p->events)
+		return;
+	if (epoll_ctl(a->epoll, EPOLL_CTL_MOD, p->fd, &ev) == -1)
+		die("cannot watch a socket: %s", strerror(errno));
+	p->events = events;
+}
+
+static void
+life_set(struct accountant *a, enum life life)
+{
+	if (a->life == life)
+		return;
+	a->life = life;
+	a->ending_ms = clock_mono_ms();
+	stat_state(SLOT_DRAINING);
+}
+
+static void
+control(struct accountant *a)
+{
+	int fd = -1;
+
+	switch (control_read(FD_CONTROL, &fd)) {
+	case CONTROL_RELOAD:
+		reload(a, fd);
+		break;
+	case CONTROL_DRAIN:
+		life_set(a, LIFE_DRAIN);
+		break;
+	case CONTROL_GONE:
+		life_set(a, LIFE_ORPHAN);
+		(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, FD_CONTROL, NULL);	/* it would wake us for ever */
+		break;
+	default:
+		break;
+	}
+}
+
+/* quiet: the last look found no message. */
+static bool
+is_over(struct accountant *a, bool quiet)
+{
+	int64_t since_ms = clock_mono_ms() - a->ending_ms;
+	bool senders = false;
+
+	if (a->life == LIFE_RUN)
+		return false;
+	if (ledger_queued(a->ledger) > 0) {
+		if (since_ms < LEDGER_GIVE_UP_MS)
+			return false;
+		log_error(NULL, "EO-LEDGER", "ended with %zu charges that could not be written",
+		    ledger_queued(a->ledger));
+		return true;
+	}
+	for (size_t i = 0; i < a->n_peers; i++)
+		senders = senders || a->peer[i].fd != -1;
+	if (!senders)
+		return true;
+	return quiet && (a->life == LIFE_DRAIN || since_ms >= ORPHAN_MS);
+}
+
+/* One turn.  True when nothing was to be read. */
+static bool
+turn(struct accountant *a)
+{
+	struct epoll_event ev[2 + MOVERS_MAX];
+	int timeout_ms = a->life == LIFE_DRAIN && ledger_queued(a->ledger) == 0 ? 0 : TICK_MS;
+	bool quiet = true;
+	int n;
+
+	n = epoll_wait(a->epoll, ev, ARRAY_LEN(ev), a->life == LIFE_ORPHAN ? TICK_MS / 10 : timeout_ms);
+	if (n == -1 && errno != EINTR)
+		die("cannot wait for messages: %s", strerror(errno));
+	stat_heartbeat();
+	for (int i = 0; i < n; i++) {
+		struct peer *p;
+
+		if (ev[i].data.fd == CONTROL) {
+			control(a);
+			quiet = false;
+			continue;
+		}
+		p = &a->peer[ev[i].data.fd];
+		if (p->fd != -1 && (ev[i].events & EPOLLOUT) != 0)
+			answers_send(p);
+		if ((ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+			quiet = false;
+			peer_read(a, p, (ev[i].events & EPOLLHUP) != 0);
+		}
+	}
+	ledger_try(a);
+	ledger_tick(a);
+	for (size_t i = 0; i < a->n_peers; i++)
+		peer_watch(a, i);
+	stat_gauge(GAUGE_CHARGES_QUEUED, ledger_queued(a->ledger));
+	return quiet;
+}
+
+static void
+watch(struct accountant *a, int fd, int tag)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = tag };
+
+	if (fd_set_nonblock(fd, true) == -1 || epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &ev) == -1)
+		die("descriptor %d is no socket: %s", fd, strerror(errno));
+}
+
+static void
+open_all(struct accountant *a)
+{
+	a->dir_state = mem_strdup(a->env->config->dir_state);
+	a->ledger = ledger_new(a->dir_state);
+	counters_open(a);
+	a->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (a->epoll == -1)
+		die("cannot make an epoll: %s", strerror(errno));
+	MUST(a->env->config->movers <= MOVERS_MAX);
+	a->n_peers = 1 + a->env->config->movers;
+	watch(a, FD_CONTROL, CONTROL);
+	for (size_t i = 0; i < a->n_peers; i++) {
+		a->peer[i].fd = FD_FIRST + (int)i;
+		a->peer[i].events = EPOLLIN;
+		watch(a, a->peer[i].fd, (int)i);
+	}
+}
+
+int
+accountant_run(struct role_env *env)
+{
+	struct accountant *a = mem_alloc(sizeof(*a));
+	struct err e = ERR_NONE;
+	bool quiet = false;
+	int status;
+
+	a->env = env;
+	open_all(a);
+	stat_state(SLOT_READY);
+	if (control_ready(FD_CONTROL, env->config->generation) == -1)
+		log_warn(NULL, "EO-CONTROL", "cannot tell the master: %s", strerror(errno));
+	while (!is_over(a, quiet))
+		quiet = turn(a);
+	if (ledger_sync(a->ledger, &e) == -1)
+		log_error(NULL, "EO-LEDGER", "%s", e.text);
+	status = ledger_queued(a->ledger) == 0 ? 0 : 1;
+	ledger_free(a->ledger);
+	counters_close(a);
+	free(a->dir_state);
+	fd_close(&a->epoll);
+	free(a);
+	return status;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The books: what each request came to, one JSON line per settled charge.
+ * Nothing is ever rewritten here; adding lines up again gives the counters.
+ * Runs in the accountant.
+ */
+#include "base/base.h"
+
+#include "accountant/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/text.h"
+
+enum { DAY_SIZE = 16, TIME_SIZE = 40 };
+
+struct waiting {
+	struct waiting *next;
+	size_t n;
+	char text[];		/* a newline, then the line with its own */
+};
+
+struct ledger {
+	char *dir;
+	int fd;			/* -1: not open */
+	char day[DAY_SIZE];	/* of fd */
+	bool torn;		/* the file does not end with a newline */
+	bool dirty;		/* written, not yet synced */
+	struct waiting *first, **last;
+	size_t queued, queued_bytes;
+};
+
+/* -- the line --------------------------------------------------------------- */
+
+static void
+utc(time_t t, struct tm *ret)
+{
+	if (gmtime_r(&t, ret) == NULL)
+		memset(ret, 0, sizeof(*ret));	/* a year past int: no clock says so */
+}
+
+/* RFC 3339, UTC, milliseconds. */
+static void
+time_text(char ret[TIME_SIZE], int64_t ms)
+{
+	struct tm tm;
+	size_t n;
+
+	utc((time_t)(ms / 1000), &tm);
+	n = strftime(ret, TIME_SIZE - 8, "%Y-%m-%dT%H:%M:%S", &tm);
+	ret[n++] = '.';
+	ret[n++] = (char)('0' + ms / 100 % 10);
+	ret[n++] = (char)('0' + ms / 10 % 10);
+	ret[n++] = (char)('0' + ms % 10);
+	ret[n++] = 'Z';
+	ret[n] = '\0';
+}
+
+static void
+member(struct buf *out, const char *name, const char *value)
+{
+	buf_addf(out, ",\"%s\":", name);
+	if (value == NULL)
+		buf_adds(out, "null");
+	else
+		text_json(out, value, strlen(value));
+}
+
+static void
+sets(struct buf *out, const struct charge *ch)
+{
+	buf_adds(out, ",\"sets\":[");
+	for (size_t i = 0; i < ch->n; i++) {
+		const struct charge_entry *entry = &ch->entry[i];
+
+		buf_adds(out, i == 0 ? "{\"set\":" : ",{\"set\":");
+		text_json(out, entry->set, strlen(entry->set));
+		member(out, "group", entry->group[0] == '\0' ? NULL : entry->group);
+		buf_addc(out, '}');
+	}
+	buf_addc(out, ']');
+}
+
+static void
+amounts(struct buf *out, const uint64_t n[QUOTA_KINDS])
+{
+	for (int k = 0; k < QUOTA_KINDS; k++)
+		buf_addf(out, "%s\"%s\":%llu", k == 0 ? "" : ",", quota_kind_name((enum quota_kind)k),
+		    (unsigned long long)n[k]);
+}
+
+void
+ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64_t now_ms)
+{
+	char t[TIME_SIZE], at[TIME_SIZE];
+
+	time_text(t, now_ms);
+	time_text(at, s->charge.at_ms < 0 ? 0 : s->charge.at_ms);
+	buf_addf(out, "{\"v\":1,\"t\":\"%s\",\"at\":\"%s\"", t, at);
+	member(out, "id", s->charge.id);
+	member(out, "realm", s->charge.realm);
+	member(out, "user", s->charge.user);
+	sets(out, &s->charge);
+	buf_addc(out, ',');
+	amounts(out, s->actual);
+	buf_adds(out, ",\"reserved\":{");
+	amounts(out, s->charge.reserved);
+	buf_addc(out, '}');
+	member(out, "backend", s->backend);
+	member(out, "collection", s->collection);
+	member(out, "item", s->item);
+	member(out, "asset", s->asset);
+	member(out, "subpath", s->subpath);
+	member(out, "rule", s->rule);
+	member(out, "cache", s->cache);
+	buf_addf(out, ",\"status\":%lu,\"estimated\":%s,\"counted\":%s}\n", (unsigned long)s->status,
+	    s->estimated ? "true" : "false", counted ? "true" : "false");
+}
+
+/* -- the file --------------------------------------------------------------- */
+
+struct ledger *
+ledger_new(const char *dir_state)
+{
+	struct ledger *l = mem_alloc(sizeof(*l));
+
+	l->dir = mem_printf("%s/ledger", dir_state);
+	l->fd = -1;
+	l->last = &l->first;
+	return l;
+}
+
+static void
+drop_first(struct ledger *l)
+{
+	struct waiting *w = l->first;
+
+	l->first = w->next;
+	if (l->first == NULL)
+		l->last = &l->first;
+	l->queued--;
+	l->queued_bytes -= w->n;
+	free(w);
+}
+
+void
+ledger_free(struct ledger *l)
+{
+	if (l == NULL)
+		return;
+	while (l->first != NULL)
+		drop_first(l);
+	fd_close(&l->fd);
+	free(l->dir);
+	free(l);
+}
+
+void
+ledger_add(struct ledger *l, const char *line, size_t n)
+{
+	struct waiting *w = mem_alloc(sizeof(*w) + n + 1);
+
+	w->n = n + 1;
+	w->text[0] = '\n';
+	memcpy(w->text + 1, line, n);
+	*l->last = w;
+	l->last = &w->next;
+	l->queued++;
+	l->queued_bytes += w->n;
+}
+
+static int
+open_checked(struct ledger *l, const char *path, struct err *e)
+{
+	struct stat st;
+	char end;
+
+	l->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	if (l->fd == -1)
+		return err_sys(e, errno, "cannot open '%s'", path);
+	if (fstat(l->fd, &st) == -1)
+		return err_sys(e, errno, "cannot look at '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, "'%s' is not a regular file", path);
+	l->torn = st.st_size > 0 && (pread(l->fd, &end, 1, st.st_size - 1) != 1 || end != '\n');
+	return 0;
+}
+
+/* The file of today is open in l->fd. */
+static int
+open_today(struct ledger *l, struct err *e)
+{
+	char day[DAY_SIZE], *path;
+	struct tm tm;
+	int r;
+
+	utc((time_t)(clock_wall_ms() / 1000), &tm);
+	(void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);	/* fits until the year 99999 */
+	if (l->fd != -1 && strcmp(day, l->day) == 0)
+		return 0;
+	if (l->fd != -1 && l->dirty)
+		(void)fdatasync(l->fd);	/* yesterday's last second; the kernel writes it anyway */
+	l->dirty = false;
+	fd_close(&l->fd);
+	if (fd_mkdirs(l->dir, 0750, e) == -1)
+		return -1;
+	path = mem_printf("%s/%s.jsonl", l->dir, day);
+	r = open_checked(l, path, e);
+	if (r == -1)
+		fd_close(&l->fd);
+	else
+		memcpy(l->day, day, sizeof(day));
+	free(path);
+	return r;
+}
+
+/* Write the first waiting line.  0, or -1 and e: it waits on. */
+static int
+write_first(struct ledger *l, struct err *e)
+{
+	const struct waiting *w = l->first;
+	const char *p = l->torn ? w->text : w->text + 1;
+	size_t n = l->torn ? w->n : w->n - 1;
+	ssize_t done;
+
+	do {
+		done = write(l->fd, p, n);
+	} while (done == -1 && errno == EINTR);
+	if (done == -1)
+		return err_sys(e, errno, "cannot write the ledger of %s", l->day);
+	l->dirty = true;
+	if ((size_t)done == n) {
+		l->torn = false;
+		drop_first(l);
+		return 0;
+	}
+	if (done > 0)
+		l->torn = true;
+	if ((size_t)done == n - 1) {	/* all but the newline: the line is whole, a second one would count twice */
+		drop_first(l);
+		return 0;
+	}
+	if (done == 1 && p == w->text)	/* only the newline that closes the torn line */
+		l->torn = false;
+	return err_set(e, "the ledger of %s took %zd of %zu bytes", l->day, done, n);
+}
+
+int
+ledger_flush(struct ledger *l, struct err *e)
+{
+	while (l->first != NULL) {
+		if (open_today(l, e) == -1 || write_first(l, e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+ledger_sync(struct ledger *l, struct err *e)
+{
+	if (!l->dirty || l->fd == -1)
+		return 0;
+	l->dirty = false;	/* after a failure the kernel forgets the pages: asking again would lie */
+	if (fdatasync(l->fd) == -1)
+		return err_sys(e, errno, "cannot sync the ledger of %s", l->day);
+	return 0;
+}
+
+size_t
+ledger_queued(const struct ledger *l)
+{
+	return l->queued;
+}
+
+bool
+ledger_full(const struct ledger *l)
+{
+	return l->queued_bytes >= LEDGER_QUEUE_MAX;
+}
