@@ -25,7 +25,8 @@ struct quota_limit {
 	uint64_t n;		/* requests or bytes per window */
 };
 
-enum { QUOTA_LIMITS_MAX = 20, RULE_QUOTAS_MAX = 8 };
+enum { QUOTA_LIMITS_MAX = 20, RULE_QUOTAS_MAX = 8, CONFIG_MOVERS_MAX = 16 };
+enum { CONFIG_SLOTS = 160 };	/* processes that the scoreboard has room for */
 
 struct quota_set {
 	char *name;
@@ -150,6 +151,12 @@ void config_free(struct config *c);
 int config_to_memfd(const struct config *c, struct err *e);
 /* Children. */
 struct config *config_from_memfd(int fd, struct err *e);
+
+/*
+ * Appends the paths, joined by ", ", of those parameters that differ and that
+ * a reload does not take: for a warning.
+ */
+void config_restart_needed(const struct config *old, const struct config *new, struct buf *ret_paths);
 
 /* --dump-config: every member with its value in force, secrets left out. */
 void config_dump(const struct config *c, struct buf *out);

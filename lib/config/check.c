@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What must fit together: values that follow from others, then every check
+ * that needs more than one row of the table, and the files of secrets.  Runs
+ * in the master; the children repeat all but the files over what it wrote.
+ */
+#include "config/params.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "config/scan.h"
+#include "wire/ipblock.h"
+
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+enum { SHOWN = 160 };
+
+bool
+check_token(const char *s)
+{
+	return s[0] != '\0' && s[0] != '.' && s[0] != '-' && s[strspn(s, ALNUM "._-")] == '\0';
+}
+
+/* ---- what follows ---------------------------------------------------------- */
+
+/* The host (and port) of a URL that was or will be checked. */
+static char *
+authority_of(const char *url)
+{
+	const char *start = strstr(url, "://");
+
+	start = start == NULL ? url : start + 3;
+	return mem_strndup(start, strcspn(start, "/?#"));
+}
+
+static void
+derive_site_id(struct config *c)
+{
+	if (c->site_id[0] != '\0')
+		return;
+	free(c->site_id);
+	c->site_id = c->public_urls.n > 0 ? authority_of(c->public_urls.v[0]) : mem_strdup("eodata-proxy");
+}
+
+static void
+derive_backends(struct config *c)
+{
+	for (size_t i = 0; i < c->n_backends; i++) {
+		if (strcmp(c->backends[i].name, "*") == 0)
+			return;
+	}
+	c->backends = mem_realloc(c->backends, (c->n_backends + 1) * sizeof(*c->backends));
+	c->backends[c->n_backends++] = (struct backend_limits){ mem_strdup("*"), 4, 256 };
+}
+
+void
+check_derive(struct config *c)
+{
+	derive_site_id(c);
+	derive_backends(c);
+	if (c->dir_spool[0] == '\0') {
+		free(c->dir_spool);
+		c->dir_spool = mem_printf("%s/spool", c->cache_path);
+	}
+	for (size_t i = 0; i < c->n_rules; i++) {
+		if (c->rules[i].name == NULL)
+			c->rules[i].name = mem_printf("rules[%zu]", i);
+	}
+}
+
+/* ---- URLs and paths ---------------------------------------------------------- */
+
+/* What is wrong with an http(s) URL's beginning; NULL and *ret_rest (behind host and port) when nothing is. */
+static const char *
+url_start_fault(const char *url, const char **ret_rest)
+{
+	size_t len;
+
+	if (strncmp(url, "https://", 8) == 0)
+		url += 8;
+	else if (strncmp(url, "http://", 7) == 0)
+		url += 7;
+	else
+		return "must begin with https:// or http://";
+	len = strcspn(url, "/?#");
+	if (len == 0 || strspn(url, ALNUM "._-:[]") != len)
+		return "the host is not one (names are written in ASCII, without user and password)";
+	*ret_rest = url + len;
+	return NULL;
+}
+
+static const char *
+text_fault(const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (*s == ' ' || *s == '"' || *s == '<' || *s == '>' || *s == '\\' || (uint8_t)*s >= 0x80)
+			return "has a character that must be percent-encoded";
+	}
+	return NULL;
+}
+
+static const char *
+placeholders_fault(const char *s)
+{
+	static const char *const known[] = { "{backend}", "{collection}", "{item}" };
+	bool item = false, hit;
+
+	while (s[strcspn(s, "{}")] != '\0') {
+		s += strcspn(s, "{}");
+		hit = false;
+		for (size_t i = 0; i < ARRAY_LEN(known) && !hit; i++) {
+			hit = strncmp(s, known[i], strlen(known[i])) == 0;
+			if (hit)
+				s += strlen(known[i]);
+			item = item || (hit && i == 2);
+		}
+		if (!hit)
+			return "unknown placeholder, one of {backend}, {collection}, {item}";
+	}
+	return item ? NULL : "must hold {item}";
+}
+
+static void
+check_item_url(const struct config *c, struct faults *f)
+{
+	const char *rest = NULL, *fault;
+
+	if (c->stac_item_url == NULL)
+		return;
+	fault = url_start_fault(c->stac_item_url, &rest);
+	if (fault == NULL)
+		fault = text_fault(rest);
+	if (fault == NULL)
+		fault = placeholders_fault(rest);
+	if (fault == NULL && strchr(rest, '#') != NULL)
+		fault = "must not hold '#'";
+	if (fault != NULL)
+		faults_add_path(f, "stac.item_url", "%s", fault);
+	else if (!c->allow_http && strncmp(c->stac_item_url, "http://", 7) == 0)
+		faults_add_path(f, "stac.item_url", "is http, which upstream.allow_http refuses");
+}
+
+static void
+check_public_urls(const struct config *c, struct faults *f)
+{
+	struct at front = { NULL, "front", 0 }, list = { &front, "public_urls", 0 };
+	const char *url, *rest, *fault;
+
+	for (size_t i = 0; i < c->public_urls.n; i++) {
+		struct at here = { &list, NULL, i };
+
+		url = c->public_urls.v[i];
+		rest = "";
+		fault = url_start_fault(url, &rest);
+		if (fault == NULL)
+			fault = text_fault(rest);
+		if (fault == NULL && rest[strcspn(rest, "?#{}")] != '\0')
+			fault = "must not hold '?', '#' or braces";
+		if (fault == NULL && url[strlen(url) - 1] == '/')
+			fault = "must not end with '/'";
+		if (fault != NULL)
+			faults_add(f, &here, "%s", fault);
+	}
+}
+
+/* Segments between slashes: none empty, none "." or "..", nothing that a URL would have to encode twice. */
+static const char *
+segments_fault(const char *s)
+{
+	size_t len;
+
+	if (s[0] != '/')
+		return "must begin with '/'";
+	if (s[strcspn(s, "?#%")] != '\0')
+		return "must not hold '?', '#' or '%'";
+	for (; *s != '\0'; s += len) {
+		s++;
+		len = strcspn(s, "/");
+		if (len == 0)
+			return "has an empty segment, or ends with '/'";
+		if ((len == 1 && s[0] == '.') || (len == 2 && s[0] == '.' && s[1] == '.'))
+			return "has a segment '.' or '..'";
+	}
+	return NULL;
+}
+
+static void
+check_front_paths(const struct config *c, struct faults *f)
+{
+	const char *fault = segments_fault(c->base_path);
+	size_t len = strlen(c->internal_prefix), base = strlen(c->base_path);
+	char *cut;
+
+	if (fault != NULL)
+		faults_add_path(f, "front.base_path", "%s", fault);
+	if (len == 0 && c->hits != HITS_X_ACCEL)
+		return;
+	if (len < 2 || c->internal_prefix[0] != '/' || c->internal_prefix[len - 1] != '/') {
+		faults_add_path(f, "front.internal_prefix", "must begin and end with '/'%s",
+		    c->hits == HITS_X_ACCEL ? " (hits \"x-accel\" wants it)" : "");
+		return;
+	}
+	cut = mem_strndup(c->internal_prefix, len - 1);
+	fault = segments_fault(cut);
+	if (fault == NULL && strncmp(c->internal_prefix, c->base_path, base) == 0 && c->internal_prefix[base] == '/')
+		fault = "must not be below base_path";
+	if (fault != NULL)
+		faults_add_path(f, "front.internal_prefix", "%s", fault);
+	free(cut);
+}
+
+static void
+check_front(const struct config *c, struct faults *f)
+{
+	bool nginx = strcmp(c->front_server, "nginx") == 0;
+
+	check_front_paths(c, f);
+	check_public_urls(c, f);
+	if (c->hits == HITS_X_ACCEL && !nginx)
+		faults_add_path(f, "front.hits", "'x-accel' is nginx's; %s has 'x-sendfile'", c->front_server);
+	if (c->hits == HITS_X_SENDFILE && nginx)
+		faults_add_path(f, "front.hits", "nginx has no 'x-sendfile'; it has 'x-accel'");
+	if (c->answer_deadline_ms >= c->front_timeout_ms)
+		faults_add_path(f, "front.deadline", "must be shorter than front.timeout, or the front answers before us");
+	if (c->site_id[strspn(c->site_id, ALNUM "!#$%&'*+-.^_`|~:[]")] != '\0')
+		faults_add_path(f, "front.site_id", "must be a token, or a host and port");
+}
+
+/* ---- who --------------------------------------------------------------------- */
+
+/* What is wrong with the name of a parameter that carries an identity. */
+static const char *
+param_name_fault(const struct config *c, const char *name)
+{
+	static const char *const cgi[] = { "AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "DOCUMENT_URI",
+		"GATEWAY_INTERFACE", "HTTPS", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_HOST",
+		"REMOTE_IDENT", "REMOTE_PORT", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_FILENAME",
+		"SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE" };
+
+	if (name[strspn(name, ALNUM "_")] != '\0')
+		return "has letters, digits and '_' only";
+	if (strncasecmp(name, "HTTP_", 5) == 0)
+		return "HTTP_* is filled by clients";
+	if (strcasecmp(name, "REMOTE_USER") == 0 && strcmp(c->front_server, "nginx") == 0)
+		return "without auth_basic, nginx fills REMOTE_USER with whatever the client claims";
+	for (size_t i = 0; i < ARRAY_LEN(cgi); i++) {
+		if (strcasecmp(name, cgi[i]) == 0)
+			return "is a parameter with another meaning";
+	}
+	return NULL;
+}
+
+static void
+check_identity(const struct config *c, struct faults *f)
+{
+	const char *fault = param_name_fault(c, c->user_param);
+
+	if (fault != NULL)
+		faults_add_path(f, "identity.user_param", "%s", fault);
+	fault = param_name_fault(c, c->groups_param);
+	if (fault != NULL)
+		faults_add_path(f, "identity.groups_param", "%s", fault);
+	else if (strcmp(c->user_param, c->groups_param) == 0)
+		faults_add_path(f, "identity.groups_param", "is user_param");
+}
+
+static bool
+has_resource(const struct rule *r)
+{
+	return r->backends.n > 0 || r->collections.n > 0 || r->items.n > 0 || r->assets.n > 0;
+}
+
+static void
+check_routes(const struct rule *r, const struct at *at, struct faults *f)
+{
+	struct at list = { at, "routes", 0 };
+
+	if (r->routes.n > 0 && has_resource(r))
+		faults_add(f, at, "routes and backends, collections, items or assets cannot be in one rule");
+	for (size_t i = 0; i < r->routes.n; i++) {
+		struct at here = { &list, NULL, i };
+
+		if (strncmp(r->routes.v[i], "-/", 2) != 0 && strcmp(r->routes.v[i], "*") != 0)
+			faults_add(f, &here, "a route begins with '-/'");
+	}
+}
+
+static void
+check_rules(const struct config *c, struct faults *f)
+{
+	struct at list = { NULL, "rules", 0 };
+	const struct rule *r, *all = NULL;
+	bool listed;
+
+	for (size_t i = 0; i < c->n_rules; i++) {
+		struct at at = { &list, NULL, i }, name = { &at, "name", 0 };
+
+		r = &c->rules[i];
+		listed = r->users.n > 0 || r->groups.n > 0 || r->scopes.n > 0;
+		if (r->who == WHO_LISTED && !listed)
+			faults_add(f, &at, "matches nobody: users, groups, scopes or who must say whom it is about");
+		if (r->who != WHO_LISTED && listed)
+			faults_add(f, &at, "who and users, groups or scopes cannot be in one rule");
+		check_routes(r, &at, f);
+		if (all != NULL && r->routes.n == 0)
+			faults_add(f, &at, "is never reached: '%s' matches everything", all->name);
+		if (all == NULL && r->who == WHO_ANYONE && r->methods.n == 0 && r->routes.n == 0 && !has_resource(r))
+			all = r;
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(c->rules[j].name, r->name) == 0) {
+				faults_add(f, &name, "is the name of rules[%zu], too", j);
+				break;
+			}
+		}
+	}
+}
+
+/* ---- the rest ------------------------------------------------------------------ */
+
+static void
+check_datasets(const struct config *c, struct faults *f)
+{
+	struct at list = { NULL, "datasets", 0 };
+	char shown[SHOWN];
+
+	for (size_t i = 0; i < c->n_datasets; i++) {
+		struct at at = { &list, NULL, i }, retention = { &at, "retention", 0 }, control = { &at, "cache_control", 0 };
+		const struct dataset *d = &c->datasets[i];
+
+		if (!strs_has(&c->retentions, d->retention))
+			faults_add(f, &retention, "no such member of cache.retentions: '%s'",
+			    text_esc_to(shown, sizeof(shown), d->retention));
+		if (d->cache_control != NULL && d->cache_control[strspn(d->cache_control, ALNUM " ,=-_\"")] != '\0')
+			faults_add(f, &control, "is not a Cache-Control value");
+	}
+}
+
+static void
+check_quotas(const struct config *c, struct faults *f)
+{
+	struct at map = { NULL, "quotas", 0 };
+
+	for (size_t i = 0; i < c->n_quotas; i++) {
+		struct at at = { &map, c->quotas[i].name, 0 };
+
+		if (c->quotas[i].n_limits == 0)
+			faults_add(f, &at, "limits nothing");
+	}
+}
+
+static bool
+is_host_port(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+	size_t host, digits;
+
+	if (colon == NULL || colon == s)
+		return false;
+	host = (size_t)(colon - s);
+	digits = strspn(colon + 1, "0123456789");
+	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || colon[1] == '0' || atoi(colon + 1) > 65535)
+		return false;
+	if (s[0] == '[')
+		return strspn(s + 1, "0123456789abcdefABCDEF:.") == host - 2 && s[host - 1] == ']';
+	return strspn(s, ALNUM ".-") == host;
+}
+
+static void
+check_addresses(const struct config *c, struct faults *f)
+{
+	struct at memcached = { NULL, "memcached", 0 }, upstream = { NULL, "upstream", 0 },
+		  private = { &upstream, "allow_private", 0 }, front = { NULL, "front", 0 }, peers = { &front, "peers", 0 };
+	struct ipblock block;
+	const char *s;
+
+	for (size_t i = 0; i < c->memcached.n; i++) {
+		struct at here = { &memcached, NULL, i };
+
+		if (c->memcached.v[i][0] != '/' && !is_host_port(c->memcached.v[i]))
+			faults_add(f, &here, "is neither a socket's path nor HOST:PORT");
+	}
+	for (size_t i = 0; i < c->allow_private.n; i++) {
+		struct at here = { &private, NULL, i };
+
+		if (ipblock_parse(c->allow_private.v[i], &block) < 0)
+			faults_add(f, &here, "is no address and no block such as \"10.0.0.0/8\"");
+	}
+	for (size_t i = 0; i < c->peers.n; i++) {
+		struct at here = { &peers, NULL, i };
+
+		s = c->peers.v[i];
+		if (s[strcspn(s, ":/")] != '\0' || (strchr(s, '.') != NULL && s[strspn(s, "0123456789.")] == '\0')) {
+			if (ipblock_parse(s, &block) < 0)
+				faults_add(f, &here, "is no address and no block such as \"10.0.0.0/8\"");
+		} else if (s[strspn(s, ALNUM "._-@$")] != '\0') {
+			faults_add(f, &here, "is neither an address nor a user");
+		}
+	}
+}
+
+static void
+check_sizes(const struct config *c, struct faults *f)
+{
+	/* a reload runs the old workers and the new ones side by side for a moment */
+	uint32_t slots = 3 + 2 * c->workers + c->movers + c->eodag_resolvers;
+	char *path;
+
+	if (slots > CONFIG_SLOTS)
+		faults_add_path(f, "pool.workers", "too many processes: master, broker, accountant, twice the workers, "
+		    "movers and resolvers are %u, more than %u", slots, CONFIG_SLOTS);
+	if (c->spool_transfer_max > c->spool_max)
+		faults_add_path(f, "spool.max_transfer", "is more than spool.max");
+	for (size_t i = 0; i < c->retentions.n; i++) {
+		path = mem_printf("%s/%s", c->cache_path, c->retentions.v[i]);
+		if (strcmp(path, c->dir_spool) == 0)
+			faults_add_path(f, "dirs.spool", "is the directory of the retention '%s'", c->retentions.v[i]);
+		free(path);
+	}
+}
+
+void
+check_all(const struct config *c, struct faults *f)
+{
+	check_item_url(c, f);
+	check_identity(c, f);
+	check_quotas(c, f);
+	check_datasets(c, f);
+	check_rules(c, f);
+	check_front(c, f);
+	check_addresses(c, f);
+	check_sizes(c, f);
+}
+
+/* ---- files of secrets -------------------------------------------------------- */
+
+/* Opens a file and looks at its mode.  The descriptor, or -1 and what is wrong. */
+static int
+open_secret(const char *path, struct err *e)
+{
+	struct stat st;
+	/* non-blocking: a FIFO must not hang the start */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd == -1)
+		return err_sys(e, errno, "cannot open '%s'", path);
+	if (fstat(fd, &st) == -1)
+		(void)err_sys(e, errno, "cannot look at '%s'", path);
+	else if (!S_ISREG(st.st_mode))
+		(void)err_set(e, "'%s' is not a file", path);
+	else if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+		(void)err_set(e, "'%s' has mode %04o: others may not read it and only its owner may write it (chmod 640)",
+		    path, (unsigned)st.st_mode & 07777);
+	else
+		return fd;
+	fd_close(&fd);
+	return -1;
+}
+
+static const char *
+header_fault(const char *line)
+{
+	static const char *const ours[] = { "Connection", "Content-Length", "Host", "Range", "TE", "Trailer",
+		"Transfer-Encoding", "Upgrade", "CDN-Loop", "Accept-Encoding" };
+	size_t name = strspn(line, ALNUM "!#$%&'*+-.^_`|~");
+
+	if (name == 0 || line[name] != ':')
+		return "is not \"Name: value\"";
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		if (strlen(ours[i]) == name && strncasecmp(line, ours[i], name) == 0)
+			return "has a header that is ours to set";
+	}
+	for (const char *s = line; *s != '\0'; s++) {
+		if ((uint8_t)*s < 0x20 || *s == 0x7f)
+			return "has a control byte";
+	}
+	return line[name + 1 + strspn(line + name + 1, " ")] == '\0' ? "has no value" : NULL;
+}
+
+/* "Name: value", with one space and none at the end.  The line itself is never told: it is a secret. */
+static void
+take_header(struct config *c, char *line, unsigned number, struct faults *f)
+{
+	const char *fault;
+	char *value, *whole;
+	size_t len = strlen(line);
+
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\r' || line[len - 1] == '\t'))
+		line[--len] = '\0';
+	if (len == 0 || line[0] == '#')
+		return;
+	fault = header_fault(line);
+	if (fault == NULL && !text_is_utf8(line, len))
+		fault = "is not UTF-8";
+	if (fault != NULL) {
+		faults_add_path(f, "stac.headers_file", "line %u of '%s' %s", number, c->stac_headers_file, fault);
+		return;
+	}
+	value = strchr(line, ':');
+	*value++ = '\0';
+	value += strspn(value, " ");
+	whole = mem_printf("%s: %s", line, value);
+	strs_add(&c->stac_headers, whole);
+	explicit_bzero(whole, strlen(whole));
+	free(whole);
+}
+
+static void
+read_headers(struct config *c, struct faults *f)
+{
+	struct buf text = BUF_INIT(CONFIG_HEADERS_MAX);
+	struct err e = ERR_NONE;
+	int fd = open_secret(c->stac_headers_file, &e);
+	unsigned number = 0;
+	char *line, *next;
+
+	if (fd == -1 || fd_read_rest(fd, &text, &e) < 0) {
+		faults_add_path(f, "stac.headers_file", "%s", e.text);
+	} else if (memchr(buf_str(&text), '\0', text.len) != NULL) {
+		faults_add_path(f, "stac.headers_file", "'%s' has a NUL", c->stac_headers_file);
+	} else {
+		for (line = text.data; line != NULL; line = next) {
+			next = strchr(line, '\n');
+			if (next != NULL)
+				*next++ = '\0';
+			number++;
+			take_header(c, line, number, f);
+		}
+	}
+	if (text.data != NULL)
+		explicit_bzero(text.data, text.cap);
+	buf_release(&text);
+	fd_close(&fd);
+}
+
+void
+check_secrets(struct config *c, struct faults *f)
+{
+	struct err e = ERR_NONE;
+	int fd;
+
+	if (c->stac_headers_file[0] != '\0')
+		read_headers(c, f);
+	if (c->eodag_config_file[0] != '\0') {
+		fd = open_secret(c->eodag_config_file, &e);
+		/* one that only the resolvers' user can read, or that comes later, is theirs to report */
+		if (fd == -1 && e.sys != ENOENT && e.sys != EACCES)
+			faults_add_path(f, "eodag.config_file", "%s", e.text);
+		fd_close(&fd);
+	}
+}

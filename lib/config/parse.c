@@ -1,0 +1,838 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From text to struct config, driven by the table.  The scan has refused what
+ * is not strict JSON; json-c gives the values; each is put where its row says.
+ * All faults are told, not just the first.  Runs in the master, and in every
+ * child over the text that the master wrote.
+ */
+#include "config/params.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "config/scan.h"
+#include "config/units.h"
+
+struct parser {
+	struct config *c;
+	struct faults *f;
+	bool sealed;
+};
+
+static void set_value(struct parser *ps, const struct param *p, json_object *v, void *base, const struct at *at);
+
+/* ---- faults ------------------------------------------------------------ */
+
+static void
+faults_vadd(struct faults *f, const char *path, unsigned line, const char *fmt, va_list ap)
+{
+	char what[ERR_TEXT_MAX * 3];
+
+	f->n++;
+	if (f->n > CONFIG_FAULTS_MAX) {
+		if (f->n == CONFIG_FAULTS_MAX + 1)
+			(void)buf_adds(f->out, "and more\n");	/* a full buffer has told enough */
+		return;
+	}
+	(void)vsnprintf(what, sizeof(what), fmt, ap);	/* cut is fine */
+	(void)buf_addf(f->out, "%s%s%s", path, path[0] == '\0' ? "" : ": ", what);
+	if (line != 0)
+		(void)buf_addf(f->out, " (line %u)", line);
+	(void)buf_addc(f->out, '\n');
+}
+
+void
+faults_add(struct faults *f, const struct at *at, const char *fmt, ...)
+{
+	struct buf path = BUF_INIT(8 * 1024);
+	va_list ap;
+
+	at_path(at, &path);
+	va_start(ap, fmt);
+	faults_vadd(f, buf_str(&path), f->scan == NULL ? 0 : scan_line(f->scan, at), fmt, ap);
+	va_end(ap);
+	buf_release(&path);
+}
+
+void
+faults_add_path(struct faults *f, const char *path, const char *fmt, ...)
+{
+	char copy[SCAN_NAME_MAX], *dot;
+	struct at up = { 0 }, at = { 0 };
+	va_list ap;
+
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	up.name = copy;
+	dot = strchr(copy, '.');
+	if (dot != NULL) {
+		*dot = '\0';
+		at.up = &up;
+		at.name = dot + 1;
+	}
+	va_start(ap, fmt);
+	faults_vadd(f, path, f->scan == NULL ? 0 : scan_line(f->scan, dot == NULL ? &up : &at), fmt, ap);
+	va_end(ap);
+}
+
+/* ---- lists of strings -------------------------------------------------- */
+
+void
+strs_add(struct strs *s, const char *text)
+{
+	/* grows at powers of two, so that a long list does not copy itself n times */
+	if ((s->n & (s->n - 1)) == 0)
+		s->v = mem_realloc(s->v, (s->n == 0 ? 1 : s->n * 2) * sizeof(*s->v));
+	s->v[s->n++] = mem_strdup(text);
+}
+
+void
+strs_release(struct strs *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i]);
+	free(s->v);
+	*s = (struct strs){ 0 };
+}
+
+/* ---- near names --------------------------------------------------------- */
+
+enum { NEAR_MAX = 40 };
+
+/* Edits between two short names; more than 2 is told as 3. */
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t row[NEAR_MAX + 1], la = strlen(a), lb = strlen(b), diagonal, above, best;
+
+	if (la > NEAR_MAX || lb > NEAR_MAX)
+		return 3;
+	for (size_t j = 0; j <= lb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			above = row[j];
+			best = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+			if (above + 1 < best)
+				best = above + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			diagonal = above;
+		}
+	}
+	return row[lb] > 2 ? 3 : row[lb];
+}
+
+struct near {
+	const char *name;
+	const char *best;
+	size_t best_distance;
+	char store[NEAR_MAX + 1];
+};
+
+static void
+near_offer(struct near *n, const char *candidate, size_t len)
+{
+	char text[NEAR_MAX + 1];
+	size_t d;
+
+	if (len > NEAR_MAX)
+		return;
+	memcpy(text, candidate, len);
+	text[len] = '\0';
+	d = distance(n->name, text);
+	if (d < n->best_distance && d < len) {
+		n->best_distance = d;
+		memcpy(n->store, text, len + 1);
+		n->best = n->store;
+	}
+}
+
+static void
+unknown_member(struct faults *f, const struct at *at, const struct near *n)
+{
+	if (n->best != NULL)
+		faults_add(f, at, "unknown member, did you mean '%s'?", n->best);
+	else
+		faults_add(f, at, "unknown member");
+}
+
+/* ---- single values ------------------------------------------------------ */
+
+/* The text of a string value, or NULL after a fault. */
+static const char *
+string_of(struct parser *ps, json_object *v, const struct at *at, const char *want)
+{
+	const char *s;
+	size_t len;
+
+	if (json_object_get_type(v) != json_type_string) {
+		faults_add(ps->f, at, "wrong type, want %s", want);
+		return NULL;
+	}
+	s = json_object_get_string(v);
+	len = (size_t)json_object_get_string_len(v);
+	for (size_t i = 0; i < len; i++) {
+		if ((uint8_t)s[i] < 0x20 || s[i] == 0x7f) {
+			faults_add(ps->f, at, "a control byte in the text");
+			return NULL;
+		}
+	}
+	return s;
+}
+
+static bool
+length_fits(struct parser *ps, const struct at *at, const char *s, size_t max)
+{
+	if (strlen(s) <= max)
+		return true;
+	faults_add(ps->f, at, "longer than %zu bytes", max);
+	return false;
+}
+
+static const char *
+wanted(const struct param *p)
+{
+	switch (p->type) {
+	case PARAM_SIZE:
+		return "a size such as \"20 GB\" or \"64 MiB\"";
+	case PARAM_RATE:
+		return "bytes per second such as \"10 MB\"";
+	case PARAM_DURATION:
+		return "a duration such as \"30s\", \"5m\" or \"200ms\"";
+	case PARAM_PERCENT:
+		return "a percentage such as \"25 %\"";
+	case PARAM_INTEGER:
+		return "a whole number";
+	case PARAM_BOOL:
+		return "true or false";
+	case PARAM_STRINGS:
+	case PARAM_QUOTAS:
+		return "a list of strings";
+	case PARAM_LIMITS:
+		return p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES ?
+		    "a list of limits such as \"1 TB per month\"" : "a list of limits such as \"20 per second\"";
+	case PARAM_ROWS:
+		return "a list of objects";
+	case PARAM_MAP:
+	case PARAM_NAMES:
+		return "an object";
+	default:
+		return "a string";
+	}
+}
+
+static void
+set_string(struct parser *ps, const struct param *p, json_object *v, char **dst, const struct at *at)
+{
+	const char *s = string_of(ps, v, at, wanted(p));
+
+	if (s == NULL || !length_fits(ps, at, s, p->max))
+		return;
+	if (s[0] == '\0' && (p->flags & PARAM_FILLED) != 0) {
+		faults_add(ps->f, at, "must not be empty");
+		return;
+	}
+	if (p->type == PARAM_PATH && s[0] != '\0' && s[0] != '/') {
+		faults_add(ps->f, at, "a path must begin with '/'");
+		return;
+	}
+	*dst = p->type == PARAM_OPTIONAL && s[0] == '\0' ? NULL : mem_strdup(s);
+}
+
+/* A number out of a text with a unit, or a JSON integer.  0, or -1 after a fault. */
+static int
+quantity_of(struct parser *ps, const struct param *p, json_object *v, const struct at *at, uint64_t *ret)
+{
+	char shown[128];
+	const char *s;
+	int rc = -1;
+
+	if (p->type == PARAM_INTEGER) {
+		if (json_object_get_type(v) != json_type_int) {
+			faults_add(ps->f, at, "wrong type, want %s", wanted(p));
+			return -1;
+		}
+		/* negative ones come out above every range */
+		*ret = (uint64_t)json_object_get_int64(v);
+		return 0;
+	}
+	s = string_of(ps, v, at, wanted(p));
+	if (s == NULL)
+		return -1;
+	if (p->type == PARAM_SIZE)
+		rc = units_size(s, ret);
+	else if (p->type == PARAM_RATE)
+		rc = units_rate(s, ret);
+	else if (p->type == PARAM_DURATION)
+		rc = units_duration(s, ret);
+	else
+		rc = units_percent(s, ret);
+	if (rc < 0)
+		faults_add(ps->f, at, "'%s' is not %s", text_esc_to(shown, sizeof(shown), s), wanted(p));
+	return rc;
+}
+
+static void
+put_quantity(const struct param *p, uint64_t n, struct buf *out)
+{
+	if (p->type == PARAM_SIZE || p->type == PARAM_RATE)
+		units_put_size(out, n);
+	else if (p->type == PARAM_DURATION)
+		units_put_duration(out, n);
+	else
+		(void)buf_addf(out, "%" PRIu64 "%s", n, p->type == PARAM_PERCENT ? " %" : "");
+}
+
+static void
+set_quantity(struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
+{
+	struct buf low = BUF_INIT(64), high = BUF_INIT(64);
+	uint32_t narrow;
+	uint64_t n;
+
+	if (quantity_of(ps, p, v, at, &n) < 0)
+		return;
+	if (n < p->min || n > p->max) {
+		put_quantity(p, p->min, &low);
+		put_quantity(p, p->max, &high);
+		faults_add(ps->f, at, "out of range, %s to %s", buf_str(&low), buf_str(&high));
+		buf_release(&low);
+		buf_release(&high);
+		return;
+	}
+	if (p->type == PARAM_SIZE || p->type == PARAM_RATE) {
+		memcpy(dst, &n, sizeof(n));
+	} else {
+		MUST(n <= UINT32_MAX);	/* the ranges of the table see to it */
+		narrow = (uint32_t)n;
+		memcpy(dst, &narrow, sizeof(narrow));
+	}
+}
+
+static void
+set_word(struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
+{
+	struct buf all = BUF_INIT(256);
+	const char *s = string_of(ps, v, at, wanted(p));
+	char shown[128];
+	unsigned place = 0;
+	bool yes;
+
+	if (s == NULL)
+		return;
+	while (p->words[place] != NULL && strcmp(p->words[place], s) != 0)
+		place++;
+	if (p->words[place] == NULL) {
+		for (size_t i = 0; p->words[i] != NULL; i++)
+			(void)buf_addf(&all, "%s%s", i == 0 ? "" : ", ", p->words[i]);
+		faults_add(ps->f, at, "unknown value '%s', one of %s", text_esc_to(shown, sizeof(shown), s), buf_str(&all));
+		buf_release(&all);
+		return;
+	}
+	yes = place == 1;
+	if (p->type == PARAM_WORD)
+		memcpy(dst, &place, sizeof(place));
+	else if (p->type == PARAM_WORD_BOOL)
+		memcpy(dst, &yes, sizeof(yes));
+	else if (p->type == PARAM_WORD_STRING)
+		*(char **)(void *)dst = mem_strdup(s);
+}
+
+/* ---- lists --------------------------------------------------------------- */
+
+/* Elements of a list, or -1 after a fault. */
+static ssize_t
+list_of(struct parser *ps, const struct param *p, json_object *v, const struct at *at, size_t max)
+{
+	size_t n;
+
+	if (json_object_get_type(v) != json_type_array) {
+		faults_add(ps->f, at, "wrong type, want %s", wanted(p));
+		return -1;
+	}
+	n = json_object_array_length(v);
+	if (n > max) {
+		faults_add(ps->f, at, "more than %zu members", max);
+		return -1;
+	}
+	return (ssize_t)n;
+}
+
+static void
+set_strings(struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
+{
+	ssize_t n = list_of(ps, p, v, at, p->max);
+	const char *s;
+
+	for (ssize_t i = 0; i < n; i++) {
+		struct at here = { at, NULL, (size_t)i };
+
+		s = string_of(ps, json_object_array_get_idx(v, (size_t)i), &here, "a string");
+		if (s == NULL || !length_fits(ps, &here, s, p->length))
+			continue;
+		if (s[0] == '\0')
+			faults_add(ps->f, &here, "must not be empty");
+		else
+			strs_add(dst, s);
+	}
+}
+
+static void
+set_names(struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
+{
+	if (json_object_get_type(v) != json_type_object) {
+		faults_add(ps->f, at, "wrong type, want %s", wanted(p));
+		return;
+	}
+	if ((size_t)json_object_object_length(v) > p->max) {
+		faults_add(ps->f, at, "more than %" PRIu64 " members", p->max);
+		return;
+	}
+	json_object_object_foreach(v, name, child) {
+		struct at here = { at, name, 0 };
+
+		if (!check_token(name) || strlen(name) > p->length)
+			faults_add(ps->f, &here, "a name has letters, digits, '.', '_' and '-' only, does not begin with "
+						 "'.' or '-', and is no longer than %zu bytes", p->length);
+		else if (json_object_get_type(child) != json_type_object || json_object_object_length(child) != 0)
+			faults_add(ps->f, &here, "want an empty object, '{}'");
+		else
+			strs_add(dst, name);
+	}
+}
+
+static void
+set_limits(struct parser *ps, const struct param *p, json_object *v, struct quota_set *set, const struct at *at)
+{
+	bool bytes = p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES;
+	ssize_t n = list_of(ps, p, v, at, p->max);
+	struct quota_limit limit = { .kind = p->kind };
+	char shown[128];
+	const char *s;
+	bool twice;
+
+	for (ssize_t i = 0; i < n; i++) {
+		struct at here = { at, NULL, (size_t)i };
+
+		s = string_of(ps, json_object_array_get_idx(v, (size_t)i), &here, "a string");
+		if (s == NULL)
+			continue;
+		if (units_limit(s, bytes, &limit.n, &limit.window) < 0) {
+			faults_add(ps->f, &here, "'%s' is not a limit such as \"%s\" (second, minute, hour, day or month)",
+			    text_esc_to(shown, sizeof(shown), s), bytes ? "1 TB per month" : "20 per second");
+			continue;
+		}
+		twice = false;
+		for (size_t j = 0; j < set->n_limits; j++)
+			twice = twice || (set->limit[j].kind == limit.kind && set->limit[j].window == limit.window);
+		if (twice) {
+			faults_add(ps->f, &here, "a second limit for the same window");
+			continue;
+		}
+		MUST(set->n_limits < QUOTA_LIMITS_MAX);	/* four kinds, five windows, none twice */
+		set->limit[set->n_limits++] = limit;
+	}
+}
+
+static void
+set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule *rule, const struct at *at)
+{
+	ssize_t n = list_of(ps, p, v, at, p->max);
+	const struct quota_set *set;
+	char shown[128];
+	const char *s;
+	size_t place;
+	bool twice;
+
+	for (ssize_t i = 0; i < n; i++) {
+		struct at here = { at, NULL, (size_t)i };
+
+		s = string_of(ps, json_object_array_get_idx(v, (size_t)i), &here, "a string");
+		if (s == NULL)
+			continue;
+		set = config_quota(ps->c, s);
+		if (set == NULL) {
+			faults_add(ps->f, &here, "no such member of quotas: '%s'", text_esc_to(shown, sizeof(shown), s));
+			continue;
+		}
+		place = (size_t)(set - ps->c->quotas);
+		twice = false;
+		for (size_t j = 0; j < rule->n_quotas; j++)
+			twice = twice || rule->quota[j] == place;
+		if (twice)
+			faults_add(ps->f, &here, "named twice");
+		else
+			rule->quota[rule->n_quotas++] = place;
+	}
+}
+
+/* ---- rows ----------------------------------------------------------------- */
+
+/* The members of one row. */
+static void
+set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *base, const struct at *at)
+{
+	json_object *member, *fallback;
+
+	if (rows->n == 1 && (rows->param[0].flags & PARAM_ITSELF) != 0) {
+		set_value(ps, &rows->param[0], v, base, at);
+		return;
+	}
+	if (json_object_get_type(v) != json_type_object) {
+		faults_add(ps->f, at, "wrong type, want an object");
+		return;
+	}
+	json_object_object_foreach(v, name, child) {
+		struct at here = { at, name, 0 };
+		struct near near = { name, NULL, 3, "" };
+		bool known = false;
+
+		(void)child;	/* looked at below, by row */
+		for (size_t i = 0; i < rows->n; i++) {
+			known = known || strcmp(rows->param[i].path, name) == 0;
+			near_offer(&near, rows->param[i].path, strlen(rows->param[i].path));
+		}
+		if (!known)
+			unknown_member(ps->f, &here, &near);
+	}
+	for (size_t i = 0; i < rows->n; i++) {
+		struct at here = { at, rows->param[i].path, 0 };
+
+		if (json_object_object_get_ex(v, rows->param[i].path, &member)) {
+			set_value(ps, &rows->param[i], member, base, &here);
+		} else if (rows->param[i].fallback == NULL) {
+			faults_add(ps->f, &here, "must be given");
+		} else {
+			fallback = json_tokener_parse(rows->param[i].fallback);
+			MUST(fallback != NULL);
+			set_value(ps, &rows->param[i], fallback, base, &here);
+			(void)json_object_put(fallback);
+		}
+	}
+}
+
+static void
+set_list_rows(struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
+{
+	const struct param_rows *rows = p->rows;
+	ssize_t n = list_of(ps, p, v, at, rows->max);
+	size_t count;
+	char *block;
+
+	if (n <= 0)
+		return;
+	block = mem_alloc((size_t)n * rows->size);
+	memcpy(base + p->offset, &block, sizeof(block));
+	for (ssize_t i = 0; i < n; i++) {
+		struct at here = { at, NULL, (size_t)i };
+
+		set_row(ps, rows, json_object_array_get_idx(v, (size_t)i), block + (size_t)i * rows->size, &here);
+	}
+	count = (size_t)n;
+	memcpy(base + rows->count_offset, &count, sizeof(count));
+}
+
+static void
+set_map_rows(struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
+{
+	const struct param_rows *rows = p->rows;
+	size_t n, i = 0;
+	char *block, *key;
+
+	if (json_object_get_type(v) != json_type_object) {
+		faults_add(ps->f, at, "wrong type, want %s", wanted(p));
+		return;
+	}
+	n = (size_t)json_object_object_length(v);
+	if (n > rows->max) {
+		faults_add(ps->f, at, "more than %zu members", rows->max);
+		return;
+	}
+	if (n == 0)
+		return;
+	block = mem_alloc(n * rows->size);
+	memcpy(base + p->offset, &block, sizeof(block));
+	json_object_object_foreach(v, name, child) {
+		struct at here = { at, name, 0 };
+
+		if (name[0] == '\0' || strlen(name) > rows->key_max || strchr(name, '\x7f') != NULL)
+			faults_add(ps->f, &here, "the name of a %s has 1 to %zu bytes and no control bytes", rows->key, rows->key_max);
+		else if (rows->key_token && !check_token(name))
+			faults_add(ps->f, &here, "the name of a %s has letters, digits, '.', '_' and '-' only, and does not "
+						 "begin with '.' or '-'", rows->key);
+		key = mem_strdup(name);
+		memcpy(block + i * rows->size, &key, sizeof(key));
+		set_row(ps, rows, child, block + i * rows->size, &here);
+		i++;
+	}
+	memcpy(base + rows->count_offset, &n, sizeof(n));
+}
+
+static void
+set_value(struct parser *ps, const struct param *p, json_object *v, void *base, const struct at *at)
+{
+	char *dst = (char *)base + p->offset;
+	struct strs *list = (struct strs *)(void *)dst;
+	char *one = NULL;
+	bool yes;
+
+	switch (p->type) {
+	case PARAM_STRING:
+	case PARAM_OPTIONAL:
+	case PARAM_PATH:
+		set_string(ps, p, v, (char **)(void *)dst, at);
+		break;
+	case PARAM_PATH_LIST: {
+		struct param path = *p;
+
+		path.type = PARAM_PATH;
+		set_string(ps, &path, v, &one, at);
+		if (one != NULL && one[0] != '\0')
+			strs_add(list, one);
+		free(one);
+		break;
+	}
+	case PARAM_SIZE:
+	case PARAM_RATE:
+	case PARAM_DURATION:
+	case PARAM_INTEGER:
+	case PARAM_PERCENT:
+		set_quantity(ps, p, v, dst, at);
+		break;
+	case PARAM_BOOL:
+		if (json_object_get_type(v) != json_type_boolean) {
+			faults_add(ps->f, at, "wrong type, want %s", wanted(p));
+			break;
+		}
+		yes = json_object_get_boolean(v) != 0;
+		memcpy(dst, &yes, sizeof(yes));
+		break;
+	case PARAM_WORD:
+	case PARAM_WORD_BOOL:
+	case PARAM_WORD_STRING:
+	case PARAM_WORD_ONLY:
+		set_word(ps, p, v, dst, at);
+		break;
+	case PARAM_STRINGS:
+		set_strings(ps, p, v, list, at);
+		break;
+	case PARAM_NAMES:
+		set_names(ps, p, v, list, at);
+		break;
+	case PARAM_LIMITS:
+		set_limits(ps, p, v, base, at);
+		break;
+	case PARAM_QUOTAS:
+		set_quotas(ps, p, v, base, at);
+		break;
+	case PARAM_ROWS:
+		set_list_rows(ps, p, v, base, at);
+		break;
+	case PARAM_MAP:
+		set_map_rows(ps, p, v, base, at);
+		break;
+	}
+}
+
+/* ---- the document --------------------------------------------------------- */
+
+/* Members of the document, or of the section of that name, that no row has. */
+static void
+find_unknown(struct parser *ps, json_object *v, const char *section, const struct at *up)
+{
+	size_t skip = section == NULL ? 0 : strlen(section) + 1, len;
+	const char *rest;
+
+	json_object_object_foreach(v, name, child) {
+		struct at here = { up, name, 0 };
+		struct near near = { name, NULL, 3, "" };
+		bool known = section == NULL && ps->sealed && strcmp(name, "sealed") == 0, is_section = false;
+
+		for (size_t i = 0; i < config_params_n; i++) {
+			rest = config_params[i].path;
+			if (section != NULL && (strncmp(rest, section, skip - 1) != 0 || rest[skip - 1] != '.'))
+				continue;
+			rest += skip;
+			len = strcspn(rest, ".");
+			near_offer(&near, rest, len);
+			if (strncmp(rest, name, len) != 0 || name[len] != '\0')
+				continue;
+			known = true;
+			is_section = rest[len] == '.';
+		}
+		if (!known)
+			unknown_member(ps->f, &here, &near);
+		else if (is_section && json_object_get_type(child) != json_type_object)
+			faults_add(ps->f, &here, "wrong type, want an object");
+		else if (is_section)
+			find_unknown(ps, child, name, &here);
+	}
+}
+
+static void
+set_param(struct parser *ps, const struct param *p, json_object *root)
+{
+	const char *dot = strchr(p->path, '.');
+	char section[64] = "";
+	json_object *v = NULL, *holder = NULL, *fallback;
+	struct at up = { NULL, section, 0 }, at = { &up, dot == NULL ? p->path : dot + 1, 0 };
+
+	if (dot != NULL)
+		(void)snprintf(section, sizeof(section), "%.*s", (int)(dot - p->path), p->path);
+	else
+		at.up = NULL;
+	if (dot == NULL)
+		(void)json_object_object_get_ex(root, p->path, &v);
+	else if (json_object_object_get_ex(root, section, &holder) && json_object_get_type(holder) == json_type_object)
+		(void)json_object_object_get_ex(holder, at.name, &v);
+	/* json-c gives NULL for null, too */
+	if (v != NULL || json_object_object_get_ex(dot == NULL ? root : holder, at.name, NULL)) {
+		set_value(ps, p, v, ps->c, &at);
+		return;
+	}
+	MUST(p->fallback != NULL);
+	fallback = json_tokener_parse(p->fallback);
+	MUST(fallback != NULL);
+	set_value(ps, p, fallback, ps->c, &at);
+	(void)json_object_put(fallback);
+}
+
+/* What only the memfd has: "sealed": { "generation": 3, "stac_headers": [ ... ] }. */
+static void
+set_sealed(struct parser *ps, json_object *root)
+{
+	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000, .length = CONFIG_HEADERS_MAX };
+	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };
+	json_object *sealed = NULL, *v = NULL;
+
+	if (!json_object_object_get_ex(root, "sealed", &sealed) || json_object_get_type(sealed) != json_type_object) {
+		faults_add(ps->f, &up, "must be given");
+		return;
+	}
+	if (json_object_object_get_ex(sealed, "generation", &v) && json_object_get_type(v) == json_type_int &&
+	    json_object_get_int64(v) >= 0)
+		ps->c->generation = (uint64_t)json_object_get_int64(v);
+	else
+		faults_add(ps->f, &at, "wrong type");
+	at.name = "stac_headers";
+	if (json_object_object_get_ex(sealed, "stac_headers", &v))
+		set_strings(ps, &headers, v, &ps->c->stac_headers, &at);
+	else
+		faults_add(ps->f, &at, "must be given");
+}
+
+static void
+tell_duplicates(const struct scan *s, struct faults *f)
+{
+	struct buf path = BUF_INIT(8 * 1024);
+
+	for (size_t i = 1; i < s->n; i++) {
+		if (!s->node[i].twice)
+			continue;
+		buf_clear(&path);
+		scan_path(s, i, &path);
+		f->n++;
+		if (f->n <= CONFIG_FAULTS_MAX)
+			(void)buf_addf(f->out, "%s: given twice (line %u)\n", buf_str(&path), s->node[i].line);
+	}
+	buf_release(&path);
+}
+
+struct config *
+params_parse(const char *text, size_t len, bool sealed, struct faults *f)
+{
+	struct json_tokener *tokener = json_tokener_new_ex(SCAN_DEPTH_MAX + 2);
+	struct parser ps = { NULL, f, sealed };
+	json_object *root = NULL;
+	struct scan scan;
+	struct err e = ERR_NONE;
+
+	MUST(tokener != NULL);
+	if (scan_json(&scan, text, len, sealed ? CONFIG_SEALED_VALUES_MAX : CONFIG_VALUES_MAX, &e) < 0) {
+		faults_add(f, NULL, "%s", e.text);
+		goto out;
+	}
+	f->scan = &scan;
+	tell_duplicates(&scan, f);
+	root = json_tokener_parse_ex(tokener, scan.text, (int)scan.len);
+	if (root == NULL || json_object_get_type(root) != json_type_object) {
+		faults_add(f, NULL, "not JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+		goto out;
+	}
+	ps.c = mem_alloc(sizeof(*ps.c));
+	find_unknown(&ps, root, NULL, NULL);
+	for (size_t i = 0; i < config_params_n; i++)
+		set_param(&ps, &config_params[i], root);
+	if (sealed)
+		set_sealed(&ps, root);
+	if (f->n == 0) {
+		check_derive(ps.c);
+		check_all(ps.c, f);
+	}
+out:
+	f->scan = NULL;
+	if (root != NULL)
+		(void)json_object_put(root);
+	json_tokener_free(tokener);
+	scan_release(&scan);
+	return ps.c;
+}
+
+/* ---- the end ---------------------------------------------------------------- */
+
+static void
+release_rows(const struct param *p, char *base)
+{
+	const struct param_rows *rows = p->rows;
+	char *block, *key;
+	size_t n;
+
+	memcpy(&block, base + p->offset, sizeof(block));
+	memcpy(&n, base + rows->count_offset, sizeof(n));
+	for (size_t i = 0; i < n; i++) {
+		if (p->type == PARAM_MAP) {
+			memcpy(&key, block + i * rows->size, sizeof(key));
+			free(key);
+		}
+		params_release(rows->param, rows->n, block + i * rows->size);
+	}
+	free(block);
+}
+
+void
+params_release(const struct param *p, size_t n, void *base)
+{
+	char *at;
+
+	for (size_t i = 0; i < n; i++) {
+		at = (char *)base + p[i].offset;
+		switch (p[i].type) {
+		case PARAM_STRING:
+		case PARAM_OPTIONAL:
+		case PARAM_PATH:
+		case PARAM_WORD_STRING:
+			free(*(char **)(void *)at);
+			break;
+		case PARAM_PATH_LIST:
+		case PARAM_STRINGS:
+		case PARAM_NAMES:
+			strs_release((struct strs *)(void *)at);
+			break;
+		case PARAM_ROWS:
+		case PARAM_MAP:
+			release_rows(&p[i], base);
+			break;
+		default:
+			break;
+		}
+	}
+}
