@@ -20,7 +20,8 @@ struct fetch;
 typedef void net_watch_fn(void *arg, int fd, uint32_t events);
 
 struct net *net_new(const struct config *c, net_watch_fn *watch, void *watch_arg, struct err *e);
-void net_set_config(struct net *n, const struct config *c);	/* borrowed; for fetches started from now on */
+/* Borrowed.  In force from now on, for running fetches too; the one before is not touched again. */
+void net_set_config(struct net *n, const struct config *c);
 void net_free(struct net *n);				/* cancels all */
 void net_on_fd(struct net *n, int fd, uint32_t events);	/* EPOLL bits */
 int net_timeout_ms(struct net *n);			/* for epoll_wait; -1 none */
@@ -45,12 +46,13 @@ struct fetch_response {
 	bool has_length;
 	uint64_t length;	/* of the body */
 	bool has_content_range;
-	bool bad_content_range;
+	bool bad_content_range;		/* 206 whose Content-Range is absent, malformed or not the range asked for (clipped to the size) */
 	uint64_t range_first, range_last, range_size;	/* range_size UINT64_MAX when "*" */
 	char *media_type, *etag, *disposition, *content_encoding;	/* NULL when absent or malformed */
 	int64_t last_modified;		/* s, -1 absent */
 	int64_t retry_after_s;		/* -1 absent */
 	struct checksum checksum;	/* announced by the provider */
+	bool excess;			/* known in on_done: more came than was announced, and was cut off */
 	bool framed;			/* the end of the body is proven by length or chunked framing; false: by close */
 	bool accepts_ranges;		/* Accept-Ranges: bytes, or a 206 */
 };
@@ -60,9 +62,14 @@ struct fetch_request {
 	const char *url;
 	const char *method;		/* "GET", "POST" */
 	const char *body;		/* POST */
-	char *const *headers;		/* plain ones, to every hop: "If-Range: .." ; copied */
+	/*
+	 * Complete lines, copied.  One that is malformed makes fetch_start fail;
+	 * those that are ours to write (Host, Range, Accept-Encoding, framing,
+	 * hop-by-hop ...) are dropped.
+	 */
+	char *const *headers;		/* plain ones, to every hop: "If-Range: .." */
 	size_t n_headers;
-	const char *const *credentials;	/* secret ones, only to url's own scheme, host and port; copied */
+	const char *const *credentials;	/* secret ones, only to url's own scheme, host and port */
 	size_t n_credentials;
 	const char *digest_user;	/* "user:password", or NULL; same origin only */
 	bool has_range;

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one place that makes a curl handle, with everything that policy asks
+ * of it: protocols, TLS, no proxy, no netrc, no redirects, no decoding, and
+ * the address checked where the connection is made.  The mover.
+ */
+#include "base/base.h"
+
+#include "net/private.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/address.h"
+#include "wire/header.h"
+#include "wire/trace.h"
+
+enum { RECEIVE_BUFFER = 262144 };	/* bytes; measured: see DESIGN.md */
+
+/* Written by us or by libcurl, or about one connection only. */
+static const char *const ours[] = {
+	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
+	"expect", "proxy-connection", "proxy-authorization", "range", "accept-encoding", "cdn-loop", "traceparent",
+};
+
+int
+handle_header_kind(const char *line)
+{
+	struct header_line h;
+	size_t n = strnlen(line, HEADER_LINE_MAX + 1);
+
+	if (n > HEADER_LINE_MAX || header_line_parse(line, n, &h, NULL) != 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		if (header_is(&h, ours[i]))
+			return 0;
+	}
+	/* to libcurl a name without a value means: leave your own header out */
+	if (h.value_len == 0)
+		return 0;
+	return header_is(&h, "user-agent") ? 2 : 1;
+}
+
+static bool
+add_line(struct fetch *f, const char *line)
+{
+	struct curl_slist *l = curl_slist_append(f->lines, line);
+
+	if (l != NULL)
+		f->lines = l;
+	return l != NULL;
+}
+
+static bool
+add_printed(struct fetch *f, const char *name, const char *value)
+{
+	char *line = mem_printf("%s: %s", name, value);
+	bool ok = add_line(f, line);
+
+	free(line);
+	return ok;
+}
+
+static bool
+add_range(struct fetch *f)
+{
+	char line[80];
+
+	if (f->range_last == UINT64_MAX)
+		(void)snprintf(line, sizeof(line), "Range: bytes=%" PRIu64 "-", f->range_first);
+	else
+		(void)snprintf(line, sizeof(line), "Range: bytes=%" PRIu64 "-%" PRIu64, f->range_first, f->range_last);
+	return add_line(f, line);
+}
+
+static bool
+make_lines(struct fetch *f)
+{
+	const char *site = f->net->config->site_id;
+	bool ok = add_line(f, "Accept-Encoding: identity") && add_line(f, "Expect:");
+
+	if (!f->asked_agent)
+		ok = ok && add_line(f, "User-Agent: eodata-proxy/" PACKAGE_VERSION);
+	if (site != NULL && site[0] != '\0')
+		ok = ok && add_printed(f, "CDN-Loop", site);
+	if (f->trace != NULL)
+		ok = ok && add_printed(f, "traceparent", f->trace);
+	if (f->has_range)
+		ok = ok && add_range(f);
+	for (size_t i = 0; i < f->headers.n; i++)
+		ok = ok && add_line(f, f->headers.v[i]);
+	if (url_same_origin(f->first, f->url)) {
+		for (size_t i = 0; i < f->credentials.n; i++)
+			ok = ok && add_line(f, f->credentials.v[i]);
+	}
+	return ok;
+}
+
+static bool
+text_address_allowed(const struct config *c, const char *ip)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, ip, &in.sin_addr) == 1)
+		return address_allowed(c, (const struct sockaddr *)&in);
+	if (inet_pton(AF_INET6, ip, &in6.sin6_addr) == 1)
+		return address_allowed(c, (const struct sockaddr *)&in6);
+	return false;
+}
+
+/* The address that the name has led to, at the moment of connecting (E1, E3). */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	struct fetch *f = arg;
+
+	if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(f->net->config, &a->addr)) {
+		f->address_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	f->address_tried = true;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+}
+
+/* Before each request, also on a connection that was kept: the configuration may have changed since. */
+static int
+on_before_request(void *arg, char *ip, char *local_ip UNUSED, int port UNUSED, int local_port UNUSED)
+{
+	struct fetch *f = arg;
+
+	if (text_address_allowed(f->net->config, ip))
+		return CURL_PREREQFUNC_OK;
+	f->address_refused = true;
+	f->address_tried = false;
+	return CURL_PREREQFUNC_ABORT;
+}
+
+/* libcurl says only here that a body was longer than announced. */
+static int
+on_debug(CURL *easy UNUSED, curl_infotype type, char *data, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+
+	if (type == CURLINFO_TEXT && n >= 12 && strncasecmp(data, "excess found", 12) == 0)
+		f->response.r.excess = true;
+	return 0;
+}
+
+#define SET(option, value) (ok = ok && curl_easy_setopt(h, (option), (value)) == CURLE_OK)
+
+static bool
+set_transport(CURL *h, struct fetch *f)
+{
+	const struct config *c = f->net->config;
+	const char *protocols = c->allow_http ? "http,https" : "https";
+	bool ok = true;
+
+	SET(CURLOPT_URL, f->url->text);
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, protocols);
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");		/* also keeps the environment out (A11) */
+	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_HTTP09_ALLOWED, 0L);
+	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);	/* else a DNS that hangs blocks us at the end of the fetch */
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, f);
+	SET(CURLOPT_PREREQFUNCTION, on_before_request);
+	SET(CURLOPT_PREREQDATA, f);
+	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_VERIFYPEER, f->tls_verify ? 1L : 0L);
+	SET(CURLOPT_SSL_VERIFYHOST, f->tls_verify ? 2L : 0L);
+	if (c->ca_file.n > 0) {
+		SET(CURLOPT_CAINFO, c->ca_file.v[0]);
+		SET(CURLOPT_CAPATH, NULL);
+	}
+	return ok;
+}
+
+static bool
+set_request(CURL *h, struct fetch *f)
+{
+	bool ok = true;
+
+	SET(CURLOPT_HTTPHEADER, f->lines);
+	SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
+	if (strcmp(f->method, "POST") == 0) {
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(f->body));
+		SET(CURLOPT_POSTFIELDS, f->body);	/* ours, and it outlives the handle */
+	} else {
+		SET(CURLOPT_HTTPGET, 1L);
+	}
+	if (f->digest_user != NULL && url_same_origin(f->first, f->url)) {
+		SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_DIGEST);
+		SET(CURLOPT_USERPWD, f->digest_user);
+		/* no connection is shared between users (E6) */
+		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
+	return ok;
+}
+
+static bool
+set_callbacks(CURL *h, struct fetch *f)
+{
+	bool ok = true;
+
+	SET(CURLOPT_PRIVATE, f);
+	SET(CURLOPT_HEADERFUNCTION, hop_on_header);
+	SET(CURLOPT_HEADERDATA, f);
+	SET(CURLOPT_WRITEFUNCTION, hop_on_body);
+	SET(CURLOPT_WRITEDATA, f);
+	SET(CURLOPT_VERBOSE, 1L);
+	SET(CURLOPT_DEBUGFUNCTION, on_debug);
+	SET(CURLOPT_DEBUGDATA, f);
+	return ok;
+}
+
+int
+handle_make(struct fetch *f, struct err *e)
+{
+	MUST(f->easy == NULL && f->lines == NULL);
+	f->easy = curl_easy_init();
+	if (f->easy == NULL)
+		return err_set(e, "cannot make a handle");
+	if (!make_lines(f) || !set_transport(f->easy, f) || !set_request(f->easy, f) || !set_callbacks(f->easy, f)) {
+		handle_free(f);
+		return err_set(e, "libcurl does not take an option");
+	}
+	return 0;
+}
+
+static void
+wipe(struct curl_slist *l)
+{
+	for (; l != NULL; l = l->next)
+		explicit_bzero(l->data, strlen(l->data));
+}
+
+void
+handle_free(struct fetch *f)
+{
+	curl_easy_cleanup(f->easy);
+	f->easy = NULL;
+	wipe(f->lines);
+	curl_slist_free_all(f->lines);
+	f->lines = NULL;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * URLs that we may ask for.  The parser is libcurl's, because libcurl will
+ * parse the URL again when it connects and the two must not disagree; what it
+ * is generous about (missing or turned slashes, encoded hosts, user names) is
+ * refused before it looks.  The mover.
+ */
+#include "base/base.h"
+
+#include "net/url.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "net/address.h"
+
+/*
+ * Ports of services that are fooled by an HTTP request (the Fetch standard's
+ * list of bad ports, and databases and caches).
+ */
+static const struct { uint16_t first, last; } refused_ports[] = {
+	{ 1, 1 }, { 7, 7 }, { 9, 9 }, { 11, 11 }, { 13, 13 }, { 15, 15 }, { 17, 25 }, { 37, 37 },
+	{ 42, 43 }, { 53, 53 }, { 69, 69 }, { 77, 77 }, { 79, 79 }, { 87, 87 }, { 95, 95 }, { 101, 104 },
+	{ 109, 111 }, { 113, 113 }, { 115, 115 }, { 117, 117 }, { 119, 119 }, { 123, 123 }, { 135, 139 },
+	{ 143, 143 }, { 161, 161 }, { 179, 179 }, { 389, 389 }, { 427, 427 }, { 445, 445 }, { 465, 465 },
+	{ 512, 515 }, { 526, 526 }, { 530, 532 }, { 540, 540 }, { 548, 548 }, { 554, 554 }, { 556, 556 },
+	{ 563, 563 }, { 587, 587 }, { 601, 601 }, { 636, 636 }, { 873, 873 }, { 989, 990 }, { 993, 993 },
+	{ 995, 995 }, { 1719, 1720 }, { 1723, 1723 }, { 2049, 2049 }, { 3306, 3306 }, { 3659, 3659 },
+	{ 4045, 4045 }, { 5060, 5061 }, { 5432, 5432 }, { 6000, 6000 }, { 6379, 6379 }, { 6566, 6566 },
+	{ 6665, 6669 }, { 6679, 6679 }, { 6697, 6697 }, { 10080, 10080 }, { 11211, 11211 }, { 27017, 27017 },
+};
+
+static bool
+port_is_refused(uint16_t port)
+{
+	for (size_t i = 0; i < ARRAY_LEN(refused_ports); i++) {
+		if (port >= refused_ports[i].first && port <= refused_ports[i].last)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Does it begin with a scheme (RFC 3986: ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) ":")? */
+static bool
+has_scheme(const char *s)
+{
+	if (!is_alnum(s[0]) || (s[0] >= '0' && s[0] <= '9'))
+		return false;
+	while (is_alnum(*s) || *s == '+' || *s == '-' || *s == '.')
+		s++;
+	return *s == ':';
+}
+
+/* What libcurl would be generous about.  *ret_encode: it holds spaces or bytes that must be percent-encoded. */
+static int
+check_shape(const char *text, bool *ret_https, bool *ret_encode, struct err *e)
+{
+	size_t n = strnlen(text, URL_MAX + 1), i;
+
+	if (n > URL_MAX)
+		return err_set(e, "the URL is longer than %d bytes", URL_MAX);
+	*ret_encode = false;
+	for (i = 0; i < n; i++) {
+		if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f)
+			return err_set(e, "the URL holds a control byte");
+		if (text[i] == ' ' || (uint8_t)text[i] > 0x7f)
+			*ret_encode = true;
+	}
+	*ret_https = strncasecmp(text, "https://", 8) == 0;
+	if (!*ret_https && strncasecmp(text, "http://", 7) != 0)
+		return err_set(e, "the URL is neither http:// nor https://");
+	text += *ret_https ? 8 : 7;
+	n = strcspn(text, "/?#");
+	if (n == 0)
+		return err_set(e, "the URL has no host");
+	for (i = 0; i < n; i++) {
+		if (text[i] == '@')
+			return err_set(e, "the URL holds a user name");
+		if (!is_alnum(text[i]) && strchr(".-_:[]", text[i]) == NULL)
+			return err_set(e, "the URL's host holds a byte that no host name has");
+	}
+	return 0;
+}
+
+static int
+part(CURLU *cu, CURLUPart what, unsigned flags, char **ret)
+{
+	char *p = NULL;
+
+	if (curl_url_get(cu, what, &p, flags) != CURLUE_OK || p == NULL)
+		return -1;
+	*ret = mem_strdup(p);
+	curl_free(p);
+	return 0;
+}
+
+static bool
+literal_is_refused(const struct config *c, const char *host)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	char bare[INET6_ADDRSTRLEN + 2];
+	size_t n = strlen(host);
+
+	if (inet_pton(AF_INET, host, &in.sin_addr) == 1)
+		return !address_allowed(c, (const struct sockaddr *)&in);
+	if (host[0] != '[')
+		return false;
+	if (n < 3 || n >= sizeof(bare) || host[n - 1] != ']')
+		return true;
+	memcpy(bare, host + 1, n - 2);
+	bare[n - 2] = '\0';
+	if (inet_pton(AF_INET6, bare, &in6.sin6_addr) != 1)
+		return true;
+	return !address_allowed(c, (const struct sockaddr *)&in6);
+}
+
+static int
+check_host(const struct config *c, const struct url *u, struct err *e)
+{
+	size_t n = strlen(u->host);
+	char shown[300];
+
+	if (n == 0 || n > 255 || u->host[n - 1] == '.' || u->host[0] == '.')
+		return err_set(e, "the URL's host is empty, too long, or begins or ends with a dot");
+	text_esc_to(shown, sizeof(shown), u->host);
+	if (port_is_refused(u->port))
+		return err_set(e, "host '%s': port %u belongs to another service", shown, u->port);
+	if (!u->https && !c->allow_http)
+		return err_set(e, "host '%s': http is not allowed, only https", shown);
+	if (literal_is_refused(c, u->host))
+		return err_set(e, "host '%s': the address is not public", shown);
+	return 0;
+}
+
+static int
+take_parts(const struct config *c, CURLU *cu, struct url *u, struct err *e)
+{
+	char *port = NULL, *user = NULL, *zone = NULL;
+	int rc = -1;
+	long n;
+
+	/* a fragment is not sent, and does not belong to what is asked for */
+	(void)curl_url_set(cu, CURLUPART_FRAGMENT, NULL, 0);
+	if (part(cu, CURLUPART_USER, 0, &user) == 0 || part(cu, CURLUPART_ZONEID, 0, &zone) == 0) {
+		err_set(e, "the URL holds a user name or a zone");
+		goto out;
+	}
+	if (part(cu, CURLUPART_HOST, 0, &u->host) != 0 ||
+	    part(cu, CURLUPART_PORT, CURLU_DEFAULT_PORT, &port) != 0 || part(cu, CURLUPART_URL, 0, &u->text) != 0) {
+		err_set(e, "the URL is malformed");
+		goto out;
+	}
+	n = strtol(port, NULL, 10);	/* digits only: libcurl wrote them */
+	if (n < 1 || n > 65535) {
+		err_set(e, "the URL's port is out of range");
+		goto out;
+	}
+	u->port = (uint16_t)n;
+	for (char *p = u->host; *p != '\0'; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + ('a' - 'A'));
+	}
+	rc = check_host(c, u, e);
+out:
+	free(port);
+	free(user);
+	free(zone);
+	return rc;
+}
+
+struct url *
+url_new(const struct config *c, const char *text, struct err *e)
+{
+	struct url *u = mem_alloc(sizeof(*u));
+	CURLU *cu = NULL;
+	unsigned flags = CURLU_PATH_AS_IS | CURLU_DISALLOW_USER;
+	bool encode;
+	int rc = -1;
+
+	if (check_shape(text, &u->https, &encode, e) != 0)
+		goto out;
+	cu = curl_url();
+	MUST(cu != NULL);
+	/* only where it must be: encoding also changes the case of %xx, which a signature may cover */
+	if (curl_url_set(cu, CURLUPART_URL, text, flags | (encode ? CURLU_URLENCODE : 0)) != CURLUE_OK) {
+		err_set(e, "the URL is malformed");
+		goto out;
+	}
+	rc = take_parts(c, cu, u, e);
+out:
+	curl_url_cleanup(cu);
+	if (rc != 0) {
+		url_free(u);
+		return NULL;
+	}
+	return u;
+}
+
+static char *
+resolve_relative(const struct url *base, const char *location)
+{
+	CURLU *cu = curl_url();
+	char *text = NULL;
+
+	MUST(cu != NULL);
+	if (curl_url_set(cu, CURLUPART_URL, base->text, CURLU_PATH_AS_IS) == CURLUE_OK &&
+	    curl_url_set(cu, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK)
+		(void)part(cu, CURLUPART_URL, 0, &text);	/* text stays NULL */
+	curl_url_cleanup(cu);
+	return text;
+}
+
+struct url *
+url_follow(const struct config *c, const struct url *base, const char *location, struct err *e)
+{
+	struct url *u = NULL;
+	char *text = NULL;
+	bool whole = has_scheme(location), network = location[0] == '/' && location[1] == '/';
+
+	if (strnlen(location, URL_MAX + 1) > URL_MAX) {
+		err_set(e, "the URL is longer than %d bytes", URL_MAX);
+		return NULL;
+	}
+	if (location[0] == '\\' || (location[0] == '/' && location[1] == '\\')) {
+		err_set(e, "the URL is malformed");
+		return NULL;
+	}
+	if (whole)
+		text = mem_strdup(location);
+	else if (network)
+		text = mem_printf("%s:%s", base->https ? "https" : "http", location);
+	else
+		text = resolve_relative(base, location);
+	if (text == NULL) {
+		err_set(e, "the URL is malformed");
+		return NULL;
+	}
+	u = url_new(c, text, e);
+	explicit_bzero(text, strlen(text));
+	free(text);
+	if (u == NULL)
+		return NULL;
+	if (base->https && !u->https) {
+		err_set(e, "a redirect from https to http");
+		url_free(u);
+		return NULL;
+	}
+	if (!whole && !network && !url_same_origin(base, u)) {
+		err_set(e, "the URL is malformed");
+		url_free(u);
+		return NULL;
+	}
+	return u;
+}
+
+bool
+url_same_origin(const struct url *a, const struct url *b)
+{
+	return a->https == b->https && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+void
+url_free(struct url *u)
+{
+	if (u == NULL)
+		return;
+	if (u->text != NULL)
+		explicit_bzero(u->text, strlen(u->text));
+	free(u->text);
+	free(u->host);
+	free(u);
+}
