@@ -30,7 +30,7 @@
 /* Larger values are nonsense: room below 2^64 for every addition in flight. */
 #define COUNT_MAX ((uint64_t)1 << 62)
 /* A counter outlives its window by the window's length within these: clocks of hosts differ. */
-enum { TTL_SLACK_MIN_S = 60, TTL_SLACK_MAX_S = 24 * 3600 };
+enum { TTL_SLACK_MIN_S = 60, TTL_SLACK_MAX_S = 24 * 3600, AHEAD_MAX_MS = 3600 * 1000 };
 
 /* One limit of one set, as it applies to a charge. */
 struct applied {
@@ -156,8 +156,10 @@ static void
 plan_make(struct plan *p, const struct config *c, const struct charge *ch, const bool asked[QUOTA_KINDS],
     enum over_windows past)
 {
-	int64_t now_ms = clock_wall_ms();
+	int64_t now_ms = clock_wall_ms(), at_ms = ch->at_ms;
 
+	if (at_ms > now_ms + AHEAD_MAX_MS)
+		at_ms = now_ms;		/* no clock of ours is that far ahead */
 	p->n = p->n_ops = 0;
 	for (size_t i = 0; i < ch->n; i++) {
 		const struct quota_set *set = config_quota(c, ch->entry[i].set);
@@ -170,7 +172,7 @@ plan_make(struct plan *p, const struct config *c, const struct charge *ch, const
 
 			if (!asked[limit->kind])
 				continue;
-			quota_window_bounds(limit->window, ch->at_ms, &start_s, &a->end_s);
+			quota_window_bounds(limit->window, at_ms, &start_s, &a->end_s);
 			if (a->end_s * 1000 <= now_ms) {
 				if (past == SKIP_PAST)
 					continue;
