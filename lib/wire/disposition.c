@@ -77,6 +77,16 @@ body_looks_html(const char *body, size_t len)
 	return has_word(body, len, "<!doctype html") || has_word(body, len, "<html");
 }
 
+/* Bytes of the character at s; 1 for what is not UTF-8. */
+static size_t
+char_len(const char *s, size_t n)
+{
+	uint8_t c = (uint8_t)s[0];
+	size_t len = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+	return len <= n && text_is_utf8(s, len) ? len : 1;
+}
+
 /*
  * Append what is safe of a file name: the part behind the last slash of
  * either kind, without control characters and quotes, "_" for a byte that is
@@ -92,11 +102,7 @@ sanitize(struct buf *out, const char *s, size_t n)
 			slash = i + 1;
 	}
 	for (size_t i = slash; i < n; i += len) {
-		/* the length of a valid sequence, else one byte */
-		for (len = 4; len > 1; len--) {
-			if (i + len <= n && (uint8_t)s[i] >= 0xc0 && text_is_utf8(s + i, len))
-				break;
-		}
+		len = char_len(s + i, n - i);
 		if (out->len - start + len > FILENAME_MAX_BYTES)
 			break;
 		if (len == 1 && (uint8_t)s[i] >= 0x80)
