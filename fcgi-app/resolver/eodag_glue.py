@@ -1,2 +1,828 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the resolver does with EODAG: setup() once in the broker, resolve() for each job."""
+"""
+What the resolvers do with EODAG: setup() once, in the broker, then resolve()
+for each job, in the child that belongs to one backend.
+
+A job is a dict: backend, collection, item, asset, subpath (str or None),
+item_json (bytes of the STAC item as the mover fetched it, or None), fresh.
+The answer is a dict with the members of struct resolve_answer (ipc/resolve.h):
+kind "source", "pending", "carry" or "failed", and what belongs to it.  C takes
+exact built-in types only.
+
+Where the bytes are is asked in this order: the item that came with the job, if
+it is this backend's (federation:backends holds it; without that member, the
+href's host belongs to the backend) and shows an upstream location; else the
+provider's own search.
+
+The path's backend binds the credentials.  EODAG would fall back to any other
+provider's authentication whose pattern matches; here a location that only
+another backend has the key for is refused (403, "policy").  EODAG's patterns
+are also prefixes of a URL; credentials are given here only where the whole
+host and port match.
+
+No text of an exception, no URL and no credential is put into a reason:
+providers' messages hold both.
+"""
+
+import base64
+import binascii
+import datetime
+import json
+import logging
+import os
+import re
+import sys
+import urllib.parse
+import warnings
+
+EODAG_MIN = (4, 7, 1)
+EODAG_BEYOND = (4, 11)          # 4.10 is the newest that was tested
+
+# The default of stac-fastapi-eodag's auto_order_whitelist: their items claim to
+# be online, but what they show as origin cannot be fetched without an order.
+AUTO_ORDER = ("wekeo_main",)
+
+DOWNLOAD_LINK = "downloadLink"
+AUTH_KEYS = ("auth", "search_auth", "download_auth")     # in the order in which EODAG looks
+ONLINE, STAGING, OFFLINE = "succeeded", "ordered", "orderable"
+PENDING_RETRY_S = 300
+# Headers that are the mover's own, or that describe a connection.
+NOT_CREDENTIALS = frozenset((
+    "user-agent", "host", "content-length", "transfer-encoding", "connection", "accept", "accept-encoding",
+    "range", "if-range", "if-match", "if-none-match", "content-type", "te", "upgrade", "expect"))
+
+_dag = None
+_public = ()
+
+
+class SetupError(Exception):
+    """Its text is for the operator and holds no secret: C logs it."""
+    eodata_safe = True
+
+
+class Refused(Exception):
+    """Ends a job: becomes a "failed" answer."""
+
+    def __init__(self, status, who, reason, retry_after_s=0):
+        super().__init__(reason)
+        self.answer = {"kind": "failed", "status": status, "who": who, "reason": reason}
+        if retry_after_s:
+            self.answer["retry_after_s"] = retry_after_s
+
+
+class Wrong(Exception):
+    """A plugin gave something of another type than it should."""
+
+
+# --- set-up -------------------------------------------------------------------
+
+
+def setup(public_urls):
+    """Import EODAG and build it.  Returns the names of its providers."""
+    global _dag, _public
+    _silence()
+    _check_version()
+    _public = tuple(_origin_and_path(u) for u in public_urls)
+    try:
+        from eodag import EODataAccessGateway
+        _import_early()
+        dag = EODataAccessGateway()
+    except Exception as e:
+        # Its text may quote the file with the credentials.
+        raise SetupError("EODAG cannot be set up: %s" % _where(e)) from None
+    _dag = dag
+    names = sorted({str(n) for n in dag.available_providers()})
+    _settle()
+    return names
+
+
+def _silence():
+    """Nothing that a library writes may reach the log: requests' messages hold URLs with tokens."""
+    logging.disable(logging.CRITICAL)
+    logging.raiseExceptions = False
+    warnings.simplefilter("ignore")
+    nowhere = open(os.devnull, "w", encoding="utf-8")
+    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = nowhere
+
+
+def _check_version():
+    from importlib import metadata
+    try:
+        text = metadata.version("eodag")
+    except metadata.PackageNotFoundError:
+        raise SetupError("EODAG is not installed for Python %d.%d (eodag.python)" % sys.version_info[:2]) from None
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    version = tuple(int(n or 0) for n in found.groups()) if found else ()
+    if not EODAG_MIN <= version < EODAG_BEYOND:
+        raise SetupError("EODAG %s is outside the tested range: at least %s, below %s" % (
+            text[:40], ".".join(map(str, EODAG_MIN)), ".".join(map(str, EODAG_BEYOND))))
+
+
+def _import_early():
+    """What EODAG imports late: each child would do it for itself."""
+    import importlib
+    for name in ("eodag.api.product", "eodag.api.search_result", "eodag.utils.exceptions", "eodag.utils.s3",
+                 "requests", "boto3", "shapely.geometry"):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass        # not in every version
+
+
+def _settle():
+    """Before the forks: what is here stays shared between the children."""
+    import gc
+    gc.collect()
+    gc.freeze()
+
+
+def _where(e):
+    """The type of an exception and where it was raised: what may be told of it."""
+    tb, place = e.__traceback__, ""
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        place = " at %s:%d" % (os.path.basename(code.co_filename), tb.tb_lineno)
+        tb = tb.tb_next
+    return (type(e).__name__ + place)[:200]
+
+
+# --- URLs -----------------------------------------------------------------------
+
+
+def _origin_and_path(url):
+    parts = urllib.parse.urlsplit(url)
+    return _origin(url), parts.path.rstrip("/")
+
+
+def _origin(url):
+    """(scheme, host, port) of a URL that may be fetched; Refused for others."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        raise Refused(502, "upstream", "a location that is no URL") from None
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https", "s3") or not host:
+        raise Refused(502, "upstream", "a location that is neither http, https nor s3")
+    if "@" in parts.netloc or "\\" in parts.netloc:
+        raise Refused(502, "upstream", "a location with credentials in it")
+    return scheme, host.lower(), port or {"http": 80, "https": 443}.get(scheme)
+
+
+def _is_ours(url):
+    """Would fetching it ask this proxy again?"""
+    try:
+        origin, path = _origin_and_path(url)
+    except Refused:
+        return False
+    return any(origin == o and (path == p or path.startswith(p + "/")) for o, p in _public)
+
+
+def _clean_url(url):
+    """Printable ASCII, no fragment.  What is encoded already stays as it is."""
+    if any(ord(c) < 0x20 or ord(c) == 0x7f for c in url):
+        raise Refused(502, "upstream", "a location with control characters")
+    url = url.split("#", 1)[0]
+    return urllib.parse.quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+
+
+def _with_subpath(url, subpath):
+    """A chunk below a directory-like asset.  subpath is percent-encoded already."""
+    if not subpath:
+        return url
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "s3":
+        subpath = urllib.parse.unquote(subpath)
+    return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/" + subpath))
+
+
+def _exact(value, what):
+    """A str and no subclass of it: one could compare as it likes."""
+    if type(value) is not str:
+        raise Wrong("%s is %s" % (what, type(value).__name__[:40]))
+    return value
+
+
+# --- whose key is it ----------------------------------------------------------------
+
+
+def _host_patterns(matching_url):
+    """
+    The host part of an auth plugin's pattern, to be matched against a whole
+    host[:port]; None when it cannot be told.  Shipped patterns do not escape
+    their dots: a dot alone is a dot.
+    """
+    before, found, rest = matching_url.partition("://")
+    if not found:
+        return None
+    scheme = before.lstrip("^")
+    host, depth, brackets = "", 0, False
+    for i, c in enumerate(rest):
+        escaped = i > 0 and rest[i - 1] == "\\" and not (i > 1 and rest[i - 2] == "\\")
+        if c == "/" and not brackets:
+            break
+        if not escaped:
+            depth += {"(": 1, ")": -1}.get(c, 0) if not brackets else 0
+            brackets = c == "[" or (brackets and c != "]")
+            if c == "." and not brackets and rest[i + 1:i + 2] not in ("*", "+", "?", "{"):
+                host += "\\"
+            elif c == "." and not brackets:
+                host += "[^/@:]"        # never across the port or another host's end
+                continue
+        host += c
+    host = host.rstrip("$").rstrip("\\")     # "\/" ends a host too
+    try:
+        return re.compile(scheme), re.compile(host)
+    except re.error:
+        return None
+
+
+def _host_matches(matching_url, href):
+    """Does the whole scheme and host of href match, not just a prefix?"""
+    patterns = _host_patterns(matching_url)
+    if patterns is None:
+        return False
+    parts = urllib.parse.urlsplit(href)
+    scheme, host = patterns
+    if not scheme.fullmatch(parts.scheme):
+        return False
+    if host.pattern == "":
+        return parts.scheme == "s3"     # "s3://": any bucket; the endpoint is the backend's
+    if host.fullmatch(parts.netloc):
+        return True
+    # The default port may be written or not.
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    bare = parts.netloc[:-len(default)] if default and parts.netloc.endswith(default) else parts.netloc
+    return bool(host.fullmatch(bare) or host.fullmatch(bare + default))
+
+
+def _conf(conf, name, default=None):
+    value = getattr(conf, name, None)
+    return default if value is None else value
+
+
+def _auth_confs(provider_conf):
+    for key in AUTH_KEYS:
+        conf = getattr(provider_conf, key, None)
+        if conf is not None:
+            yield conf
+
+
+def _conf_matches(auth_conf, plugin_conf):
+    wanted = _conf(auth_conf, "matching_conf", {})
+    return bool(wanted) and plugin_conf is not None and vars(plugin_conf).items() >= wanted.items()
+
+
+def _url_matches(auth_conf, href):
+    """As EODAG matches: from the start, not to the end."""
+    pattern = _conf(auth_conf, "matching_url", "")
+    try:
+        return bool(pattern) and bool(href) and re.match(pattern, href) is not None
+    except re.error:
+        return False
+
+
+def _configs():
+    return _dag._plugins_manager.providers.configs
+
+
+def _backend_conf(backend):
+    conf = _configs().get(backend)
+    if conf is None:
+        raise Refused(404, "client", "unknown backend")
+    return conf
+
+
+def _hosts(conf):
+    """The origins that are the backend's by its configuration."""
+    urls = []
+    for topic, member in (("search", "api_endpoint"), ("api", "api_endpoint"), ("download", "base_uri"),
+                          ("download", "s3_endpoint")):
+        urls.append(_conf(getattr(conf, topic, None), member))
+    for url in urls:
+        if isinstance(url, str):
+            try:
+                yield _origin(url)
+            except Refused:
+                pass
+
+
+def _belongs(conf, href):
+    """Without federation:backends: is this location one of the backend's?"""
+    if _origin(href) in set(_hosts(conf)):
+        return True
+    for auth in _auth_confs(conf):
+        pattern = _conf(auth, "matching_url", "")
+        if pattern and _host_matches(pattern, href):
+            return True
+    return False
+
+
+def _pick_auth(backend, href, download_conf):
+    """
+    The backend's own authentication plugin for this location, or None where it
+    needs none.  Refused where only another backend has the key.
+    """
+    conf = _backend_conf(backend)
+    own = None
+    for auth in _auth_confs(conf):
+        bound = _conf(auth, "matching_conf", {}) or _conf(auth, "matching_url", "")
+        if not bound:
+            # For all of the provider, says EODAG; but only where the host is the provider's.
+            own = own or (auth if _origin(href) in set(_hosts(conf)) else None)
+        elif _conf_matches(auth, download_conf):
+            own = auth
+        elif _url_matches(auth, href):
+            if not _host_matches(_conf(auth, "matching_url", ""), href):
+                raise Refused(403, "policy", "a host that only begins like one of the backend's")
+            own = auth
+        if own is auth:
+            break
+    if own is None:
+        for name, other in _configs().items():
+            if name != backend and any(_url_matches(a, href) for a in _auth_confs(other)):
+                raise Refused(403, "policy", "a location of another backend")
+        return None
+    return _build_auth(backend, own, href, download_conf)
+
+
+def _build_auth(backend, own, href, download_conf):
+    manager = _dag._plugins_manager
+    for plugin in manager.get_auth_plugins(backend, matching_url=href, matching_conf=download_conf):
+        if plugin.provider != backend:
+            break
+        if all(_conf(plugin.config, name) == _conf(own, name) for name in ("type", "matching_url", "matching_conf")):
+            return plugin
+    raise Refused(403, "policy", "a location of another backend")
+
+
+def _bind_collection(plugin, backend, collection):
+    """As EODAG's manager does: some tokens are made for one collection."""
+    bind = getattr(plugin, "bind_collection", None)
+    if plugin is None or bind is None:
+        return plugin
+    products = _conf(_backend_conf(backend), "products", {})
+    definition = products.get(collection) or products.get("GENERIC_COLLECTION") or {}
+    name = definition.get("_collection", collection)
+    return bind(name.format(collection=collection) if isinstance(name, str) else collection)
+
+
+# --- the item and its product ---------------------------------------------------------
+
+
+def _read_item(job):
+    if job["item_json"] is None:
+        return None
+    try:
+        item = json.loads(job["item_json"])
+    except (ValueError, RecursionError):
+        raise Refused(502, "upstream", "the item is no JSON") from None
+    if type(item) is not dict or type(item.get("assets", {})) is not dict \
+            or type(item.get("properties", {})) is not dict:
+        raise Refused(502, "upstream", "the item is no STAC item")
+    if item.get("id") != job["item"] or item.get("collection") != job["collection"]:
+        raise Refused(404, "upstream", "the catalogue gave another item")
+    return item
+
+
+def _dict(value):
+    return value if type(value) is dict else {}
+
+
+def _location(item, backend, asset):
+    """The upstream href of the asset as the item shows it, or None: then search."""
+    properties = _dict(item.get("properties"))
+    backends = properties.get("federation:backends")
+    if type(backends) is list and backend not in backends:
+        return None
+    if backend in AUTO_ORDER or properties.get("order:status", ONLINE) != ONLINE:
+        return None
+    found = item.get("assets", {}).get(asset)
+    if type(found) is not dict:
+        if asset == DOWNLOAD_LINK:
+            return None         # stac-fastapi-eodag answers it whether it is shown or not
+        raise Refused(404, "client", "no such asset")
+    origin = _dict(_dict(found.get("alternate")).get("origin"))
+    for href in (origin.get("href"), found.get("href")):
+        if type(href) is str and href and not _is_ours(href):
+            href = _clean_url(href)
+            if type(backends) is not list and not _belongs(_backend_conf(backend), href):
+                return None     # as an item of another backend
+            _origin(href)
+            return href
+    return None
+
+
+def _product_from_item(item, job, href):
+    """EODAG's product for exactly this location: its path for serialized products, which changes nothing."""
+    from eodag.api.product import EOProduct
+    geometry = item.get("geometry")
+    if type(geometry) is not dict:
+        geometry = {"type": "Point", "coordinates": [0, 0]}
+    properties = {
+        "title": job["item"], "eodag:provider": job["backend"], "eodag:search_intersection": geometry,
+        "order:status": ONLINE,
+    }
+    given = _dict(item.get("properties"))
+    for name in ("datetime", "start_datetime", "end_datetime", "eodag:download_method"):
+        if type(given.get(name)) is str:
+            properties[name] = given[name]
+    assets = {}
+    if job["asset"] == DOWNLOAD_LINK:
+        properties["eodag:download_link"] = href
+    else:
+        assets[job["asset"]] = {"href": href}
+    feature = {
+        "type": "Feature", "id": job["item"], "collection": job["collection"], "geometry": geometry,
+        "properties": properties, "assets": assets, "links": [],
+    }
+    return EOProduct._from_stac_item(feature, _dag._plugins_manager, raise_errors=True)
+
+
+def _product_from_search(job):
+    conf = _backend_conf(job["backend"])
+    search = getattr(conf, "search", None) or getattr(conf, "api", None)
+    if _conf(search, "need_auth", False):
+        # EODAG would log in for the search with another provider's account too.
+        endpoint = _conf(search, "api_endpoint")
+        if not any(_conf_matches(a, search) or _url_matches(a, endpoint) or not (
+                _conf(a, "matching_conf", {}) or _conf(a, "matching_url", "")) for a in _auth_confs(conf)):
+            raise Refused(500, "resolver", "the backend's search needs authentication of its own")
+    found = _dag.search(id=job["item"], collection=job["collection"], provider=job["backend"], raise_errors=True)
+    for product in found:
+        if product.properties.get("id") == job["item"]:
+            break
+    else:
+        raise Refused(404, "upstream", "no such item")
+    if product.provider != job["backend"]:
+        raise Refused(403, "policy", "an item of another backend")
+    if product.collection not in (job["collection"], _collection_of(job["collection"])):
+        raise Refused(404, "upstream", "the item is of another collection")
+    if product.downloader is None:
+        product.register_downloader(_dag._plugins_manager.get_download_plugin(product), None)
+    return product
+
+
+def _collection_of(alias):
+    try:
+        return _dag.get_collection_from_alias(alias)
+    except Exception:
+        return alias
+
+
+def _search_location(product, asset):
+    if asset == DOWNLOAD_LINK:
+        if len(product.assets) > 0 and not _ignores_assets(product):
+            return None         # many files in one archive
+        href = product.location
+    else:
+        if asset not in product.assets:
+            raise Refused(404, "client", "no such asset")
+        href = product.assets[asset].get("href")
+    href = _exact(href, "a location")
+    if href.startswith("zip+s3:"):
+        return None
+    if href == "" or href == "Not Available":
+        raise Refused(404, "upstream", "the provider shows no location")
+    return _clean_url(href)
+
+
+def _ignores_assets(product):
+    config = product.downloader.config
+    own = _dict(_conf(config, "products", {}).get(product.collection))
+    return bool(own.get("ignore_assets", _conf(config, "ignore_assets", False)))
+
+
+# --- credentials ---------------------------------------------------------------------
+
+
+def _forget(plugin):
+    """The last credentials were refused: the next authenticate() makes new ones."""
+    for owner in (plugin, getattr(plugin, "subject", None)):
+        for name in ("token", "access_token"):
+            if type(getattr(owner, name, None)) is str:
+                setattr(owner, name, "")
+    if getattr(plugin, "s3_session", None) is not None:
+        plugin.s3_session = None
+    cache = getattr(sys.modules.get("eodag.plugins.authentication.sas_auth"), "_SAS_TOKENS", None)
+    if isinstance(cache, dict):
+        cache.clear()
+
+
+def _split_post(url):
+    """EODAG's POST: the query of the link is the body, as JSON."""
+    parts = urllib.parse.urlsplit(url)
+    values = urllib.parse.parse_qs(parts.query)
+    if not values and parts.query:
+        try:
+            values = json.loads(urllib.parse.unquote(parts.query))
+        except ValueError:
+            raise Refused(502, "upstream", "a POST link whose query is no JSON") from None
+    return urllib.parse.urlunsplit(parts._replace(query="")), json.dumps(values) if values else None
+
+
+def _join_query(url, query):
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(query="&".join(q for q in (parts.query, query) if q)))
+
+
+def _with_query_of(url, signed):
+    """
+    The URL as it was, with what authentication put into its query.  EODAG's own
+    result has lost empty arguments and is quoted anew.
+    """
+    old, new = urllib.parse.urlsplit(url), urllib.parse.urlsplit(signed)
+    have = urllib.parse.parse_qsl(old.query, keep_blank_values=True)
+    added = [p for p in urllib.parse.parse_qsl(new.query, keep_blank_values=True) if p not in have]
+    names = {name for name, _ in added}
+    kept = [part for part in old.query.split("&") if part and
+            urllib.parse.unquote_plus(part.partition("=")[0]) not in names]
+    return urllib.parse.urlunsplit(old._replace(query="&".join(kept + [urllib.parse.urlencode(added)] * bool(added))))
+
+
+def _apply(auth, url):
+    """What an authentication object does to a request: (URL, {name: value})."""
+    from requests import PreparedRequest
+    from requests.structures import CaseInsensitiveDict
+    request = PreparedRequest()
+    request.method, request.url, request.headers = "GET", url, CaseInsensitiveDict()
+    auth(request)
+    headers = {}
+    for name, value in request.headers.items():
+        name = name.decode("latin-1") if type(name) is bytes else _exact(name, "a header's name")
+        value = value.decode("latin-1") if type(value) is bytes else _exact(value, "a header's value")
+        if name.lower() not in NOT_CREDENTIALS:
+            headers[name] = value
+    return _exact(request.url, "an authenticated URL"), headers
+
+
+def _http_credentials(answer, plugin, auth, url):
+    from requests.auth import HTTPDigestAuth
+    if isinstance(auth, HTTPDigestAuth):
+        answer["url"] = url
+        answer["digest_user"] = "%s:%s" % (_exact(auth.username, "a user"), _exact(auth.password, "a password"))
+        return
+    signed, headers = _apply(auth, url)
+    if hasattr(auth, "signed_url_key"):
+        # The signature is in the URL; the headers are for the service that signs.
+        answer["url"] = _clean_url(signed)
+        _origin(signed)
+    else:
+        if urllib.parse.urlsplit(signed)[:3] != urllib.parse.urlsplit(url)[:3]:
+            raise Wrong("authentication changed the host or path")
+        answer["url"] = _clean_url(_with_query_of(url, signed))
+        answer["headers"] = ["%s: %s" % pair for pair in headers.items()]
+    answer["expires_ms"] = _expiry_ms(plugin, answer["url"], headers)
+
+
+def _s3_source(answer, plugin, href, download_conf):
+    from eodag.utils import get_bucket_name_and_prefix
+    bucket, key = get_bucket_name_and_prefix(href, _conf(download_conf, "bucket_path_level"))
+    if not bucket or not key:
+        raise Refused(502, "upstream", "a location without bucket or key")
+    if key.endswith("/"):
+        return {"kind": "carry", "reason": "many objects"}
+    config = getattr(plugin, "config", None)
+    session = getattr(plugin, "s3_session", None)
+    credentials = session.get_credentials() if session is not None else None
+    endpoint = _conf(config, "s3_endpoint") or _conf(download_conf, "s3_endpoint")
+    answer.update(source="s3", bucket=_exact(bucket, "a bucket"), s3_key=urllib.parse.unquote(_exact(key, "a key")),
+                  s3_requester_pays=bool(_conf(config, "requester_pays", False)), s3_anonymous=credentials is None)
+    if endpoint:
+        answer["s3_endpoint"] = _exact(endpoint, "an endpoint")
+    if session is not None and session.region_name:
+        answer["s3_region"] = _exact(session.region_name, "a region")
+    if credentials is not None:
+        expiry = getattr(credentials, "_expiry_time", None)
+        frozen = credentials.get_frozen_credentials()
+        answer.update(s3_access=_exact(frozen.access_key, "a key"), s3_secret=_exact(frozen.secret_key, "a key"))
+        if frozen.token:
+            answer["s3_token"] = _exact(frozen.token, "a token")
+        if isinstance(expiry, datetime.datetime):
+            answer["expires_ms"] = int(expiry.timestamp() * 1000)
+    return answer
+
+
+def _jwt_expiry_ms(token):
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > 16384:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        exp = claims["exp"]
+    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
+        return None
+    if type(exp) not in (int, float) or not 0 < exp < 1 << 40:
+        return None
+    return int(exp * 1000)
+
+
+def _query_expiry_ms(query):
+    """se= of Azure's shared access signatures, X-Amz-Date and -Expires of presigned URLs."""
+    values = dict(urllib.parse.parse_qsl(query))
+    try:
+        if "sig" in values and "se" in values:
+            end = datetime.datetime.fromisoformat(values["se"].replace("Z", "+00:00"))
+        elif "X-Amz-Date" in values and "X-Amz-Expires" in values:
+            start = datetime.datetime.strptime(values["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
+            end = start + datetime.timedelta(seconds=int(values["X-Amz-Expires"]))
+        else:
+            return None
+    except (ValueError, OverflowError):
+        return None
+    if end.tzinfo is None:
+        end = end.replace(tzinfo=datetime.timezone.utc)
+    return int(end.timestamp() * 1000)
+
+
+def _expiry_ms(plugin, url, headers):
+    """When these credentials end; 0 where nobody says."""
+    ends = []
+    known = getattr(plugin, "access_token_expiration", None)
+    if known is None and _conf(getattr(plugin, "config", None), "token_expiration_key"):
+        known = getattr(plugin, "token_expiration", None)       # naive local time
+    if isinstance(known, datetime.datetime) and known.year > 1970:
+        ends.append(int(known.timestamp() * 1000))
+    query = urllib.parse.urlsplit(url).query
+    ends.append(_query_expiry_ms(query))
+    tokens = [v.partition(" ")[2] for n, v in headers.items() if n.lower() == "authorization" and v[:7] == "Bearer "]
+    tokens += [v for _, v in urllib.parse.parse_qsl(query)]
+    ends += [_jwt_expiry_ms(t) for t in tokens]
+    return max(1, min(e for e in ends if e is not None)) if any(e is not None for e in ends) else 0
+
+
+# --- the answer -----------------------------------------------------------------------
+
+
+def _describe(answer, asset, href, job):
+    """What the catalogue says about the asset.  Of the wrong type or shape: as if it said nothing."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(href).path.rstrip("/").rpartition("/")[2])
+    if 0 < len(name) <= 255 and name.isprintable() and not set(name) & set('/\\"'):
+        answer["filename"] = name
+    if job["subpath"]:
+        return
+    kind, size, checksum = asset.get("type"), asset.get("file:size"), asset.get("file:checksum")
+    if type(kind) is str and re.fullmatch(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,64}( ?; ?[\x20-\x7e]{1,100})?", kind, re.A):
+        answer["media_type"] = kind
+    if type(size) is int and 0 <= size < 1 << 62:
+        answer["size"] = size
+    if type(checksum) is str and re.fullmatch(r"[0-9A-Za-z:+/=_-]{8,200}", checksum, re.A):
+        answer["checksum"] = checksum
+
+
+def _source(product, job, href, asset):
+    downloader = product.downloader
+    config = downloader.config
+    link = job["asset"] == DOWNLOAD_LINK
+    answer = {"kind": "source", "source": "http", "backend": job["backend"], "method": "GET"}
+    url = _with_subpath(href, job["subpath"])
+    scheme = _origin(url)[0]
+    plugin = _pick_auth(job["backend"], href, config)
+    plugin = _bind_collection(plugin, job["backend"], job["collection"])
+    if plugin is not None and job["fresh"]:
+        _forget(plugin)
+    auth = plugin.authenticate() if plugin is not None else None
+    _describe(answer, asset, href, job)
+    verify = _conf(config, "ssl_verify", True)
+    answer["tls_verify"] = verify if type(verify) is bool else True
+    is_s3 = auth is not None and not callable(auth)       # a boto3 resource
+    if scheme == "s3" or (is_s3 and type(downloader).__name__ == "AwsDownload"):
+        return _s3_source(answer, plugin, url, config)
+    if is_s3 or (link and _conf(config, "no_auth_download", False)):
+        auth = None
+    method = _dict(product.properties).get("eodag:download_method") or _conf(config, "method", "GET")
+    if link and _exact(method, "a method").upper() == "POST":
+        answer["method"] = "POST"
+        url, answer["body"] = _split_post(url)
+    else:
+        params = _conf(config, "dl_url_params", {})
+        url = _join_query(url, urllib.parse.urlencode(params)) if params else url
+    if auth is None:
+        answer["url"] = _clean_url(url)
+        answer["expires_ms"] = _expiry_ms(None, url, {})
+    else:
+        _http_credentials(answer, plugin, auth, url)
+    if answer.get("body") is not None:
+        answer["headers"] = answer.get("headers", []) + ["Content-Type: application/json"]
+    return answer
+
+
+def _is_api(product):
+    return any(c.__name__ == "Api" and c.__module__.startswith("eodag.") for c in type(product.downloader).__mro__)
+
+
+def _from_search(job):
+    product = _product_from_search(job)
+    if _is_api(product):
+        return {"kind": "carry", "status": 501, "reason": "only EODAG can download this"}
+    status = product.properties.get("order:status", ONLINE)
+    if type(status) is str and status.lower() in (STAGING, OFFLINE):
+        if not _conf(product.downloader.config, "order_enabled", False):
+            raise Refused(404, "upstream", "offline, and cannot be ordered")
+        return {"kind": "pending", "status": 503, "retry_after_s": PENDING_RETRY_S, "reason": "order status " + status.lower()}
+    href = _search_location(product, job["asset"])
+    if href is None or (job["asset"] == DOWNLOAD_LINK and type(product.downloader).__name__ == "AwsDownload"):
+        return {"kind": "carry", "status": 501, "reason": "many files"}
+    asset = product.assets[job["asset"]].as_dict() if job["asset"] in product.assets else {}
+    return _source(product, job, href, asset)
+
+
+def _resolve(job):
+    item = _read_item(job)
+    _backend_conf(job["backend"])
+    href = _location(item, job["backend"], job["asset"]) if item is not None else None
+    if href is None:
+        return _from_search(job)
+    # Before EODAG sees it: it would build, and log in with, any provider's plugin.
+    _pick_auth(job["backend"], href, getattr(_backend_conf(job["backend"]), "download", None))
+    product = _product_from_item(item, job, href)
+    if product is None or product.provider != job["backend"]:
+        raise Refused(502, "resolver", "EODAG made no product of the item")
+    if _is_api(product):
+        return {"kind": "carry", "status": 501, "reason": "only EODAG can download this"}
+    if job["asset"] == DOWNLOAD_LINK and type(product.downloader).__name__ == "AwsDownload":
+        return {"kind": "carry", "status": 501, "reason": "many files"}
+    return _source(product, job, href, item["assets"][job["asset"]])
+
+
+# --- exceptions -----------------------------------------------------------------------
+
+
+def _http_status(e):
+    """The provider's status behind an exception, and how long it wants us to wait."""
+    seen = 0
+    while e is not None and seen < 5:
+        response = getattr(e, "response", None)
+        status = getattr(response, "status_code", None)
+        if type(status) is not int:
+            status = getattr(e, "status_code", None)
+        if type(status) is int:
+            wait = (getattr(response, "headers", None) or {}).get("Retry-After", "")
+            return status, int(wait) if type(wait) is str and re.fullmatch("[0-9]{1,5}", wait) else 0
+        e, seen = e.__cause__ or e.__context__, seen + 1
+    return None, 0
+
+
+def _by_provider_status(status):
+    if status in (404, 410):
+        return 404
+    if status in (403, 429):
+        return status
+    return 502
+
+
+def _status_of(e):
+    """(status for the client, who) for an exception.  The table is in the order of the checks."""
+    names = {c.__name__ for c in type(e).__mro__}
+    status, _ = _http_status(e)
+    if names & {"UnsupportedProvider", "UnsupportedCollection", "NoMatchingCollection", "AddressNotFound"}:
+        return 404, "client"
+    if "NotAvailableError" in names:
+        return 404, "upstream"
+    if "AuthenticationError" in names:
+        return 502, "upstream"
+    if names & {"MisconfiguredError", "PluginNotFoundError", "PluginImplementationError"}:
+        return 500, "resolver"
+    if "QuotaExceededError" in names:
+        return 429, "upstream"
+    if names & {"TimeOutError", "TimeoutError", "Timeout"}:
+        return 504, "upstream"
+    if "ClientError" in names:
+        return _status_of_s3(e), "upstream"
+    if "ValidationError" in names:
+        return 400, "client"
+    if names & {"DownloadError", "RequestError", "HTTPError"}:
+        return _by_provider_status(status), "upstream"
+    if "NotImplementedError" in names:
+        return 501, "resolver"
+    if "EodagError" in names or names & {"RequestException", "OSError", "ValueError", "BotoCoreError", "PyJWTError"}:
+        return 502, "upstream"
+    return 500, "resolver"
+
+
+def _status_of_s3(e):
+    code = _dict(_dict(getattr(e, "response", None)).get("Error")).get("Code")
+    return {"NoSuchKey": 404, "NoSuchBucket": 404, "404": 404, "AccessDenied": 403, "SlowDown": 503}.get(code, 502)
+
+
+def _failure(e):
+    status, who = _status_of(e)
+    wait = _http_status(e)[1]
+    answer = {"kind": "failed", "status": status, "who": who, "reason": _where(e)}
+    if status in (429, 503):
+        answer["retry_after_s"] = min(wait, 86400) or 60
+    return answer
+
+
+def resolve(job):
+    """One job.  Raises only what means that this process should end."""
+    try:
+        return _resolve(job)
+    except Refused as e:
+        return e.answer
+    except Wrong as e:
+        return {"kind": "failed", "status": 500, "who": "resolver", "reason": str(e)[:200]}
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as e:
+        return _failure(e)
