@@ -186,7 +186,7 @@ url_new(const struct config *c, const char *text, struct err *e)
 	struct url *u = mem_alloc(sizeof(*u));
 	CURLU *cu = NULL;
 	unsigned flags = CURLU_PATH_AS_IS | CURLU_DISALLOW_USER;
-	bool encode;
+	bool encode = false;
 	int rc = -1;
 
 	if (check_shape(text, &u->https, &encode, e) != 0)
