@@ -24,9 +24,8 @@
 
 _Static_assert((int)MOVERS_MAX == (int)SLOT_MOVERS_MAX, "one slot for each mover");
 
-/* 0, 1 and 2 exist from here on, so that no socket becomes somebody's stderr. */
-static void
-standard_fds(void)
+void
+role_standard_fds(void)
 {
 	int fd;
 
@@ -168,7 +167,7 @@ role_start(struct role_env *env, int argc, char **argv)
 	int config_fd = FD_CONFIG;
 
 	memset(env, 0, sizeof(*env));
-	standard_fds();
+	role_standard_fds();
 	log_init("child", LOG_INFO);
 	arguments(env, argc, argv);
 	log_init(role_name(env->role), LOG_INFO);
@@ -208,7 +207,6 @@ role_reload(struct role_env *env, int fd)
 	env->config = c;
 	log_set_level(c->log_level);
 	stat_generation(c->generation);
-	stat_inc(COUNT_RELOADS);
 	if (control_ready(FD_CONTROL, c->generation) == -1)
 		log_warn(NULL, "EO-CONTROL", "cannot answer the master: %s", strerror(errno));
 	return 0;

@@ -23,6 +23,8 @@ struct role_env {
 	unsigned slot, index;
 };
 
+/* 0, 1 and 2 exist from here on, so that no socket becomes somebody's stderr. */
+void role_standard_fds(void);
 /* Start-up of a child, from its argv.  Dies (exit 1) when something is missing. */
 void role_start(struct role_env *env, int argc, char **argv);
 /*

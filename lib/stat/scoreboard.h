@@ -103,7 +103,7 @@ struct scoreboard {
 	uint32_t ready;			/* every role is up */
 	uint32_t draining;
 	uint32_t movers;		/* that run; a reload does not change it */
-	uint32_t reserved;
+	uint32_t reloads_refused;	/* a broken file; the old configuration stays */
 	struct slot slot[SCOREBOARD_SLOTS];
 };
 

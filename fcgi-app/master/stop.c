@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The end: first those who accept, then those who move bytes, then those
+ * they ask, last the accountant, so that every charge finds its way.
+ */
+#include "base/base.h"
+
+#include "state.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/control.h"
+#include "notify.h"
+
+static enum role
+role_of(enum phase p)
+{
+	return p == STOP_WORKERS ? ROLE_WORKER : p == STOP_MOVERS ? ROLE_MOVER :
+	    p == STOP_BROKER ? ROLE_BROKER : ROLE_ACCOUNTANT;
+}
+
+static int64_t
+limit_of(const struct master *m, int64_t now)
+{
+	switch (m->phase) {
+	case STOP_BROKER:
+		return now + BROKER_DRAIN_MS;
+	case STOP_ACCOUNTANT:
+		return now + ACCOUNTANT_DRAIN_MS;
+	default:	/* workers and movers share the configured time */
+		return m->stop_limit_ms + STOP_EXTRA_MS;
+	}
+}
+
+static void
+enter(struct master *m, int64_t now)
+{
+	struct child *c;
+
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		c = &m->child[i];
+		if (!c->used || c->role != role_of(m->phase) || c->pid == 0)
+			continue;
+		if (!c->draining)
+			(void)control_send(c->control, CONTROL_DRAIN, -1);	/* who cannot hear it ends at the limit */
+		c->draining = true;
+		c->kill_at_ms = limit_of(m, now);
+	}
+}
+
+/* At once: everybody sees that the master is gone, and has a moment to cut visibly. */
+static void
+force(struct master *m)
+{
+	struct child *c;
+
+	m->forced = true;
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		c = &m->child[i];
+		fd_close(&c->control);
+		if (c->used && c->pid != 0)
+			c->kill_at_ms = master_now() + FORCED_MS;
+	}
+}
+
+void
+stop_begin(struct master *m, const char *why)
+{
+	int64_t now = master_now();
+
+	if (m->phase >= STOP_WORKERS) {
+		if (!m->forced)
+			log_info(NULL, "ending at once");
+		force(m);
+		return;
+	}
+	log_info(NULL, "ending reason='%s'", why);
+	if (m->successor == 0)
+		notify_send("STOPPING=1\nSTATUS=draining");
+	__atomic_store_n(&m->sb->draining, 1u, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->sb->ready, 0u, __ATOMIC_RELAXED);
+	stat_state(SLOT_DRAINING);
+	m->stop_limit_ms = now + m->config->drain_ms;
+	if (m->phase == STARTING)
+		force(m);	/* nobody was served yet */
+	/* so that the front sees at once that nobody accepts; after an upgrade, or before it is done, it is the other's */
+	if (m->socket_path != NULL && m->successor == 0 && !m->upgraded)
+		(void)unlink(m->socket_path);
+	m->phase = STOP_WORKERS;
+	enter(m, now);
+}
+
+void
+stop_advance(struct master *m, int64_t now)
+{
+	struct child *c;
+
+	while (m->phase >= STOP_WORKERS && m->phase < STOPPED) {
+		if (spawn_alive(m, role_of(m->phase)) > 0)
+			return;
+		for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+			c = &m->child[i];
+			if (c->used && c->role == role_of(m->phase))
+				spawn_forget(m, c);
+		}
+		m->phase++;
+		if (m->phase != STOPPED && !m->forced)
+			enter(m, now);
+	}
+}

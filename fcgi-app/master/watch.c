@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who is late, silent or stopped is killed.  The master's clock decides and
+ * the scoreboard is only asked: what it says can cost a child its own life,
+ * never another's.
+ */
+#include "base/base.h"
+
+#include "state.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "notify.h"
+
+#define GET(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
+
+static void
+end_child(struct master *m, struct child *c, const char *why)
+{
+	const struct slot *s = &m->sb->slot[c->slot];
+	char note[SLOT_NOTE_MAX + 1], esc[4 * SLOT_NOTE_MAX + 1];
+
+	memcpy(note, s->note, SLOT_NOTE_MAX);
+	note[SLOT_NOTE_MAX] = '\0';
+	log_warn(NULL, "EO-MASTER-KILL", "killed role=%s index=%u pid=%d reason=%s note=%s", role_name(c->role), c->index,
+	    (int)c->pid, why, text_esc_to(esc, sizeof(esc), note));
+	(void)kill(c->pid, SIGKILL);	/* not reaped yet, so it is still ours */
+	c->kill_at_ms = 0;
+	policy_watch_start(&c->watched, master_now());
+}
+
+static void
+watch_child(struct master *m, struct child *c, int64_t now)
+{
+	const struct slot *s = &m->sb->slot[c->slot];
+
+	if (c->kill_at_ms != 0 && now >= c->kill_at_ms) {
+		end_child(m, c, "drain-limit");
+		return;
+	}
+	if (!c->ready) {
+		if (now - c->started_ms >= START_LIMIT_MS) {
+			if (m->phase == STARTING) {
+				log_error(NULL, "EO-MASTER-START", "the %s was not ready within %d s",
+				    role_name(c->role), START_LIMIT_MS / 1000);
+				m->status = 1;
+				stop_begin(m, "start failed");
+			}
+			c->started_ms = now;
+			end_child(m, c, "start-limit");
+		}
+		return;
+	}
+	switch (policy_watch(&c->watched, GET(&s->deadline_mono_ms), GET(&s->heartbeat_mono_ms), c->role == ROLE_WORKER, now)) {
+	case WATCH_FINE:
+		break;
+	case WATCH_LATE:
+		end_child(m, c, "deadline");
+		break;
+	case WATCH_SILENT:
+		end_child(m, c, "heartbeat");
+		break;
+	}
+}
+
+/* Is pid our own child?  Resolvers become that when their broker dies. */
+static bool
+adopted(pid_t pid)
+{
+	char path[64], text[512];
+	struct buf b = BUF_INIT(sizeof(text) - 1);
+	const char *after;
+	int ppid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (fd_read_file(path, &b, NULL) == 0) {
+		after = strrchr(buf_str(&b), ')');
+		if (after == NULL || sscanf(after + 1, " %*c %d", &ppid) != 1)
+			ppid = 0;
+	}
+	buf_release(&b);
+	return ppid == (int)getpid();
+}
+
+/* A broker watches its own resolvers; those that outlived it are ours. */
+static void
+watch_resolvers(struct master *m, int64_t now)
+{
+	const struct slot *s;
+	int64_t deadline;
+	pid_t pid;
+
+	for (unsigned k = 0; k < SLOT_RESOLVERS_MAX; k++) {
+		s = &m->sb->slot[SLOT_RESOLVER(k)];
+		deadline = GET(&s->deadline_mono_ms);
+		pid = (pid_t)GET(&s->pid);
+		if (pid <= 1 || deadline <= 0 || deadline + TICK_MS >= now || !adopted(pid))
+			continue;
+		log_warn(NULL, "EO-MASTER-KILL", "killed role=resolver index=%u pid=%d reason=deadline", k, (int)pid);
+		(void)kill(pid, SIGKILL);	/* our child and not reaped, so no other's pid */
+	}
+}
+
+void
+watch_tick(struct master *m, int64_t now)
+{
+	bool stalled = now - m->last_tick_ms > STALL_MS;
+	struct child *c;
+
+	m->last_tick_ms = now;
+	stat_heartbeat();
+	notify_watchdog();
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		c = &m->child[i];
+		if (!c->used || c->pid == 0)
+			continue;
+		if (stalled)
+			policy_watch_start(&c->watched, now);
+		else
+			watch_child(m, c, now);
+	}
+	if (!stalled)
+		watch_resolvers(m, now);
+}
