@@ -62,7 +62,7 @@ has_scheme(const char *s)
 	return *s == ':';
 }
 
-/* What libcurl would be generous about.  *ret_encode: it holds spaces or bytes that must be percent-encoded. */
+/* What libcurl would be generous about.  *ret_encode is set when it holds spaces or bytes that must be percent-encoded. */
 static int
 check_shape(const char *text, bool *ret_https, bool *ret_encode, struct err *e)
 {
@@ -70,7 +70,6 @@ check_shape(const char *text, bool *ret_https, bool *ret_encode, struct err *e)
 
 	if (n > URL_MAX)
 		return err_set(e, "the URL is longer than %d bytes", URL_MAX);
-	*ret_encode = false;
 	for (i = 0; i < n; i++) {
 		if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f)
 			return err_set(e, "the URL holds a control byte");
