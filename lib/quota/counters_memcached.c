@@ -38,6 +38,7 @@ enum {
 	SERVERS_MAX = 64,
 	SERVER_TEXT_MAX = 255,
 	PORT_DEFAULT = 11211,
+	MEMORY_MAX = 4 * 1024 * 1024,	/* bytes of one allocation: buffers of SERVERS_MAX servers fit */
 };
 
 /* From here on a value is nonsense: nothing that we add gets there. */
@@ -53,6 +54,31 @@ struct mc {
 };
 
 /* -- the handle ------------------------------------------------------------ */
+
+/* libmemcached asks for as much memory as an answer says it is long. */
+static void *
+bounded_malloc(const memcached_st *m UNUSED, size_t n, void *context UNUSED)
+{
+	return n > MEMORY_MAX ? NULL : malloc(n);
+}
+
+static void *
+bounded_realloc(const memcached_st *m UNUSED, void *p, size_t n, void *context UNUSED)
+{
+	return n > MEMORY_MAX ? NULL : realloc(p, n);
+}
+
+static void *
+bounded_calloc(const memcached_st *m UNUSED, size_t n, size_t size, void *context UNUSED)
+{
+	return size != 0 && n > MEMORY_MAX / size ? NULL : calloc(n, size);
+}
+
+static void
+plain_free(const memcached_st *m UNUSED, void *p, void *context UNUSED)
+{
+	free(p);
+}
 
 static int
 add_server(memcached_st *m, const char *server)
@@ -103,6 +129,7 @@ handle_new(const struct strs *servers, uint32_t timeout_ms, struct err *e)
 		(void)err_set(e, "cannot make a memcached handle");
 		return NULL;
 	}
+	(void)memcached_set_memory_allocators(m, bounded_malloc, plain_free, bounded_realloc, bounded_calloc, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(set); i++) {
 		if (set[i].value != 0 && !memcached_success(memcached_behavior_set(m, set[i].what, set[i].value))) {
 			(void)err_set(e, "libmemcached refuses behaviour %d", (int)set[i].what);
@@ -249,7 +276,7 @@ read_all(struct mc *s, struct counter_op *ops, size_t n, bool *found, int64_t de
 {
 	const char *keys[COUNTERS_MAX];
 	size_t lens[COUNTERS_MAX];
-	memcached_result_st *r, *result;
+	memcached_result_st result, *r;
 	memcached_return_t rc;
 	int status = -1;
 
@@ -258,9 +285,8 @@ read_all(struct mc *s, struct counter_op *ops, size_t n, bool *found, int64_t de
 		lens[i] = strlen(ops[i].key);
 		found[i] = false;
 	}
-	result = memcached_result_create(s->m, NULL);
-	if (result == NULL)
-		return -1;
+	/* not one of libmemcached's own making: the end of the answers would free that */
+	MUST(memcached_result_create(s->m, &result) != NULL);
 	if (!time_left(s, deadline_ms) || !memcached_success(memcached_mget(s->m, keys, lens, n)))
 		goto out;
 	/* One more than there are keys: the last turn sees the end. */
@@ -269,7 +295,7 @@ read_all(struct mc *s, struct counter_op *ops, size_t n, bool *found, int64_t de
 
 		if (!time_left(s, deadline_ms))
 			goto out;
-		r = memcached_fetch_result(s->m, result, &rc);
+		r = memcached_fetch_result(s->m, &result, &rc);
 		if (r == NULL) {
 			if (rc == MEMCACHED_END || rc == MEMCACHED_NOTFOUND)
 				status = 0;
@@ -284,7 +310,7 @@ read_all(struct mc *s, struct counter_op *ops, size_t n, bool *found, int64_t de
 	if (clock_mono_ms() >= deadline_ms)
 		status = -1;	/* libmemcached calls a wait that ended in vain "not found" */
 out:
-	memcached_result_free(result);
+	memcached_result_free(&result);
 	return status;
 }
 

@@ -1,0 +1,455 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The counters of lib/quota on a real memcached, and on things that only look like one.
+
+Needs memcached and tests/system/store_probe, which `make check` builds.  The build
+directory is $EODATA_BUILD, or the top of the tree.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PROBE = pathlib.Path(os.environ.get("EODATA_BUILD", TOP)) / "tests/system/store_probe"
+MEMCACHED = shutil.which("memcached", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/sbin")
+TIMEOUT_MS = 100
+SLACK_MS = 60       # a busy machine
+NONSENSE = 2**64 - 1
+
+pytestmark = [
+    pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed"),
+    pytest.mark.skipif(not PROBE.exists(), reason="store_probe is not built: make check"),
+]
+
+
+@pytest.fixture
+def room():
+    """A directory with a short name: socket paths have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="eoq") as name:
+        yield pathlib.Path(name)
+
+
+class Server:
+    """A memcached of our own on a Unix socket."""
+
+    def __init__(self, path):
+        self.path = path
+        self.process = None
+
+    def start(self):
+        self.path.unlink(missing_ok=True)
+        as_root = ["-u", "root"] if os.geteuid() == 0 else []
+        self.process = subprocess.Popen([MEMCACHED, "-s", str(self.path), "-t", "2", "-m", "16", *as_root])
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                self.say("version")
+                return self
+            except OSError:
+                time.sleep(0.01)
+        raise AssertionError("memcached did not start")
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def say(self, command):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(str(self.path))
+            s.sendall(command.encode() + b"\r\n")
+            return s.recv(65536).decode()
+
+    def put(self, key, value):
+        assert self.say(f"set {key} 0 100 {len(value)}\r\n{value}") == "STORED\r\n"
+
+
+@pytest.fixture
+def server(room):
+    s = Server(room / "m").start()
+    yield s
+    s.stop()
+
+
+class Probe:
+    def __init__(self, *servers, timeout_ms=TIMEOUT_MS):
+        self.process = subprocess.Popen(
+            [PROBE, str(timeout_ms), *map(str, servers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"the probe died (status {self.process.wait()}) at: {line}"
+        return answer.split()
+
+    def run(self, *ops, ttl=60):
+        """(values or None, milliseconds)"""
+        words = self.ask(f"run {ttl} " + " ".join(ops))
+        values = None if words[0] == "away" else [int(w) for w in words[1:-1]]
+        return values, float(words[-1].removeprefix("ms="))
+
+    def post(self, *ops, ttl=60):
+        return self.ask(f"post {ttl} " + " ".join(ops))[0]
+
+    def pass_time(self, ms):
+        assert self.ask(f"sleep {ms}") == ["ok"]
+
+    def end(self):
+        self.process.stdin.close()
+        assert self.process.wait(10) == 0
+
+
+@pytest.fixture
+def probe(server):
+    p = Probe(server.path)
+    yield p
+    p.end()
+
+
+class Listener:
+    """Something on a Unix socket; each connection goes to serve(connection) in a thread."""
+
+    def __init__(self, path, serve):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen(64)
+        self.path = path
+        self.serve = serve
+        self.open = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            self.open.append(c)
+            threading.Thread(target=self.guarded, args=(c,), daemon=True).start()
+
+    def guarded(self, c):
+        try:
+            self.serve(c)
+        except OSError:
+            pass    # the probe closed, as it may
+        # a connection stays open until the end of the test, unless serve closed it
+
+    def close(self):
+        # shutdown wakes accept, which close alone does not
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        for c in self.open:
+            c.close()
+
+
+# -- what counters mean ---------------------------------------------------------------
+
+
+def test_values_hold_our_own_addition_and_come_in_order(probe):
+    assert probe.run("eo:a+1", "eo:b+20", "eo:c=")[0] == [1, 20, 0]
+    assert probe.run("eo:b+1", "eo:a+1")[0] == [21, 2]
+    assert probe.run("eo:a=", "eo:b=", "eo:c=")[0] == [2, 21, 0]
+
+
+def test_subtracting_stops_at_nothing(probe):
+    assert probe.run("eo:a+10")[0] == [10]
+    assert probe.run("eo:a-1")[0] == [9]        # memcached now keeps "9 "
+    assert probe.run("eo:a+1")[0] == [10]
+    assert probe.run("eo:a-11")[0] == [0]
+    assert probe.run("eo:none-5")[0] == [0]
+    assert probe.run("eo:none=", "eo:none2=")[0] == [0, 0]
+
+
+def test_a_posted_operation_is_there_for_the_next_reader(probe):
+    probe.run("eo:a+5")
+    assert probe.post("eo:a-2", "eo:b+7") == "ok"
+    assert probe.run("eo:a=", "eo:b=")[0] == [3, 7]
+
+
+def test_a_counter_ends_with_its_ttl_and_one_of_a_month_does_not_end_at_once(probe):
+    probe.run("eo:short+1", ttl=1)
+    probe.run("eo:month+1", ttl=32 * 86400)     # more than memcached takes as relative
+    until = time.monotonic() + 5
+    while probe.run("eo:short=")[0] != [0] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert probe.run("eo:short=", "eo:month=")[0] == [0, 1]
+
+
+def test_an_addition_keeps_the_ttl_that_the_counter_was_made_with(probe):
+    probe.run("eo:short+1", ttl=1)
+    until = time.monotonic() + 5
+    while probe.run("eo:short+1", ttl=1000)[0] != [1] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert time.monotonic() < until
+
+
+@pytest.mark.parametrize("value", ["abc", "5x", "-5", "0x10", "9" * 30, str(2**63), "x" * 3000])
+def test_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, probe, value):
+    probe.run("eo:good+1")
+    server.put("eo:bad", value)
+    for i in range(3):
+        values, _ = probe.run("eo:good+1", "eo:bad+1", "eo:other+1")
+        assert values[1] == NONSENSE
+        # doubt counts up, never down: where the answer was lost, what may be missing is put on top
+        assert i + 2 <= values[0] <= i + 3 and i + 1 <= values[2] <= i + 2
+    assert probe.run("eo:good=", "eo:other=")[0] == [4, 3]
+
+
+@pytest.mark.parametrize("value", ["41", "41      ", "+41", " 41", "41 7"])
+def test_what_memcached_takes_for_a_number_goes_on_from_there(server, probe, value):
+    server.put("eo:a", value)       # spaces behind a number are its own, after a subtraction
+    assert probe.run("eo:a+1")[0] == [42]
+
+
+@pytest.mark.parametrize("value", ["+41", " 41", "41 7", "41\t", ""])
+def test_a_value_that_is_only_read_must_be_a_plain_number(server, probe, value):
+    server.put("eo:a", value)
+    assert probe.run("eo:a=")[0] == [NONSENSE]
+
+
+def test_the_largest_number_does_not_wrap_to_free(server, probe):
+    server.put("eo:a", str(2**64 - 1))
+    for _ in range(4):
+        assert probe.run("eo:a+1")[0] == [NONSENSE]
+    server.put("eo:a", str(2**64 - 5))
+    assert probe.run("eo:a+3")[0] == [NONSENSE]
+    assert probe.run("eo:a+3")[0] == [NONSENSE]
+    assert probe.run("eo:a+3")[0] == [NONSENSE]
+
+
+def test_an_emptied_store_starts_at_nothing(server, probe):
+    probe.run("eo:a+5")
+    assert server.say("flush_all") == "OK\r\n"
+    assert probe.run("eo:a+1")[0] == [1]
+
+
+# -- the overshoot bound ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind,add,limit", [("requests", 1, 1000), ("bytes", 10**9, 10**12)])
+def test_64_processes_at_the_last_unit_get_one_at_most(probe, kind, add, limit):
+    none = 0
+    for _ in range(10):
+        words = probe.ask(f"race 64 {kind} {add} {limit}")
+        tally = dict(zip(words[::2], map(int, words[1::2])))
+        assert tally["away"] == tally["failed"] == 0
+        assert tally["admitted"] <= 1
+        # whatever happened, nothing was lost: the unit is taken, or it can be had now
+        assert tally["free"] == 1 - tally["admitted"]
+        none += tally["admitted"] == 0
+    print(f"{kind}: nobody got the last unit in {none} of 10 races")
+
+
+# -- round trips -------------------------------------------------------------------------------
+
+
+def relay(server, turns):
+    """A proxy that appends to turns whenever the server answers what the client said since."""
+
+    def serve(client):
+        up = socket.socket(socket.AF_UNIX)
+        up.connect(str(server.path))
+        waiting = [False]
+
+        def back():
+            while data := up.recv(65536):
+                if waiting[0]:
+                    waiting[0] = False
+                    turns.append(len(data))
+                try:
+                    client.sendall(data)
+                except OSError:
+                    return      # the probe has ended
+
+        threading.Thread(target=back, daemon=True).start()
+        while data := client.recv(65536):
+            waiting[0] = True
+            up.sendall(data)
+        up.shutdown(socket.SHUT_RDWR)
+
+    return serve
+
+
+@pytest.mark.parametrize("n", [1, 4, 20, 160])
+def test_n_counters_cost_one_wait(room, server, n):
+    turns = []
+    proxy = Listener(room / "p", relay(server, turns))
+    p = Probe(proxy.path, timeout_ms=2000)
+    ops = [f"eo:{i}+1" for i in range(n)]
+    try:
+        for i in range(1, 6):
+            turns.clear()
+            assert p.run(*ops)[0] == [i] * n
+            # an answer of many counters may come in pieces, but nothing is asked in between
+            assert len(turns) == 1
+    finally:
+        p.end()
+        proxy.close()
+
+
+def test_two_servers_share_the_counters(room):
+    servers = [Server(room / "m0").start(), Server(room / "m1").start()]
+    p = Probe(servers[0].path, servers[1].path)
+    try:
+        ops = [f"eo:{i}+{i + 1}" for i in range(100)]
+        assert p.run(*ops)[0] == list(range(1, 101))
+        assert p.run(*ops)[0] == list(range(2, 202, 2))
+        for s in servers:
+            items = int(s.say("stats").split("STAT curr_items ")[1].split()[0])
+            assert 20 <= items <= 80
+    finally:
+        p.end()
+        for s in servers:
+            s.stop()
+
+
+# -- servers that fail (G5) ------------------------------------------------------------------------
+
+
+def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server, probe):
+    assert probe.run("eo:a+1")[0] == [1]
+    server.process.send_signal(signal.SIGSTOP)
+    values, ms = probe.run("eo:a+1", "eo:b+1")
+    print(f"stopped: away after {ms} ms (timeout {TIMEOUT_MS} ms)")
+    assert values is None and TIMEOUT_MS - 5 <= ms <= TIMEOUT_MS + SLACK_MS
+    for _ in range(5):
+        values, ms = probe.run("eo:a+1")
+        assert values is None and ms < 5
+    server.process.send_signal(signal.SIGCONT)
+    assert probe.run("eo:a+1")[0] is None           # the breaker holds
+    probe.pass_time(1000)
+    assert probe.run("eo:c+1", "eo:d=")[0] == [1, 0]    # and no late answer is mixed up
+    assert probe.run("eo:a=")[0] in ([1], [2])          # what was sent may have counted: never below the truth
+
+
+def test_a_stopped_server_met_while_connecting_costs_one_timeout(server):
+    server.process.send_signal(signal.SIGSTOP)
+    p = Probe(server.path)
+    values, ms = p.run("eo:a+1", "eo:b+1")
+    p.end()
+    assert values is None and ms <= TIMEOUT_MS + SLACK_MS
+
+
+def test_a_killed_server_is_away_at_once_and_back_after_a_second(server, probe):
+    assert probe.run("eo:a+1")[0] == [1]
+    server.stop()
+    values, ms = probe.run("eo:a+1")
+    print(f"killed: away after {ms} ms")
+    assert values is None and ms < SLACK_MS
+    server.start()
+    probe.pass_time(1000)
+    assert probe.run("eo:a+1")[0] == [1]
+
+
+def test_a_restart_while_nobody_asks_is_not_noticed(server, probe):
+    assert probe.run("eo:a+1", "eo:b+1")[0] == [1, 1]
+    server.stop()
+    server.start()
+    assert probe.run("eo:a+1", "eo:b+1", "eo:c=")[0] == [1, 1, 0]
+    assert probe.run("eo:a+1", "eo:b+1")[0] == [2, 2]
+
+
+def test_no_server_at_all_is_away(room):
+    p = Probe(room / "nobody")
+    values, ms = p.run("eo:a+1")
+    assert values is None and ms < SLACK_MS
+    p.end()
+
+
+def header(opcode, status=0, keylen=0, extlen=0, bodylen=0):
+    return struct.pack(">BBHBBHIIQ", 0x81, opcode, keylen, extlen, 0, status, bodylen, 0, 0)
+
+
+GETKQ, NOOP = 0x0D, 0x0A
+GARBAGE = {
+    "http": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "text protocol": b"ERROR\r\n" * 20,
+    "zeros": bytes(4096),
+    "high bytes": b"\xff" * 4096,
+    "random": b"\x80" + os.urandom(65536),
+    "request": b"\x80" + header(GETKQ)[1:] * 10,
+    "half a header": header(GETKQ)[:12],
+    "unknown opcode": header(0x77) * 4,
+    "unknown status": header(GETKQ, status=0x99) * 4,
+    "other key": header(GETKQ, keylen=4, extlen=4, bodylen=9) + b"\0\0\0\0eo:z7" + header(NOOP),
+    "no key": header(GETKQ, keylen=0, extlen=4, bodylen=5) + b"\0\0\0\0" + b"7" + header(NOOP),
+    "value that never ends": header(GETKQ, keylen=4, extlen=4, bodylen=2**31) + b"\0\0\0\0eo:a" + b"7" * 65536,
+    "length below the key's": header(GETKQ, keylen=4, extlen=4, bodylen=4) + b"\0\0\0\0eo:a" + b"7" * 65536,
+    "error that never ends": header(0x15, status=6, bodylen=2**32 - 1) + b"x" * 65536,
+    "end without values": header(NOOP) * 8,
+    "same key for ever": (header(GETKQ, keylen=4, extlen=4, bodylen=9) + b"\0\0\0\0eo:a1") * 10000,
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_away_in_time(room, name):
+    def serve(c):
+        c.recv(65536)
+        c.sendall(GARBAGE[name])
+
+    fake = Listener(room / "g", serve)
+    p = Probe(fake.path)
+    try:
+        values, ms = p.run("eo:a+1", "eo:b+1")
+        print(f"{name}: {values} after {ms} ms")
+        assert values is None
+        assert ms <= TIMEOUT_MS + SLACK_MS
+        p.pass_time(1000)
+        assert p.run("eo:a+1")[0] is None or name == "same key for ever"
+        p.end()
+    finally:
+        fake.close()
+
+
+@pytest.mark.parametrize("what", ["closes at once", "closes after the question", "says nothing"])
+def test_a_server_that_only_accepts_is_away_in_time(room, what):
+    def serve(c):
+        if what == "closes after the question":
+            c.recv(65536)
+        if what != "says nothing":
+            c.close()
+
+    fake = Listener(room / "g", serve)
+    p = Probe(fake.path)
+    try:
+        values, ms = p.run("eo:a+1")
+        assert values is None and ms <= TIMEOUT_MS + SLACK_MS
+        p.end()
+    finally:
+        fake.close()
+
+
+def test_a_connection_that_got_garbage_is_not_used_again(room, server):
+    garbage = [True]
+
+    def serve(c):
+        if garbage[0]:
+            c.recv(65536)
+            c.sendall(GARBAGE["text protocol"])
+        else:
+            relay(server, [])(c)
+
+    fake = Listener(room / "g", serve)
+    p = Probe(fake.path)
+    try:
+        assert p.run("eo:a+1")[0] is None
+        garbage[0] = False
+        p.pass_time(1000)
+        assert p.run("eo:a+1", "eo:b+2")[0] == [1, 2]
+        p.end()
+    finally:
+        fake.close()
