@@ -308,7 +308,7 @@ const struct param_section config_sections[] = {
 	{ "eodag", "The resolvers, which turn an item's asset into a place at the provider and the credentials for it." },
 	{ "identity", "Who asks. The front authenticates people and tells the proxy in FastCGI parameters." },
 	{ "memcached", "The counters of the quotas." },
-	{ "memcached_timeout", NULL },
+	{ "memcached_timeout", "How long to wait for them." },
 	{ "quotas", "How much of it." },
 	{ "datasets", "What is kept." },
 	{ "rules", "Who may have what." },
