@@ -29,34 +29,38 @@ static const struct unit duration_units[] = {
 
 static const char *const window_word[WINDOWS] = { "second", "minute", "hour", "day", "month" };
 
-/*
- * "12", "1.5": at most 15 digits and 3 decimals, in thousandths.  Returns
- * what follows, or NULL.
- */
-static const char *
-read_number(const char *s, uint64_t *ret_thousandths, bool *ret_whole)
-{
-	uint64_t n = 0;
-	size_t digits = strspn(s, "0123456789"), decimals = 0;
+struct number {
+	uint64_t whole;
+	uint64_t thousandths;	/* 0 to 999 */
+	bool plain;		/* had no point */
+};
 
-	if (digits == 0 || digits > 15 || (digits > 1 && s[0] == '0'))
+/* "12", "1.5": at most 63 bits and 3 decimals.  Returns what follows, or NULL. */
+static const char *
+read_number(const char *s, struct number *ret)
+{
+	size_t digits = strspn(s, "0123456789"), decimals;
+	uint64_t n = 0;
+
+	if (digits == 0 || digits > 19 || (digits > 1 && s[0] == '0'))
 		return NULL;
-	for (size_t i = 0; i < digits; i++)
-		n = n * 10 + (uint64_t)(s[i] - '0');
-	s += digits;
-	n *= 1000;
-	if (s[0] == '.') {
-		s++;
-		decimals = strspn(s, "0123456789");
-		if (decimals == 0 || decimals > 3)
+	for (size_t i = 0; i < digits; i++) {
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(s[i] - '0'), &n))
 			return NULL;
-		for (size_t i = 0, scale = 100; i < decimals; i++, scale /= 10)
-			n += (uint64_t)(s[i] - '0') * scale;
-		s += decimals;
 	}
-	*ret_thousandths = n;
-	*ret_whole = decimals == 0;
-	return s;
+	if (n > INT64_MAX)
+		return NULL;
+	*ret = (struct number){ n, 0, s[digits] != '.' };
+	s += digits;
+	if (ret->plain)
+		return s;
+	s++;
+	decimals = strspn(s, "0123456789");
+	if (decimals == 0 || decimals > 3)
+		return NULL;
+	for (size_t i = 0, scale = 100; i < decimals; i++, scale /= 10)
+		ret->thousandths += (uint64_t)(s[i] - '0') * scale;
+	return s + decimals;
 }
 
 static const char *
@@ -67,38 +71,38 @@ skip_spaces(const char *s)
 	return s;
 }
 
+/* 0, or -1 when it does not come out even or does not fit. */
+static int
+times(const struct number *n, uint64_t factor, uint64_t *ret)
+{
+	uint64_t product, part = n->thousandths * factor;	/* factors are below 2^51: fits */
+
+	if (part % 1000 != 0 || __builtin_mul_overflow(n->whole, factor, &product) ||
+	    __builtin_add_overflow(product, part / 1000, &product) || product > INT64_MAX)
+		return -1;
+	*ret = product;
+	return 0;
+}
+
 /* A number and one of the units; what follows the unit, or NULL. */
 static const char *
-read_with_unit(const char *s, const struct unit *units, size_t n, uint64_t *ret)
+read_with_unit(const char *s, const struct unit *units, size_t count, uint64_t *ret)
 {
-	uint64_t thousandths, product;
-	bool whole;
+	struct number n;
 	size_t len;
 
-	s = read_number(s, &thousandths, &whole);
+	s = read_number(s, &n);
 	if (s == NULL)
 		return NULL;
-	s = skip_spaces(s);
-	len = strcspn(s, " ");
-	if (thousandths == 0 && whole && (len == 0 || strncmp(s, "per", len) == 0)) {
+	if (n.whole == 0 && n.plain && (*s == '\0' || strncmp(s, " per ", 5) == 0)) {
 		*ret = 0;
 		return s;
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (strlen(units[i].name) != len || strncmp(units[i].name, s, len) != 0)
-			continue;
-		if (whole) {
-			if (__builtin_mul_overflow(thousandths / 1000, units[i].factor, &product))
-				return NULL;
-		} else {
-			if (__builtin_mul_overflow(thousandths, units[i].factor, &product) || product % 1000 != 0)
-				return NULL;
-			product /= 1000;
-		}
-		if (product > INT64_MAX)
-			return NULL;
-		*ret = product;
-		return s + len;
+	s = skip_spaces(s);
+	len = strcspn(s, " ");
+	for (size_t i = 0; i < count; i++) {
+		if (strlen(units[i].name) == len && strncmp(units[i].name, s, len) == 0)
+			return times(&n, units[i].factor, ret) < 0 ? NULL : s + len;
 	}
 	return NULL;
 }
@@ -145,30 +149,28 @@ units_duration(const char *text, uint64_t *ret_ms)
 int
 units_percent(const char *text, uint64_t *ret)
 {
-	uint64_t thousandths;
-	bool whole;
-	const char *rest = read_number(text, &thousandths, &whole);
+	struct number n;
+	const char *rest = read_number(text, &n);
 
-	if (rest == NULL || !whole || thousandths > 100000 || strcmp(skip_spaces(rest), "%") != 0)
+	if (rest == NULL || !n.plain || n.whole > 100 || strcmp(skip_spaces(rest), "%") != 0)
 		return -1;
-	*ret = thousandths / 1000;
+	*ret = n.whole;
 	return 0;
 }
 
 int
 units_limit(const char *text, bool bytes, uint64_t *ret_n, enum quota_window *ret_window)
 {
+	struct number number;
 	const char *rest;
-	uint64_t n;
-	bool whole;
+	uint64_t n = 0;
 
 	if (bytes) {
 		rest = read_with_unit(text, size_units, ARRAY_LEN(size_units), &n);
 	} else {
-		rest = read_number(text, &n, &whole);
-		if (rest != NULL && !whole)
-			return -1;
-		n /= 1000;
+		rest = read_number(text, &number);
+		if (rest != NULL && number.plain)
+			n = number.whole;
 	}
 	if (rest == NULL || n == 0 || *rest != ' ')
 		return -1;
