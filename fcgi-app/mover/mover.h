@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The mover's own types: what its files share.  One process, one thread, one
+ * loop; every pointer here is used by that thread alone.
+ *
+ *	client    one connection that a worker handed over (client.c)
+ *	asset     backend + collection + item + asset: who its source is (asset.c)
+ *	resource  an asset, or one sub-path of it: facts, and its transfer (asset.c)
+ *	source    where the bytes are and how to be let in (asset.c)
+ *	pull      one GET at a provider, with a slot (pull.c)
+ *	transfer  one movement of a whole body into the spool, and to everyone who waits (transfer.c)
+ */
+#ifndef MOVER_MOVER_H
+#define MOVER_MOVER_H
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "cache/store.h"
+#include "ipc/account.h"
+#include "ipc/handover.h"
+#include "ipc/resolve.h"
+#include "mover/loop.h"
+#include "net/fetch.h"
+#include "role.h"
+#include "wire/range.h"
+
+enum {
+	SOURCE_MARGIN_MS = 60000,	/* a source is used until so long before its credentials end */
+	SOURCE_UNKNOWN_MS = 600000,	/* ... and so long when that is unknown */
+	NEGATIVE_MS = 30000,		/* "no such asset" is kept so long */
+	READ_AHEAD = 1 << 20,		/* a range that begins within so much of the spool's end waits for it */
+	UNKNOWN_STEP = 64 << 20,	/* bytes reserved at a time when the length is unknown */
+	CLIENT_STALL_MS = 120000,	/* a client that takes nothing for so long is let go */
+	CLIENT_LINGER_MS = 2000,	/* after END_REQUEST we wait so long for the front to close */
+	RESERVE_WAIT_MS = 100,		/* for the accountant's answer */
+};
+
+struct mover {
+	struct role_env *env;
+	struct loop *loop;
+	struct net *net;
+	struct store *store;
+	struct timer net_timer, tick;
+	struct watch control_watch, handover_watch;
+	bool draining;
+	int64_t drain_until_ms;
+	struct assets *assets;
+	struct items *items;
+	struct resolvers *resolvers;
+	struct slots *slots;
+	struct accounts *accounts;
+	TAILQ_HEAD(client_list, client) clients;
+	TAILQ_HEAD(transfer_list, transfer) transfers;
+	size_t n_clients, n_transfers;
+	uint64_t spool_bytes;		/* of all transfers */
+	int handover_fd, control_fd;
+};
+
+static inline const struct config *
+mover_config(const struct mover *m)
+{
+	return m->env->config;
+}
+
+/* Why something could not be had.  Texts are static or live as long as the struct. */
+struct failure {
+	int status;			/* for the client */
+	const char *who;		/* "client", "quota", "cache", "resolver", "upstream" */
+	const char *detail;		/* for the client: ours, never a provider's */
+	char reason[160];		/* for the log: no secrets */
+	int64_t retry_after_s;		/* -1 none */
+};
+#define FAILURE(st, w, d) ((struct failure){ .status = (st), .who = (w), .detail = (d), .retry_after_s = -1 })
+
+/* ---- asset.c --------------------------------------------------------- */
+
+struct source {
+	unsigned refs;
+	enum source_kind kind;
+	char *url, *method, *body;
+	char **headers;			/* credentials */
+	size_t n_headers;
+	int64_t good_until_ms;		/* wall clock */
+	char *media_type, *filename;
+	uint64_t size;			/* UINT64_MAX unknown */
+	struct checksum checksum;
+	bool tls_verify;
+	char *digest_user;
+};
+struct source *source_ref(struct source *s);
+void source_unref(struct source *s);
+
+/* Whoever waits for a source.  One of the two is called, once, never from inside asset_want. */
+struct want {
+	TAILQ_ENTRY(want) link;
+	void (*ready)(void *arg);
+	void (*failed)(void *arg, const struct failure *f);
+	void *arg;
+	struct asset *asset;		/* NULL: not in its list */
+	struct want_list *told;		/* in the list of those who are being told, or NULL */
+};
+TAILQ_HEAD(want_list, want);
+
+struct facts {			/* what is known of a resource's bytes */
+	bool known;
+	char *etag, *media_type, *disposition;
+	int64_t last_modified;		/* -1 unknown */
+	uint64_t size;			/* UINT64_MAX unknown */
+	int64_t until_ms;		/* mono */
+};
+void facts_release(struct facts *f);
+void facts_copy(struct facts *dst, const struct facts *src);
+
+struct asset {
+	UT_hash_handle hh;
+	struct mover *m;
+	char *backend, *collection, *item, *name;
+	unsigned refs;			/* resources, wants, jobs */
+	struct source *source;		/* NULL: none good */
+	bool source_fresh;		/* made after the last one was refused */
+	bool asking;
+	int64_t negative_until_ms;	/* mono */
+	struct failure negative;
+	struct item_wait *item_wait;
+	struct resolve_ticket *ticket;
+	char trace[TRACE_SIZE], id[CHARGE_ID_MAX + 1];	/* of the request that asked */
+	struct want_list wants;
+	struct resource *resources;	/* hash by sub-path */
+	TAILQ_ENTRY(asset) lru;
+	size_t key_len;
+	char key[];
+};
+
+struct resource {
+	UT_hash_handle hh;
+	struct asset *asset;
+	unsigned refs;
+	struct facts facts;
+	uint64_t asked;			/* bytes that ranges have asked for */
+	bool no_ranges;			/* the provider answers 200 to ranges */
+	struct transfer *transfer;
+	struct pull *probe;
+	TAILQ_HEAD(probe_waiters, client) probe_waiters;
+	char *key;			/* in the store; NULL: never stored */
+	char subpath[];			/* "" for the asset itself */
+};
+
+struct assets *assets_new(struct mover *m);
+void assets_free(struct assets *as);
+/* The resource of a hand-over; one reference for the caller. */
+struct resource *resource_get(struct mover *m, const struct handover *h);
+struct resource *resource_ref(struct resource *r);
+void resource_unref(struct resource *r);
+/* Has it a source that is good now? */
+bool asset_has_source(struct asset *a);
+/* Wait for one.  refused: the source that was just used (401, 403) is no good; NULL else. */
+void asset_want(struct asset *a, struct want *w, const struct handover *h, const struct source *refused);
+void asset_unwant(struct want *w);
+/* The source is wrong (401, 403, 404 upstream). */
+void asset_drop_source(struct asset *a, const struct source *s);
+/* What the first answer says, and what the catalogue says of it. Fills f (known). */
+void facts_from_response(struct facts *f, const struct source *s, const struct resource *r,
+    const struct fetch_response *resp, uint64_t total);
+
+/* ---- items.c: STAC items, fetched from the catalogue, kept shortly ---- */
+
+struct item_wait;
+/* status 200 with the text (borrowed during the call), 0: no item to be had (search instead), else f says why. */
+typedef void item_fn(void *arg, int status, const char *json, size_t len, const struct failure *f);
+struct items *items_new(struct mover *m);
+void items_free(struct items *it);
+/* fn is never called from inside.  NULL never. */
+struct item_wait *items_want(struct mover *m, const char *backend, const char *collection, const char *item,
+    const char *id, const char *trace, item_fn *fn, void *arg);
+void items_unwant(struct item_wait *w);		/* NULL is fine; fn is not called any more */
+void items_expire(struct mover *m);		/* each tick */
+
+/* ---- resolvers.c: the conversation with broker and resolvers ---------- */
+
+struct resolve_ticket;
+typedef void resolved_fn(void *arg, const struct resolve_answer *a);	/* borrowed; a failure has kind RESOLVE_FAILED */
+struct resolvers *resolvers_new(struct mover *m);
+void resolvers_free(struct resolvers *r);
+struct resolve_ticket *resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, void *arg);
+void resolvers_cancel(struct resolve_ticket *t);	/* NULL is fine */
+
+/* ---- pull.c: one GET at a provider, with a slot ----------------------- */
+
+struct pull;
+struct pull_ops {
+	int (*on_response)(void *arg, struct pull *p, const struct fetch_response *r);	/* 0, -1 stop */
+	int (*on_data)(void *arg, struct pull *p, const char *data, size_t n);		/* as fetch_ops */
+	/* Over, the pull is freed after it.  fr is NULL when there was no response. */
+	void (*on_done)(void *arg, struct pull *p, enum fetch_error x, const char *reason);
+};
+struct pull_want {
+	const struct source *source;	/* a reference is taken */
+	const char *backend, *subpath, *id, *trace;
+	bool has_range;
+	uint64_t first, last;
+	uint64_t max_size;
+	int64_t deadline_ms;		/* mono, for the first byte; 0 none */
+	bool background;		/* never takes the last slot, yields to those who wait */
+	const char *if_range;		/* NULL without */
+};
+struct slots *slots_new(struct mover *m);
+void slots_free(struct slots *s);
+/* NULL and f: the queue is full, or the source is forbidden at once.  Callbacks never come from inside. */
+struct pull *pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *ops, void *arg, struct failure *f);
+void pull_cancel(struct pull *p);		/* NULL is fine; not from inside its own callbacks */
+void pull_resume(struct pull *p);
+void pull_give(struct pull *p, const struct pull_ops *ops, void *arg);	/* its callbacks go there from now on */
+const struct source *pull_source(const struct pull *p);
+uint64_t pull_bytes(const struct pull *p);	/* body bytes so far */
+/* Is a slot free for work that nobody waits for? */
+bool slots_idle(struct mover *m, const char *backend);
+/* The client's answer to a provider's status or to a fetch that failed. */
+struct failure failure_of_status(const struct fetch_response *r);
+struct failure failure_of_fetch(enum fetch_error x, const char *reason);
+
+/* ---- account.c: reservations and settlements ---------------------------- */
+
+struct reservation;
+typedef void reserved_fn(void *arg, const struct quota_answer *a);
+struct accounts *accounts_new(struct mover *m);
+void accounts_free(struct accounts *a);
+/* fn comes within RESERVE_WAIT_MS, never from inside; ch->reserved has grown by then when it was granted. */
+struct reservation *account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS], reserved_fn *fn, void *arg);
+void account_cancel(struct reservation *r);	/* a grant that comes later is given back */
+void account_settle(struct mover *m, const struct account_settle *s);
+size_t accounts_queued(const struct mover *m);
+
+/* ---- transfer.c ------------------------------------------------------- */
+
+struct transfer;
+/* Begin one for the resource, which has a good source.  NULL and f on refusal. */
+struct transfer *transfer_start(struct mover *m, struct resource *r, const struct handover *h, bool background, struct failure *f);
+/* The provider's 200 answer to a range becomes the transfer: takes the pull, whose response is this one. */
+struct transfer *transfer_adopt(struct mover *m, struct resource *r, const struct handover *h, struct pull *p);
+void transfer_join(struct transfer *t, struct client *c);
+void transfer_leave(struct transfer *t, struct client *c);
+/* A client has moved on (its position grew): the window may move. */
+void transfer_progress(struct transfer *t);
+bool transfer_head_known(const struct transfer *t);
+const struct facts *transfer_facts(const struct transfer *t);	/* when the head is known */
+uint64_t transfer_reach(const struct transfer *t);	/* clients may read up to here */
+uint64_t transfer_tail(const struct transfer *t);	/* and from here */
+uint64_t transfer_head(const struct transfer *t);	/* bytes that came */
+bool transfer_ended(const struct transfer *t);		/* whole and verified: reach is the end */
+ssize_t transfer_read(const struct transfer *t, void *dst, size_t n, uint64_t off);
+/* Nobody has paid for the upstream bytes yet: the bytes to reserve (UINT64_MAX: unknown), 0 when somebody did. */
+uint64_t transfer_unpaid(const struct transfer *t);
+void transfer_paid(struct transfer *t, const struct charge *ch, uint64_t reserved, const struct client *by);
+bool transfer_stores(const struct transfer *t);
+void transfers_cut(struct mover *m);			/* the end of the process: all fail */
+size_t transfer_clients(const struct transfer *t);
+
+/* ---- client.c --------------------------------------------------------- */
+
+enum client_body { BODY_NONE, BODY_SPOOL, BODY_FILE, BODY_DIRECT };
+enum client_state {
+	CLIENT_WAITING,		/* for item, source, slot, response */
+	CLIENT_RESERVING,	/* for the accountant */
+	CLIENT_SENDING,
+	CLIENT_FLUSHING,	/* the last record is queued */
+	CLIENT_LINGERING,	/* all is written; waits for the front to close */
+};
+
+struct client {
+	TAILQ_ENTRY(client) all, in_transfer, in_probe;
+	struct mover *m;
+	int fd;
+	struct watch watch;
+	struct timer timer;		/* deadline, then stall, then linger */
+	struct timer rate_timer;
+	char *msg;			/* what h borrows from */
+	struct handover h;
+	enum client_state state;
+	enum client_body body;
+	struct resource *resource;
+	struct want want;
+	struct transfer *transfer;
+	struct pull *pull;		/* BODY_DIRECT */
+	bool probing;			/* in resource->probe_waiters */
+	int file_fd;
+	struct range range;		/* as asked */
+	bool to_the_end;		/* length unknown: until the transfer ends */
+	uint64_t first, pos, end;	/* of the body: [first, end) */
+	uint64_t allowance;		/* body bytes that are reserved */
+	struct reservation *reservation;
+	int status;			/* that was answered; 0 before */
+	bool writable, cut, gone, retried;
+	char cache_status[48];
+	struct buf out;			/* whole records, not yet written */
+	size_t out_off;
+	uint64_t delivered;		/* body bytes queued for the front */
+	uint64_t upstream;		/* body bytes pulled for this one alone */
+	int64_t rate_next_us;
+	const char *cache_control;	/* owned */
+	char log_reason[160];
+};
+
+/* A hand-over arrived.  Takes fd and file_fd (-1: none). */
+void client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd);
+/* The head of its transfer is known: answer. */
+void client_head(struct client *c);
+/* Its transfer got further. */
+void client_pump(struct client *c);
+/* Its transfer failed. */
+void client_transfer_failed(struct client *c, const struct failure *f);
+/* Answer with a problem, or, when bytes went out already, with a visible cut. */
+void client_fail(struct client *c, const struct failure *f);
+void clients_cut(struct mover *m, const char *reason);
+
+#endif

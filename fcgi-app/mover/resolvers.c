@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The mover's side of the conversation with the broker and the resolvers.
+ *
+ * A link is one backend's resolver: NONE -> ASKED (the broker) -> UP -> NONE
+ * again when it is gone.  Its first open job is the one that the resolver
+ * works on, so when the link breaks that one has failed; the others are asked
+ * again once.
+ */
+#include "base/base.h"
+
+#include "mover/mover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/fds.h"
+
+enum {
+	LINK_OUT_MAX = 64 << 20,	/* jobs not yet written to one resolver */
+	JOBS_MAX = 4096,		/* open at once on one link */
+	CONNECT_WAIT_MS = 10000,	/* for the broker */
+};
+
+struct resolve_ticket {
+	TAILQ_ENTRY(resolve_ticket) link;
+	struct link *on;
+	uint64_t job;
+	resolved_fn *fn;		/* NULL: cancelled */
+	void *arg;
+	unsigned again;			/* on how many links it was */
+	bool doomed;
+	struct buf frame;		/* kept until answered */
+	struct timer timer;
+};
+
+struct link {
+	UT_hash_handle hh;
+	struct resolvers *rs;
+	enum { LINK_NONE, LINK_ASKED, LINK_UP } state;
+	int fd;
+	struct watch watch;
+	struct buf in, out;
+	bool want_out;
+	struct timer timer;		/* ASKED: the broker's deadline */
+	TAILQ_HEAD(ticket_list, resolve_ticket) jobs;
+	size_t n_jobs;
+	char backend[RESOLVE_BACKEND_MAX + 1];
+};
+
+struct resolvers {
+	struct mover *m;
+	struct watch watch;		/* the broker */
+	struct link *links;		/* hash by backend */
+	uint64_t next_job;
+};
+
+static void link_ask(struct link *l);
+
+static void
+ticket_free(struct resolve_ticket *t)
+{
+	timer_clear(t->on->rs->m->loop, &t->timer);
+	TAILQ_REMOVE(&t->on->jobs, t, link);
+	t->on->n_jobs--;
+	buf_release(&t->frame);
+	free(t);
+}
+
+static void
+ticket_answer(struct resolve_ticket *t, const struct resolve_answer *a)
+{
+	resolved_fn *fn = t->fn;
+	void *arg = t->arg;
+
+	ticket_free(t);
+	if (fn != NULL) {
+		if (a->kind == RESOLVE_FAILED)
+			stat_inc(COUNT_RESOLVES_FAILED);
+		fn(arg, a);
+	}
+}
+
+static void
+ticket_fail(struct resolve_ticket *t, uint32_t status, uint32_t retry_after_s, const char *reason)
+{
+	struct resolve_answer a = {
+		.job = t->job, .kind = RESOLVE_FAILED, .status = status, .retry_after_s = retry_after_s,
+		.who = "resolver", .reason = reason,
+	};
+
+	ticket_answer(t, &a);
+}
+
+/* Every job that is open now; jobs that come meanwhile stay. */
+static void
+link_fail_all(struct link *l, uint32_t status, uint32_t retry_after_s, const char *reason)
+{
+	struct resolve_ticket *t;
+	size_t n = l->n_jobs;
+
+	while (n > 0 && !TAILQ_EMPTY(&l->jobs)) {
+		t = TAILQ_FIRST(&l->jobs);
+		ticket_fail(t, status, retry_after_s, reason);
+		n--;
+	}
+}
+
+static void
+link_close(struct link *l)
+{
+	loop_unwatch(l->rs->m->loop, &l->watch);
+	fd_close(&l->fd);
+	timer_clear(l->rs->m->loop, &l->timer);
+	buf_clear(&l->in);
+	buf_clear(&l->out);
+	l->want_out = false;
+	l->state = LINK_NONE;
+}
+
+/*
+ * The resolver is gone: the job in work has failed, and so has one that was
+ * on a link before; the rest is asked again.  Callbacks may ask and cancel.
+ */
+static void
+link_broken(struct link *l)
+{
+	struct resolve_ticket *t;
+	bool first = true;
+
+	link_close(l);
+	stat_inc(COUNT_RESOLVER_DEATHS);
+	TAILQ_FOREACH(t, &l->jobs, link) {
+		t->doomed = t->fn == NULL || first || t->again > 1;
+		first = false;
+	}
+	do {
+		TAILQ_FOREACH(t, &l->jobs, link) {
+			if (t->doomed)
+				break;
+		}
+		if (t != NULL)
+			ticket_fail(t, 502, 0, "the resolver died");
+	} while (t != NULL);
+	if (!TAILQ_EMPTY(&l->jobs) && l->state == LINK_NONE)
+		link_ask(l);
+}
+
+static void
+link_write(struct link *l)
+{
+	ssize_t n;
+	bool full = false;
+
+	while (l->out.len > 0 && !full) {
+		n = send(l->fd, l->out.data, l->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0)
+			buf_consume(&l->out, (size_t)n);
+		else
+			full = true;	/* an error shows as EPOLLHUP too */
+	}
+	if (full != l->want_out) {
+		l->want_out = full;
+		(void)loop_change(l->rs->m->loop, &l->watch, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	}
+}
+
+/* -1: the link is no good. */
+static int
+link_take_answers(struct link *l)
+{
+	struct resolve_ticket *t;
+	struct resolve_answer a;
+	const void *msg;
+	size_t n;
+	int rc;
+
+	for (;;) {
+		rc = msg_unframe(&l->in, RESOLVE_FRAME_MAX, &msg, &n);
+		if (rc <= 0)
+			return rc;
+		if (resolve_answer_get(msg, n, &a) < 0) {
+			log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=resolver backend=%s bytes=%zu", l->backend, n);
+			return -1;
+		}
+		TAILQ_FOREACH(t, &l->jobs, link) {
+			if (t->job == a.job)
+				break;
+		}
+		if (t != NULL)
+			ticket_answer(t, &a);
+		if (l->state != LINK_UP)	/* the callback closed us */
+			return 0;
+		buf_consume(&l->in, 4 + n);
+	}
+}
+
+static void
+on_link(void *arg, uint32_t events)
+{
+	struct link *l = arg;
+	char chunk[65536];
+	ssize_t n;
+
+	if ((events & EPOLLOUT) != 0)
+		link_write(l);
+	for (int i = 0; i < 16; i++) {
+		n = recv(l->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0 || buf_add(&l->in, chunk, (size_t)n) < 0 || link_take_answers(l) < 0) {
+			link_broken(l);
+			return;
+		}
+		if (l->state != LINK_UP)
+			return;
+	}
+}
+
+static void on_job_refused(void *arg);
+
+static void
+link_send_job(struct link *l, struct resolve_ticket *t)
+{
+	if (l->out.len + t->frame.len > l->out.max) {
+		timer_set(l->rs->m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
+		return;
+	}
+	MUST(buf_add(&l->out, t->frame.data, t->frame.len) == 0);
+	t->again++;
+}
+
+static void
+on_connect_late(void *arg)
+{
+	struct link *l = arg;
+
+	l->state = LINK_NONE;
+	link_fail_all(l, 504, 5, "no resolver in time");
+}
+
+static void
+link_ask(struct link *l)
+{
+	struct resolve_connect c = { .backend = l->backend };
+	struct buf msg = BUF_INIT(1024);
+
+	resolve_connect_put(&msg, &c);
+	l->state = LINK_ASKED;
+	timer_set(l->rs->m->loop, &l->timer, clock_mono_ms() + CONNECT_WAIT_MS, on_connect_late, l);
+	if (fd_send(FD_BROKER, msg.data, msg.len, NULL, 0) == -1) {
+		log_warn(NULL, "EO-MOVER-BROKER", "cannot reach the broker backend=%s error='%s'", l->backend, strerror(errno));
+		timer_set(l->rs->m->loop, &l->timer, clock_mono_ms(), on_connect_late, l);
+	}
+	buf_release(&msg);
+}
+
+static void
+link_up(struct link *l, int fd)
+{
+	struct resolve_ticket *t, *next;
+
+	if (l->state == LINK_UP)
+		link_close(l);
+	timer_clear(l->rs->m->loop, &l->timer);
+	l->fd = fd;
+	if (fd_set_nonblock(fd, true) == -1 ||
+	    loop_watch(l->rs->m->loop, &l->watch, fd, EPOLLIN, on_link, l) == -1) {
+		fd_close(&l->fd);
+		l->state = LINK_NONE;
+		link_fail_all(l, 502, 0, "cannot watch the resolver");
+		return;
+	}
+	l->state = LINK_UP;
+	for (t = TAILQ_FIRST(&l->jobs); t != NULL && l->state == LINK_UP; t = next) {
+		next = TAILQ_NEXT(t, link);
+		link_send_job(l, t);
+	}
+	if (l->state == LINK_UP)
+		link_write(l);
+}
+
+static void
+on_connected(struct resolvers *rs, const void *data, size_t n, int *fd)
+{
+	struct resolve_connected c;
+	struct link *l;
+
+	if (resolve_connected_get(data, n, &c) < 0 || c.backend == NULL || (c.ok && *fd == -1)) {
+		log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=broker bytes=%zu", n);
+		return;
+	}
+	HASH_FIND_STR(rs->links, c.backend, l);
+	if (l == NULL || l->state != LINK_ASKED)
+		return;
+	if (c.ok) {
+		link_up(l, *fd);
+		*fd = -1;
+		return;
+	}
+	timer_clear(rs->m->loop, &l->timer);
+	l->state = LINK_NONE;
+	link_fail_all(l, c.status, c.retry_after_s, c.reason == NULL ? "refused by the broker" : c.reason);
+}
+
+static void
+on_broker(void *arg, uint32_t events UNUSED)
+{
+	struct resolvers *rs = arg;
+	char data[8192];
+	size_t nfds;
+	ssize_t n;
+	int fd;
+
+	for (int i = 0; i < 64; i++) {
+		fd = -1;
+		nfds = 0;
+		n = fd_recv(FD_BROKER, data, sizeof(data), &fd, 1, &nfds);
+		if (n <= 0)
+			return;
+		on_connected(rs, data, (size_t)n, &fd);
+		fd_close(&fd);
+	}
+}
+
+struct resolvers *
+resolvers_new(struct mover *m)
+{
+	struct resolvers *rs = mem_alloc(sizeof(*rs));
+
+	rs->m = m;
+	rs->next_job = (uint64_t)clock_wall_ms() << 20;
+	if (fd_set_nonblock(FD_BROKER, true) == -1 ||
+	    loop_watch(m->loop, &rs->watch, FD_BROKER, EPOLLIN, on_broker, rs) == -1)
+		die("cannot watch the broker's socket: %s", strerror(errno));
+	return rs;
+}
+
+void
+resolvers_free(struct resolvers *rs)
+{
+	struct resolve_ticket *t;
+	struct link *l, *next;
+
+	if (rs == NULL)
+		return;
+	HASH_ITER(hh, rs->links, l, next) {
+		link_close(l);
+		while (!TAILQ_EMPTY(&l->jobs)) {
+			t = TAILQ_FIRST(&l->jobs);
+			ticket_free(t);
+		}
+		HASH_DEL(rs->links, l);
+		buf_release(&l->in);
+		buf_release(&l->out);
+		free(l);
+	}
+	loop_unwatch(rs->m->loop, &rs->watch);
+	free(rs);
+}
+
+static void
+on_job_late(void *arg)
+{
+	ticket_fail(arg, 504, 0, "no answer from the resolver in time");
+}
+
+static void
+on_job_refused(void *arg)
+{
+	ticket_fail(arg, 503, 1, "too many resolve jobs");
+}
+
+static struct link *
+link_get(struct resolvers *rs, const char *backend)
+{
+	struct link *l;
+
+	HASH_FIND_STR(rs->links, backend, l);
+	if (l != NULL)
+		return l;
+	l = mem_alloc(sizeof(*l));
+	l->rs = rs;
+	l->fd = -1;
+	(void)snprintf(l->backend, sizeof(l->backend), "%s", backend);
+	buf_init(&l->in, RESOLVE_FRAME_MAX + 4 + 65536);
+	buf_init(&l->out, LINK_OUT_MAX);
+	TAILQ_INIT(&l->jobs);
+	HASH_ADD_STR(rs->links, backend, l);
+	return l;
+}
+
+struct resolve_ticket *
+resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, void *arg)
+{
+	struct resolvers *rs = m->resolvers;
+	struct resolve_job j = *job;
+	struct resolve_ticket *t = mem_alloc(sizeof(*t));
+	struct link *l = link_get(rs, job->backend);
+	struct buf msg = BUF_INIT(RESOLVE_FRAME_MAX);
+
+	j.job = t->job = ++rs->next_job;
+	t->on = l;
+	t->fn = fn;
+	t->arg = arg;
+	resolve_job_put(&msg, &j);
+	buf_init(&t->frame, RESOLVE_FRAME_MAX + 4);
+	msg_frame(&t->frame, &msg);
+	stat_inc(COUNT_RESOLVES);
+	TAILQ_INSERT_TAIL(&l->jobs, t, link);
+	l->n_jobs++;
+	if (!buf_ok(&msg) || !buf_ok(&t->frame) || l->n_jobs > JOBS_MAX) {
+		timer_set(m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
+	} else {
+		timer_set(m->loop, &t->timer, clock_mono_ms() + mover_config(m)->answer_deadline_ms, on_job_late, t);
+		if (l->state == LINK_NONE)
+			link_ask(l);
+		else if (l->state == LINK_UP) {
+			link_send_job(l, t);
+			if (l->state == LINK_UP)
+				link_write(l);
+		}
+	}
+	buf_release(&msg);
+	return t;
+}
+
+void
+resolvers_cancel(struct resolve_ticket *t)
+{
+	if (t != NULL)
+		t->fn = NULL;	/* the job is in work or queued; its answer is dropped */
+}
