@@ -164,6 +164,8 @@ make_disposition(const struct source *s, const struct resource *r, const struct 
 static const char *
 make_media_type(const struct source *s, const struct resource *r, const struct fetch_response *resp)
 {
+	char name[256];
+	const char *p;
 	size_t n;
 
 	if (r->subpath[0] == '\0' && s->media_type != NULL && s->media_type[0] != '\0')
@@ -171,7 +173,11 @@ make_media_type(const struct source *s, const struct resource *r, const struct f
 	if (resp->media_type != NULL && strncmp(resp->media_type, "application/octet-stream", 24) != 0 &&
 	    strncmp(resp->media_type, "binary/", 7) != 0)
 		return resp->media_type;
-	return media_type_of_name(r->subpath[0] != '\0' ? r->subpath : url_name(s->url, &n));
+	if (r->subpath[0] != '\0')
+		return media_type_of_name(r->subpath);
+	p = url_name(s->url, &n);
+	(void)snprintf(name, sizeof(name), "%.*s", n > 255 ? 255 : (int)n, p);
+	return media_type_of_name(name);
 }
 
 void
@@ -420,25 +426,25 @@ asset_failed(struct asset *a, const struct failure *f)
 static struct failure
 failure_of_answer(const struct resolve_answer *a)
 {
-	struct failure f = FAILURE(502, "resolver", "the provider's location of the asset could not be found");
+	struct failure f = FAILURE(502, PROBLEM_RESOLVER, "the provider's location of the asset could not be found");
 
 	switch (a->kind) {
 	case RESOLVE_PENDING:
-		f = FAILURE(503, "upstream", "the product is being staged by the provider; ask again later");
+		f = FAILURE(503, PROBLEM_UPSTREAM, "the product is being staged by the provider; ask again later");
 		f.retry_after_s = a->retry_after_s == 0 ? 60 : a->retry_after_s;
 		break;
 	case RESOLVE_CARRY:
-		f = FAILURE(501, "resolver", "this product can only be fetched as many files, which is not supported yet");
+		f = FAILURE(501, PROBLEM_RESOLVER, "this product can only be fetched as many files, which is not supported yet");
 		break;
 	default:
 		if (a->status >= 400 && a->status <= 599)
 			f.status = (int)a->status;
 		if (a->who != NULL && strcmp(a->who, "upstream") == 0)
-			f.who = "upstream";
+			f.who = PROBLEM_UPSTREAM;
 		else if (a->who != NULL && strcmp(a->who, "client") == 0)
-			f.who = "client";
+			f.who = PROBLEM_CLIENT;
 		if (f.status == 404) {
-			f.who = "client";
+			f.who = PROBLEM_CLIENT;
 			f.detail = "no such asset";
 		} else if (f.status == 403)
 			f.detail = "the provider does not give this asset under its own credentials";
@@ -463,13 +469,13 @@ on_resolved(void *arg, const struct resolve_answer *ans)
 		a->source = source_from_answer(ans);
 		a->asking = false;
 		if (a->source->kind == SOURCE_S3) {
-			f = FAILURE(501, "resolver", "S3 sources are not supported yet");
+			f = FAILURE(501, PROBLEM_RESOLVER, "S3 sources are not supported yet");
 			tell_all(a, &f);
 		} else {
 			tell_all(a, NULL);
 		}
 	} else if (ans->kind == RESOLVE_SOURCE) {
-		f = FAILURE(502, "resolver", "the resolver named a source of another backend");
+		f = FAILURE(502, PROBLEM_RESOLVER, "the resolver named a source of another backend");
 		asset_failed(a, &f);
 	} else {
 		f = failure_of_answer(ans);

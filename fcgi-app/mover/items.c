@@ -105,12 +105,12 @@ on_response(void *arg, const struct fetch_response *r)
 	if (r->status == 200)
 		return 0;
 	if (r->status == 404 || r->status == 410)
-		it->failure = FAILURE(404, "client", "the catalogue does not know this item");
+		it->failure = FAILURE(404, PROBLEM_CLIENT, "the catalogue does not know this item");
 	else if (r->status == 429 || r->status == 503) {
-		it->failure = FAILURE(503, "upstream", "the catalogue is busy");
+		it->failure = FAILURE(503, PROBLEM_UPSTREAM, "the catalogue is busy");
 		it->failure.retry_after_s = r->retry_after_s < 0 ? 5 : r->retry_after_s;
 	} else
-		it->failure = FAILURE(502, "upstream", "the catalogue did not give the item");
+		it->failure = FAILURE(502, PROBLEM_UPSTREAM, "the catalogue did not give the item");
 	(void)snprintf(it->failure.reason, sizeof(it->failure.reason), "catalogue status %d", r->status);
 	return -1;
 }
@@ -122,7 +122,7 @@ on_data(void *arg, const char *data, size_t n)
 
 	if (buf_add(&it->body, data, n) == 0)
 		return 0;
-	it->failure = FAILURE(502, "upstream", "the catalogue's item is too large");
+	it->failure = FAILURE(502, PROBLEM_UPSTREAM, "the catalogue's item is too large");
 	return -1;
 }
 
@@ -136,7 +136,7 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 		return;
 	}
 	if (x != FETCH_CANCELLED || it->failure.status == 0) {
-		it->failure = FAILURE(x == FETCH_TIMEOUT ? 504 : 502, "upstream", "the catalogue could not be asked");
+		it->failure = FAILURE(x == FETCH_TIMEOUT ? 504 : 502, PROBLEM_UPSTREAM, "the catalogue could not be asked");
 		(void)snprintf(it->failure.reason, sizeof(it->failure.reason), "catalogue: %s: %.100s", fetch_error_name(x), reason);
 	}
 	buf_release(&it->body);
@@ -185,7 +185,7 @@ item_start(struct item *it, const char *id, const char *trace)
 	it->fetch = fetch_start(it->m->net, &r, &item_ops, it, &e);
 	free(accept);
 	if (it->fetch == NULL) {
-		it->failure = FAILURE(502, "upstream", "the catalogue could not be asked");
+		it->failure = FAILURE(502, PROBLEM_UPSTREAM, "the catalogue could not be asked");
 		(void)snprintf(it->failure.reason, sizeof(it->failure.reason), "catalogue: %.140s", e.text);
 		item_done(it, -1);
 	}

@@ -3,7 +3,7 @@
  * The mover's own types: what its files share.  One process, one thread, one
  * loop; every pointer here is used by that thread alone.
  *
- *	client    one connection that a worker handed over (client.c)
+ *	client    one connection that a worker handed over (client.h)
  *	asset     backend + collection + item + asset: who its source is (asset.c)
  *	resource  an asset, or one sub-path of it: facts, and its transfer (asset.c)
  *	source    where the bytes are and how to be let in (asset.c)
@@ -23,6 +23,7 @@
 #include "mover/loop.h"
 #include "net/fetch.h"
 #include "role.h"
+#include "wire/problem.h"
 #include "wire/range.h"
 
 enum {
@@ -43,18 +44,18 @@ struct mover {
 	struct store *store;
 	struct timer net_timer, tick;
 	struct watch control_watch, handover_watch;
-	bool draining;
+	bool draining, over;
+	size_t clients_max;		/* by the limit of descriptors */
 	int64_t drain_until_ms;
 	struct assets *assets;
 	struct items *items;
 	struct resolvers *resolvers;
 	struct slots *slots;
 	struct accounts *accounts;
-	TAILQ_HEAD(client_list, client) clients;
+	TAILQ_HEAD(, client) clients;
 	TAILQ_HEAD(transfer_list, transfer) transfers;
 	size_t n_clients, n_transfers;
 	uint64_t spool_bytes;		/* of all transfers */
-	int handover_fd, control_fd;
 };
 
 static inline const struct config *
@@ -66,7 +67,7 @@ mover_config(const struct mover *m)
 /* Why something could not be had.  Texts are static or live as long as the struct. */
 struct failure {
 	int status;			/* for the client */
-	const char *who;		/* "client", "quota", "cache", "resolver", "upstream" */
+	enum problem_source who;
 	const char *detail;		/* for the client: ours, never a provider's */
 	char reason[160];		/* for the log: no secrets */
 	int64_t retry_after_s;		/* -1 none */
@@ -208,7 +209,7 @@ struct slots *slots_new(struct mover *m);
 void slots_free(struct slots *s);
 /* NULL and f: the queue is full, or the source is forbidden at once.  Callbacks never come from inside. */
 struct pull *pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *ops, void *arg, struct failure *f);
-void pull_cancel(struct pull *p);		/* NULL is fine; not from inside its own callbacks */
+void pull_cancel(struct pull *p);		/* NULL is fine; no callback comes any more, also from inside one */
 void pull_resume(struct pull *p);
 void pull_give(struct pull *p, const struct pull_ops *ops, void *arg);	/* its callbacks go there from now on */
 const struct source *pull_source(const struct pull *p);
@@ -236,8 +237,9 @@ size_t accounts_queued(const struct mover *m);
 struct transfer;
 /* Begin one for the resource, which has a good source.  NULL and f on refusal. */
 struct transfer *transfer_start(struct mover *m, struct resource *r, const struct handover *h, bool background, struct failure *f);
-/* The provider's 200 answer to a range becomes the transfer: takes the pull, whose response is this one. */
-struct transfer *transfer_adopt(struct mover *m, struct resource *r, const struct handover *h, struct pull *p);
+/* The provider's 200 answer to a range becomes the transfer: takes the pull.  NULL: it failed; stop the pull. */
+struct transfer *transfer_adopt(struct mover *m, struct resource *r, const struct handover *h, struct pull *p,
+    const struct fetch_response *resp);
 void transfer_join(struct transfer *t, struct client *c);
 void transfer_leave(struct transfer *t, struct client *c);
 /* A client has moved on (its position grew): the window may move. */
@@ -249,68 +251,17 @@ uint64_t transfer_tail(const struct transfer *t);	/* and from here */
 uint64_t transfer_head(const struct transfer *t);	/* bytes that came */
 bool transfer_ended(const struct transfer *t);		/* whole and verified: reach is the end */
 ssize_t transfer_read(const struct transfer *t, void *dst, size_t n, uint64_t off);
-/* Nobody has paid for the upstream bytes yet: the bytes to reserve (UINT64_MAX: unknown), 0 when somebody did. */
-uint64_t transfer_unpaid(const struct transfer *t);
-void transfer_paid(struct transfer *t, const struct charge *ch, uint64_t reserved, const struct client *by);
+/*
+ * Somebody's charge pays for the upstream bytes: the first client that asks
+ * here is the payer and reserves what is returned (0 when the length is
+ * unknown).  false: another one pays.
+ */
+bool transfer_bill(struct transfer *t, const struct client *c, uint64_t *ret_n);
+void transfer_paid(struct transfer *t, const struct client *c, uint64_t reserved);	/* its reservation was granted */
+void transfer_unpaid(struct transfer *t, const struct client *c);			/* it was not, or c left */
+const char *transfer_encoding(const struct transfer *t);	/* Content-Encoding, or NULL */
 bool transfer_stores(const struct transfer *t);
 void transfers_cut(struct mover *m);			/* the end of the process: all fail */
 size_t transfer_clients(const struct transfer *t);
-
-/* ---- client.c --------------------------------------------------------- */
-
-enum client_body { BODY_NONE, BODY_SPOOL, BODY_FILE, BODY_DIRECT };
-enum client_state {
-	CLIENT_WAITING,		/* for item, source, slot, response */
-	CLIENT_RESERVING,	/* for the accountant */
-	CLIENT_SENDING,
-	CLIENT_FLUSHING,	/* the last record is queued */
-	CLIENT_LINGERING,	/* all is written; waits for the front to close */
-};
-
-struct client {
-	TAILQ_ENTRY(client) all, in_transfer, in_probe;
-	struct mover *m;
-	int fd;
-	struct watch watch;
-	struct timer timer;		/* deadline, then stall, then linger */
-	struct timer rate_timer;
-	char *msg;			/* what h borrows from */
-	struct handover h;
-	enum client_state state;
-	enum client_body body;
-	struct resource *resource;
-	struct want want;
-	struct transfer *transfer;
-	struct pull *pull;		/* BODY_DIRECT */
-	bool probing;			/* in resource->probe_waiters */
-	int file_fd;
-	struct range range;		/* as asked */
-	bool to_the_end;		/* length unknown: until the transfer ends */
-	uint64_t first, pos, end;	/* of the body: [first, end) */
-	uint64_t allowance;		/* body bytes that are reserved */
-	struct reservation *reservation;
-	int status;			/* that was answered; 0 before */
-	bool writable, cut, gone, retried;
-	char cache_status[48];
-	struct buf out;			/* whole records, not yet written */
-	size_t out_off;
-	uint64_t delivered;		/* body bytes queued for the front */
-	uint64_t upstream;		/* body bytes pulled for this one alone */
-	int64_t rate_next_us;
-	const char *cache_control;	/* owned */
-	char log_reason[160];
-};
-
-/* A hand-over arrived.  Takes fd and file_fd (-1: none). */
-void client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd);
-/* The head of its transfer is known: answer. */
-void client_head(struct client *c);
-/* Its transfer got further. */
-void client_pump(struct client *c);
-/* Its transfer failed. */
-void client_transfer_failed(struct client *c, const struct failure *f);
-/* Answer with a problem, or, when bytes went out already, with a visible cut. */
-void client_fail(struct client *c, const struct failure *f);
-void clients_cut(struct mover *m, const char *reason);
 
 #endif

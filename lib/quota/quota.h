@@ -37,6 +37,8 @@ int quota_settle(struct counters *s, const struct config *c, const struct charge
 void quota_window_bounds(enum quota_window w, int64_t at_ms, int64_t *ret_start_s, int64_t *ret_end_s);
 const char *quota_kind_name(enum quota_kind k);		/* "requests" */
 const char *quota_window_name(enum quota_window w);	/* "second" */
+/* The limit that refused, as a member of a problem (wire/problem.h). */
+void quota_members(const struct quota_answer *a, struct buf *out);
 /* `"standard";r=19;t=1` and `"standard";q=20;w=1` (draft-ietf-httpapi-ratelimit-headers); nothing is appended when limit is 0. */
 void quota_ratelimit(const struct quota_answer *a, struct buf *ratelimit, struct buf *policy);
 

@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Clients: connections that workers handed over.  What each one needs, and
+ * the records that go out to the front.
+ *
+ *	WAITING    for item, source, slot, response
+ *	RESERVING  the answer is known; the accountant is asked for its bytes
+ *	SENDING    head and body go out as the front takes them
+ *	FLUSHING   END_REQUEST (or the visible cut) is queued behind the rest
+ *	LINGERING  all is written; the front closes, or is let go
+ *
+ * A failure before the head is a problem answer; after it, eight bytes of
+ * 0xff and a close, which every front sees as a broken answer.
+ */
+#include "base/base.h"
+
+#include "mover/client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "wire/answer.h"
+#include "wire/fcgi.h"
+
+enum {
+	OUT_MAX = 2 << 20,
+	DIRECT_QUEUE_MAX = 256 << 10,	/* a direct pull is paused above this */
+	RECORDS_A_TURN = 16,
+	CUT_FLUSH_MS = 5000,
+	RATE_BURST_US = 100000,
+};
+
+static void client_end(struct client *c);
+
+/* ---- the end -------------------------------------------------------------- */
+
+static void
+let_go_of_sources(struct client *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (c->probing) {
+		TAILQ_REMOVE(&c->resource->probe_waiters, c, in_probe);
+		c->probing = false;
+	}
+	asset_unwant(&c->want);
+	if (c->pull != NULL)
+		c->upstream += pull_bytes(c->pull);
+	pull_cancel(c->pull);
+	c->pull = NULL;
+	account_cancel(c->reservation);
+	c->reservation = NULL;
+	c->transfer = NULL;
+	if (t != NULL)
+		transfer_leave(t, c);
+}
+
+static void
+settle_and_log(struct client *c)
+{
+	struct account_settle s = {
+		.charge = c->h.charge, .backend = c->h.backend, .collection = c->h.collection, .item = c->h.item,
+		.asset = c->h.asset, .subpath = c->h.subpath, .rule = c->h.rule, .status = (uint32_t)c->status,
+		.cache = strncmp(c->cache_status, "hit", 3) == 0 ? "hit" :
+		    strstr(c->cache_status, "collapsed") != NULL ? "join" : "miss",
+	};
+	char backend[160], item[320], asset[160], user[200];
+	uint64_t unsent = c->out.len - c->out_off;
+
+	/* what is still queued never reached the front */
+	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
+	s.actual[QUOTA_REQUESTS] = c->h.charge.reserved[QUOTA_REQUESTS];
+	s.actual[QUOTA_MISSES] = c->h.charge.reserved[QUOTA_MISSES];
+	s.actual[QUOTA_BYTES] = c->delivered;
+	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
+	account_settle(c->m, &s);
+	stat_add(COUNT_DELIVERED_BYTES, c->delivered);
+	log_info(c->h.id, "answer trace=%s user=%s backend=%s item=%s asset=%s status=%d cache='%s' bytes=%" PRIu64
+	    " upstream=%" PRIu64 " end=%s us=%" PRId64 "%s%s%s", c->h.trace, text_esc_to(user, sizeof(user), c->h.charge.user),
+	    text_esc_to(backend, sizeof(backend), c->h.backend), text_esc_to(item, sizeof(item), c->h.item),
+	    text_esc_to(asset, sizeof(asset), c->h.asset), c->status, c->cache_status, c->delivered, c->upstream,
+	    c->cut ? "cut" : c->gone ? "gone" : "whole", clock_mono_us() - c->h.accepted_mono_us,
+	    c->log_reason[0] != '\0' ? " reason='" : "", c->log_reason, c->log_reason[0] != '\0' ? "'" : "");
+	stat_job_done();
+}
+
+static void
+client_end(struct client *c)
+{
+	struct mover *m = c->m;
+
+	let_go_of_sources(c);
+	settle_and_log(c);
+	timer_clear(m->loop, &c->timer);
+	timer_clear(m->loop, &c->go_timer);
+	loop_unwatch(m->loop, &c->watch);
+	fd_close(&c->fd);
+	fd_close(&c->file_fd);
+	if (c->resource != NULL)
+		resource_unref(c->resource);
+	TAILQ_REMOVE(&m->clients, c, all);
+	m->n_clients--;
+	stat_gauge(GAUGE_CLIENTS, m->n_clients);
+	facts_release(&c->facts);
+	buf_release(&c->out);
+	free(c->cache_control);
+	free(c->encoding);
+	free(c->location);
+	free(c->msg);
+	free(c);
+}
+
+static void
+on_end_timer(void *arg)
+{
+	client_end(arg);
+}
+
+/* ---- output ----------------------------------------------------------------- */
+
+static void
+on_stall(void *arg)
+{
+	struct client *c = arg;
+
+	c->gone = true;
+	stat_inc(COUNT_CLIENTS_GONE);
+	(void)snprintf(c->log_reason, sizeof(c->log_reason), "the client took nothing for too long");
+	client_end(c);
+}
+
+/* Write what is queued.  1: all out, 0: the front takes no more now, -1: it is gone. */
+static int
+flush(struct client *c)
+{
+	ssize_t n;
+
+	while (c->out_off < c->out.len) {
+		n = send(c->fd, c->out.data + c->out_off, c->out.len - c->out_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			c->writable = false;
+			return 0;
+		}
+		if (n < 0)
+			return -1;
+		c->out_off += (size_t)n;
+		c->progress = true;
+	}
+	buf_clear(&c->out);
+	c->out_off = 0;
+	return 1;
+}
+
+static void
+gone(struct client *c)
+{
+	c->gone = true;
+	if (c->state != CLIENT_FLUSHING && c->state != CLIENT_LINGERING)
+		stat_inc(COUNT_CLIENTS_GONE);
+	client_end(c);
+}
+
+/* Everything that will be sent is queued: push it out, then linger. */
+static void
+client_flush(struct client *c)
+{
+	int rc = flush(c);
+
+	c->state = CLIENT_FLUSHING;
+	if (rc < 0) {
+		gone(c);
+		return;
+	}
+	if (rc == 0) {
+		timer_set(c->m->loop, &c->timer, clock_mono_ms() + (c->cut ? CUT_FLUSH_MS : CLIENT_STALL_MS),
+		    c->cut ? on_end_timer : on_stall, c);
+		return;
+	}
+	buf_release(&c->out);
+	if (c->cut) {		/* the bogus record, then the close, is what the front must see */
+		client_end(c);
+		return;
+	}
+	c->state = CLIENT_LINGERING;
+	(void)shutdown(c->fd, SHUT_WR);	/* an error shows as the end soon enough */
+	timer_set(c->m->loop, &c->timer, clock_mono_ms() + CLIENT_LINGER_MS, on_end_timer, c);
+}
+
+/* A whole CGI answer of which nothing follows. */
+static void
+answer_text(struct client *c, const struct buf *text)
+{
+	MUST(buf_ok(text));
+	let_go_of_sources(c);
+	fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, text->data, text->len);
+	fcgi_end(&c->out, c->h.fcgi_id, 0);
+	MUST(buf_ok(&c->out));
+	client_flush(c);
+}
+
+void
+client_fail(struct client *c, const struct failure *f)
+{
+	client_fail_members(c, f, NULL, NULL);
+}
+
+void
+client_fail_members(struct client *c, const struct failure *f, const char *members, const char *headers)
+{
+	static const uint8_t bogus[8] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct problem p = {
+		.status = f->status, .source = f->who, .detail = f->detail, .id = c->h.id,
+		.retry_after_s = f->retry_after_s, .members = members, .headers = headers, .cache_status = "fwd=miss",
+	};
+	struct buf text = BUF_INIT(PROBLEM_MAX);
+
+	if (c->state == CLIENT_FLUSHING || c->state == CLIENT_LINGERING)
+		return;
+	(void)snprintf(c->log_reason, sizeof(c->log_reason), "%s", f->reason);
+	if (c->head_sent) {
+		let_go_of_sources(c);
+		c->cut = true;
+		stat_inc(COUNT_CUT);
+		(void)buf_add(&c->out, bogus, sizeof(bogus));	/* no room: the close alone must do */
+		client_flush(c);
+		return;
+	}
+	c->status = f->status;
+	stat_inc(f->status >= 500 ? COUNT_SERVER_ERRORS : COUNT_CLIENT_ERRORS);
+	problem_write(&text, &p, c->h.head);
+	answer_text(c, &text);
+	buf_release(&text);
+}
+
+void
+client_whole(struct client *c)
+{
+	struct transfer *t = c->transfer;
+
+	c->transfer = NULL;
+	if (t != NULL)
+		transfer_leave(t, c);
+	fcgi_end(&c->out, c->h.fcgi_id, 0);
+	MUST(buf_ok(&c->out));
+	client_flush(c);
+}
+
+/* Bytes that the configured rate allows now; 0: later, and the timer is set. */
+static size_t
+rate_room(struct client *c, size_t n)
+{
+	int64_t now = clock_mono_us();
+	uint64_t most;
+
+	if (c->h.rate == 0)
+		return n;
+	if (c->rate_next_us > now) {
+		timer_set(c->m->loop, &c->go_timer, clock_mono_ms() + (c->rate_next_us - now) / 1000 + 1, client_go_on, c);
+		return 0;
+	}
+	most = c->h.rate * RATE_BURST_US / 1000000;
+	if (most < 4096)
+		most = 4096;
+	return n < most ? n : (size_t)most;
+}
+
+static void
+rate_spent(struct client *c, size_t n)
+{
+	int64_t now = clock_mono_us();
+
+	if (c->h.rate == 0)
+		return;
+	if (c->rate_next_us < now)
+		c->rate_next_us = now;
+	c->rate_next_us += (int64_t)((double)n * 1e6 / (double)c->h.rate);
+}
+
+/* How many body bytes may be queued now? 0: none yet. */
+static uint64_t
+body_ready(struct client *c)
+{
+	uint64_t upto = c->end;
+
+	if (c->body == BODY_SPOOL) {
+		if (transfer_reach(c->transfer) < upto)
+			upto = transfer_reach(c->transfer);
+	}
+	return upto > c->pos ? upto - c->pos : 0;
+}
+
+static bool
+body_over(const struct client *c)
+{
+	if (c->to_the_end)
+		return transfer_ended(c->transfer) && c->pos >= transfer_reach(c->transfer);
+	return c->pos >= c->end;
+}
+
+/* Queue one record of the body.  1: done so, 0: nothing to be had now, -1: the client is gone or failed. */
+static int
+queue_record(struct client *c)
+{
+	struct failure f = FAILURE(502, PROBLEM_CACHE, "the spool could not be read");
+	uint64_t n = body_ready(c);
+	uint8_t head[FCGI_HEADER];
+	char *p;
+	ssize_t got;
+
+	if (n > FCGI_CONTENT_MAX)
+		n = FCGI_CONTENT_MAX;
+	if (n > c->allowance - c->delivered)
+		n = c->allowance - c->delivered;
+	if (n == 0) {
+		if (body_ready(c) > 0)
+			client_reserve_step(c);
+		return 0;
+	}
+	n = rate_room(c, (size_t)n);
+	if (n == 0)
+		return 0;
+	p = buf_reserve(&c->out, FCGI_HEADER + (size_t)n);
+	MUST(p != NULL);
+	if (c->body == BODY_SPOOL)
+		got = transfer_read(c->transfer, p + FCGI_HEADER, (size_t)n, c->pos);
+	else
+		got = pread(c->file_fd, p + FCGI_HEADER, (size_t)n, (off_t)c->pos);
+	if (got <= 0) {		/* also a file that was cut under us */
+		(void)snprintf(f.reason, sizeof(f.reason), "reading at %" PRIu64 ": %s", c->pos, got < 0 ? strerror(errno) : "end");
+		client_fail(c, &f);
+		return -1;
+	}
+	fcgi_header(head, FCGI_STDOUT, c->h.fcgi_id, (uint16_t)got);
+	memcpy(p, head, FCGI_HEADER);
+	c->out.len += FCGI_HEADER + (size_t)got;
+	c->pos += (uint64_t)got;
+	c->delivered += (uint64_t)got;
+	rate_spent(c, (size_t)got);
+	return 1;
+}
+
+bool
+client_may_queue(struct client *c)
+{
+	if (c->out.len - c->out_off > DIRECT_QUEUE_MAX)
+		return false;
+	if (c->delivered >= c->allowance) {
+		client_reserve_step(c);
+		return false;
+	}
+	return rate_room(c, 1) > 0;
+}
+
+void
+client_queue(struct client *c, const char *data, size_t n)
+{
+	if (c->out_off > 0) {
+		buf_consume(&c->out, c->out_off);
+		c->out_off = 0;
+	}
+	fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, data, n);
+	MUST(buf_ok(&c->out));	/* DIRECT_QUEUE_MAX and one chunk are far below OUT_MAX */
+	c->pos += n;
+	c->delivered += n;
+	rate_spent(c, n);
+}
+
+void
+client_go_on(void *arg)
+{
+	client_pump(arg);
+}
+
+static void
+watch_progress(struct client *c)
+{
+	if (!c->progress)
+		return;
+	c->progress = false;
+	timer_set(c->m->loop, &c->timer, clock_mono_ms() + CLIENT_STALL_MS, on_stall, c);
+}
+
+void
+client_pump(struct client *c)
+{
+	int rc;
+
+	if (c->state == CLIENT_FLUSHING) {
+		if (c->writable)
+			client_flush(c);
+		return;
+	}
+	if (c->state != CLIENT_SENDING || !c->writable)
+		return;
+	for (int i = 0; i < RECORDS_A_TURN; i++) {
+		rc = flush(c);
+		if (rc < 0) {
+			gone(c);
+			return;
+		}
+		if (rc == 0)
+			break;
+		if (c->body == BODY_NONE || (c->body != BODY_DIRECT && body_over(c))) {
+			client_whole(c);
+			return;
+		}
+		if (c->body == BODY_DIRECT) {
+			watch_progress(c);
+			direct_more(c);
+			return;
+		}
+		rc = queue_record(c);
+		if (rc < 0)
+			return;
+		if (rc == 0)
+			break;
+		if (i == RECORDS_A_TURN - 1)	/* others get their turn; no event would come by itself */
+			timer_set(c->m->loop, &c->go_timer, clock_mono_ms(), client_go_on, c);
+	}
+	watch_progress(c);
+	if (c->transfer != NULL && c->body == BODY_SPOOL)
+		transfer_progress(c->transfer);
+}
+
+static void
+on_fd(void *arg, uint32_t events)
+{
+	struct client *c = arg;
+	char drop[4096];
+	ssize_t n;
+
+	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+		do {
+			n = recv(c->fd, drop, sizeof(drop), MSG_DONTWAIT);
+		} while (n > 0 || (n < 0 && errno == EINTR));
+		if (n == 0 || (n < 0 && errno != EAGAIN)) {
+			gone(c);
+			return;
+		}
+	}
+	if ((events & EPOLLOUT) != 0) {
+		c->writable = true;
+		client_pump(c);
+	}
+}
+
+/* ---- answering ------------------------------------------------------------------ */
+
+/* The head goes out, then the body as it comes. */
+static void
+send_head(struct client *c)
+{
+	struct buf text = BUF_INIT(ANSWER_HEAD_MAX);
+	char *extra = NULL;
+	struct answer a = {
+		.status = c->status, .id = c->h.id, .etag = c->facts.etag, .last_modified = c->facts.last_modified,
+		.media_type = c->facts.media_type, .disposition = c->facts.disposition,
+		.has_length = !c->to_the_end, .length = c->end - c->first, .has_total = c->facts.size != UINT64_MAX && c->encoding == NULL,
+		.first = c->first, .last = c->end - 1, .total = c->facts.size,
+		.cache_control = c->cache_control, .cache_status = c->cache_status, .location = c->location,
+	};
+
+	if (c->status == 200 && c->h.head) {
+		a.has_length = c->facts.size != UINT64_MAX;
+		a.length = c->facts.size;
+	}
+	if (c->encoding != NULL)
+		extra = mem_printf("Content-Encoding: %s\r\n", c->encoding);
+	a.extra = extra;
+	answer_write(&a, &text);
+	free(extra);
+	if (c->status >= 400)
+		stat_inc(COUNT_CLIENT_ERRORS);
+	MUST(buf_ok(&text));
+	if (c->body == BODY_NONE) {
+		answer_text(c, &text);
+	} else {
+		fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, text.data, text.len);
+		MUST(buf_ok(&c->out));
+		c->state = CLIENT_SENDING;
+		c->head_sent = true;
+		c->progress = true;
+		watch_progress(c);
+		client_pump(c);
+	}
+	buf_release(&text);
+}
+
+static void
+refuse_quota(struct client *c, const struct quota_answer *a)
+{
+	struct failure f = FAILURE(429, PROBLEM_QUOTA, "a quota is used up");
+	struct buf members = BUF_INIT(1024);
+
+	stat_inc(COUNT_OVER_QUOTA);
+	if (a->verdict == QUOTA_AWAY_REFUSE) {
+		f = FAILURE(503, PROBLEM_QUOTA, "quotas cannot be checked now");
+		f.retry_after_s = 5;
+	} else {
+		f.retry_after_s = a->frees_in_s;
+		quota_members(a, &members);
+	}
+	(void)snprintf(f.reason, sizeof(f.reason), "quota %s %s per %s", a->set, quota_kind_name(a->kind), quota_window_name(a->window));
+	client_fail_members(c, &f, buf_str(&members), NULL);
+	buf_release(&members);
+}
+
+static void
+on_reserved(void *arg, const struct quota_answer *a)
+{
+	struct client *c = arg;
+	bool granted = a->verdict == QUOTA_OK || a->verdict == QUOTA_AWAY_ALLOW;
+	uint64_t upstream;
+
+	c->reservation = NULL;
+	if (c->transfer != NULL && c->billing && granted) {	/* the transfer settles them */
+		upstream = c->h.charge.reserved[QUOTA_UPSTREAM_BYTES];
+		if (upstream > c->asked_upstream)
+			upstream = c->asked_upstream;
+		c->h.charge.reserved[QUOTA_UPSTREAM_BYTES] -= upstream;
+		transfer_paid(c->transfer, c, upstream);
+	} else if (c->transfer != NULL && c->billing) {
+		transfer_unpaid(c->transfer, c);
+	}
+	c->billing = false;
+	if (!granted) {
+		refuse_quota(c, a);
+		return;
+	}
+	c->allowance += c->asked_bytes;
+	if (c->state == CLIENT_RESERVING)
+		send_head(c);
+	else
+		client_pump(c);
+}
+
+static void
+reserve(struct client *c, uint64_t bytes, uint64_t upstream)
+{
+	uint64_t add[QUOTA_KINDS] = { 0 };
+
+	add[QUOTA_BYTES] = bytes;
+	add[QUOTA_UPSTREAM_BYTES] = upstream;
+	c->asked_bytes = bytes;
+	c->asked_upstream = upstream;
+	c->reservation = account_ask(c->m, &c->h.charge, add, on_reserved, c);
+}
+
+void
+client_reserve_step(struct client *c)
+{
+	if (c->reservation == NULL)
+		reserve(c, UNKNOWN_STEP, 0);
+}
+
+/* All is known: status, first, end, body.  Ask for the bytes, then answer. */
+static void
+answer(struct client *c)
+{
+	uint64_t bytes = c->body == BODY_NONE ? 0 : c->to_the_end ? UNKNOWN_STEP : c->end - c->first, upstream = 0;
+
+	if (c->transfer != NULL && c->body == BODY_SPOOL)
+		c->billing = transfer_bill(c->transfer, c, &upstream);
+	else if (c->body == BODY_DIRECT)
+		upstream = c->to_the_end ? 0 : bytes;
+	if (c->h.charge.n == 0 || (bytes == 0 && upstream == 0)) {
+		if (c->billing)
+			transfer_paid(c->transfer, c, 0);
+		c->billing = false;
+		c->allowance = UINT64_MAX;
+		send_head(c);
+		return;
+	}
+	c->state = CLIENT_RESERVING;
+	reserve(c, bytes, upstream);
+}
+
+/* Conditions, then the range: RFC 9110 13.2.2.  Fills status, first, end, body (NONE when there is none). */
+static void
+decide_answer(struct client *c, enum client_body body)
+{
+	struct validators v = { .etag = c->facts.etag, .last_modified = c->facts.last_modified };
+	bool known = c->facts.size != UINT64_MAX;
+	uint64_t last;
+
+	c->body = body;
+	c->status = 200;
+	c->first = 0;
+	c->end = known ? c->facts.size : UINT64_MAX;
+	c->to_the_end = !known;
+	switch (conditions_check(&c->h.cond, &v)) {
+	case CONDITION_NOT_MODIFIED:
+		c->status = 304;
+		break;
+	case CONDITION_FAILED:
+		c->status = 412;
+		break;
+	case CONDITION_PROCEED:
+		break;
+	}
+	if (c->status == 200 && known && !c->h.head && c->encoding == NULL && c->range.kind != RANGE_NONE && !c->range_is_ours &&
+	    conditions_range_holds(&c->h.cond, &v)) {
+		c->status = 416;
+		if (range_resolve(&c->range, c->facts.size, &c->first, &last) == 0) {
+			c->status = 206;
+			c->end = last + 1;
+		}
+	}
+	if (c->h.head || c->status == 304 || c->status == 412 || c->status == 416)
+		c->body = BODY_NONE;
+	if (c->body == BODY_NONE)
+		c->to_the_end = false;
+	c->pos = c->first;
+}
+
+void
+client_answer(struct client *c, const struct facts *f, enum client_body body)
+{
+	facts_copy(&c->facts, f);
+	decide_answer(c, body);
+	if (c->body == BODY_NONE) {
+		struct transfer *t = c->transfer;
+
+		c->transfer = NULL;
+		if (t != NULL)
+			transfer_leave(t, c);
+	}
+	answer(c);
+}
+
+void
+client_redirect(struct client *c)
+{
+	c->status = 302;
+	c->body = BODY_NONE;
+	free(c->cache_control);
+	c->cache_control = mem_strdup("private, max-age=60");
+	send_head(c);
+}
+
+/* ---- birth -------------------------------------------------------------------------- */
+
+static void
+on_deadline(void *arg)
+{
+	struct failure f = FAILURE(504, PROBLEM_UPSTREAM, "the provider did not answer in time");
+
+	(void)snprintf(f.reason, sizeof(f.reason), "deadline");
+	client_fail(arg, &f);
+}
+
+void
+client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd)
+{
+	struct client *c = mem_alloc(sizeof(*c));
+
+	c->msg = mem_alloc(n + 1);
+	memcpy(c->msg, msg, n);
+	c->m = m;
+	c->fd = fd;
+	c->file_fd = file_fd;
+	c->writable = true;
+	if (fd == -1 || handover_get(c->msg, n, &c->h) < 0 || fd_set_nonblock(fd, true) == -1 ||
+	    loop_watch(m->loop, &c->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_fd, c) == -1) {
+		log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=worker bytes=%zu", n);
+		fd_close(&c->fd);
+		fd_close(&c->file_fd);
+		free(c->msg);
+		free(c);
+		return;
+	}
+	c->facts = (struct facts){ .last_modified = -1, .size = UINT64_MAX };
+	c->range = range_parse(c->h.range, c->h.range == NULL ? 0 : strlen(c->h.range));
+	buf_init(&c->out, OUT_MAX);
+	c->want = (struct want){ .ready = client_ready, .failed = client_not_ready, .arg = c };
+	(void)snprintf(c->cache_status, sizeof(c->cache_status), "fwd=miss");
+	TAILQ_INSERT_TAIL(&m->clients, c, all);
+	m->n_clients++;
+	stat_gauge(GAUGE_CLIENTS, m->n_clients);
+	stat_inc(COUNT_HANDOVERS_TAKEN);
+	timer_set(m->loop, &c->timer, c->h.deadline_mono_ms, on_deadline, c);
+	client_begin(c);
+}
+
+void
+clients_cut(struct mover *m, const char *reason)
+{
+	struct failure f = FAILURE(503, PROBLEM_CACHE, "the service is stopping");
+	struct client *c, *next;
+
+	f.retry_after_s = 5;
+	(void)snprintf(f.reason, sizeof(f.reason), "%s", reason);
+	for (c = TAILQ_FIRST(&m->clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		client_fail(c, &f);
+	}
+}
+
+void
+clients_end(struct mover *m)
+{
+	struct client *c;
+
+	while (!TAILQ_EMPTY(&m->clients)) {
+		c = TAILQ_FIRST(&m->clients);
+		client_end(c);
+	}
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One client: what it asked, where its bytes come from, how far it is.
+ * client.c owns its life and its output, request.c decides what it gets.
+ */
+#ifndef MOVER_CLIENT_H
+#define MOVER_CLIENT_H
+
+#include "mover/mover.h"
+
+enum client_body {
+	BODY_NONE,
+	BODY_SPOOL,		/* from its transfer's spool */
+	BODY_FILE,		/* from an object's file */
+	BODY_DIRECT,		/* from a pull of its own, as it comes */
+};
+
+enum client_state { CLIENT_WAITING, CLIENT_RESERVING, CLIENT_SENDING, CLIENT_FLUSHING, CLIENT_LINGERING };
+
+struct client {
+	TAILQ_ENTRY(client) all, in_transfer, in_probe;
+	struct mover *m;
+	int fd;
+	struct watch watch;
+	struct timer timer;		/* deadline, then stall, then linger */
+	struct timer go_timer;		/* goes on: rate, fairness */
+	char *msg;			/* what h borrows from */
+	struct handover h;
+	enum client_state state;
+
+	/* where from */
+	struct resource *resource;
+	struct want want;
+	struct transfer *transfer;
+	struct pull *pull;		/* BODY_DIRECT */
+	bool paused, direct_over;	/* of the pull */
+	bool probing;			/* in resource->probe_waiters */
+	bool looked_up;			/* in the store */
+	bool retried;			/* the source was resolved again once */
+	int file_fd;
+
+	/* what: set by client_answer */
+	int status;			/* that was or is being answered; 0 before */
+	enum client_body body;
+	struct facts facts;
+	struct range range;		/* as asked */
+	bool range_is_ours;		/* it was not: answer 200 */
+	char *encoding, *cache_control, *location;	/* owned, or NULL */
+	bool to_the_end;		/* length unknown */
+	uint64_t first, pos, end;	/* [first, end) of the body */
+	char cache_status[48];
+
+	/* its bytes */
+	uint64_t allowance;		/* body bytes that are reserved */
+	struct reservation *reservation;
+	uint64_t asked_bytes, asked_upstream;
+	bool billing;			/* it pays for its transfer's upstream bytes */
+	uint64_t delivered;		/* body bytes queued for the front */
+	uint64_t upstream;		/* body bytes pulled for this one alone */
+
+	/* output */
+	struct buf out;			/* whole records, not yet written */
+	size_t out_off;
+	bool writable, progress, head_sent, cut, gone;
+	int64_t rate_next_us;
+	char log_reason[160];
+};
+
+/* ---- client.c */
+
+/* A hand-over arrived.  Takes fd and file_fd (-1: none). */
+void client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd);
+/* It is known what the resource is: decide, reserve, answer.  May free c. */
+void client_answer(struct client *c, const struct facts *f, enum client_body body);
+/* 302 to c->location. */
+void client_redirect(struct client *c);
+/* There may be more to send.  May free c. */
+void client_pump(struct client *c);
+void client_go_on(void *arg);
+/* Ask for the next step of a body of unknown length. */
+void client_reserve_step(struct client *c);
+/* Answer with a problem, or, when the head went out already, with a visible cut.  May free c. */
+void client_fail(struct client *c, const struct failure *f);
+void client_fail_members(struct client *c, const struct failure *f, const char *members, const char *headers);
+/* The last byte is queued. */
+void client_whole(struct client *c);
+/* May a direct body queue more now? Sets the timer when it is the rate that says no. */
+bool client_may_queue(struct client *c);
+void client_queue(struct client *c, const char *data, size_t n);
+void clients_cut(struct mover *m, const char *reason);
+void clients_end(struct mover *m);	/* the end of the process: close what is left */
+
+/* ---- request.c */
+
+void client_begin(struct client *c);
+/* Its transfer knows its head. */
+void client_head(struct client *c);
+void client_ready(void *arg);
+void client_not_ready(void *arg, const struct failure *f);
+/* BODY_DIRECT, and all that is queued went out. */
+void direct_more(struct client *c);
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The mover: moves bytes from sources to objects and to every client that
+ * waits for them.  One event loop that never blocks.
+ */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/control.h"
+#include "ipc/fds.h"
+#include "mover/client.h"
+
+enum {
+	HANDOVERS_A_TURN = 256,
+	FDS_A_CLIENT = 3,	/* connection, spool, provider */
+	FDS_OURS = 64,
+	TICK_MS = 1000,
+};
+
+/* One net_watch_fn registration: curl's sockets, by descriptor. */
+struct net_watch {
+	UT_hash_handle hh;
+	struct watch watch;
+	struct mover *m;
+	int fd;
+};
+
+static struct net_watch *net_watches;
+
+static void
+set_net_timer(struct mover *m);
+
+static void
+on_net_fd(void *arg, uint32_t events)
+{
+	struct net_watch *w = arg;
+	struct mover *m = w->m;
+
+	net_on_fd(m->net, w->fd, events);	/* w may be gone now */
+	set_net_timer(m);
+}
+
+static void
+net_watch(void *arg, int fd, uint32_t events)
+{
+	struct mover *m = arg;
+	struct net_watch *w;
+
+	HASH_FIND_INT(net_watches, &fd, w);
+	if (events == 0) {
+		if (w != NULL) {
+			loop_unwatch(m->loop, &w->watch);
+			HASH_DEL(net_watches, w);
+			free(w);
+		}
+		return;
+	}
+	if (w != NULL) {
+		if (loop_change(m->loop, &w->watch, events) == 0)
+			return;
+		/* the number was closed and given out again without our hearing of it */
+		loop_unwatch(m->loop, &w->watch);
+	} else {
+		w = mem_alloc(sizeof(*w));
+		w->m = m;
+		w->fd = fd;
+		HASH_ADD_INT(net_watches, fd, w);
+	}
+	if (loop_watch(m->loop, &w->watch, fd, events, on_net_fd, w) == -1)
+		log_warn(NULL, "EO-MOVER-WATCH", "cannot watch a connection error='%s'", strerror(errno));
+}
+
+static void
+on_net_timer(void *arg)
+{
+	struct mover *m = arg;
+
+	net_on_timeout(m->net);
+	set_net_timer(m);
+}
+
+static void
+set_net_timer(struct mover *m)
+{
+	int ms = net_timeout_ms(m->net);
+
+	if (ms < 0)
+		timer_clear(m->loop, &m->net_timer);
+	else
+		timer_set(m->loop, &m->net_timer, clock_mono_ms() + ms, on_net_timer, m);
+}
+
+static size_t
+clients_max(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur <= FDS_OURS + FDS_A_CLIENT)
+		return 1;
+	return (rl.rlim_cur - FDS_OURS) / FDS_A_CLIENT;
+}
+
+/* All that wait, up to a bound; what stays in the queue makes workers answer 503. */
+static void
+take_handovers(struct mover *m)
+{
+	static char data[HANDOVER_MAX];
+	int fds[2];
+	size_t nfds;
+	ssize_t n;
+
+	for (int i = 0; i < HANDOVERS_A_TURN && m->n_clients < m->clients_max; i++) {
+		fds[0] = fds[1] = -1;
+		nfds = 0;
+		n = fd_recv(FD_HANDOVER, data, sizeof(data), fds, 2, &nfds);
+		if (n < 0 && errno == EMSGSIZE)
+			continue;
+		if (n <= 0)
+			return;
+		client_new(m, data, (size_t)n, fds[0], fds[1]);
+	}
+}
+
+static void
+on_handover(void *arg UNUSED, uint32_t events UNUSED)
+{
+	/* the turn begins with them */
+}
+
+static void
+reload(struct mover *m, int fd)
+{
+	if (role_reload(m->env, fd) < 0)
+		return;
+	net_set_config(m->net, mover_config(m));
+}
+
+static void
+on_control(void *arg, uint32_t events UNUSED)
+{
+	struct mover *m = arg;
+	int fd = -1;
+
+	switch (control_read(FD_CONTROL, &fd)) {
+	case CONTROL_RELOAD:
+		reload(m, fd);
+		break;
+	case CONTROL_DRAIN:
+		if (m->draining)
+			break;
+		m->draining = true;
+		m->drain_until_ms = clock_mono_ms() + mover_config(m)->drain_ms;
+		stat_state(SLOT_DRAINING);
+		log_info(NULL, "drain clients=%zu transfers=%zu", m->n_clients, m->n_transfers);
+		break;
+	case CONTROL_GONE:
+		log_warn(NULL, "EO-MASTER-GONE", "the master is gone, cutting clients=%zu", m->n_clients);
+		clients_cut(m, "the master is gone");
+		m->over = true;
+		break;
+	case CONTROL_NONE:
+	case CONTROL_READY:
+		break;
+	}
+}
+
+static void
+on_tick(void *arg)
+{
+	struct mover *m = arg;
+
+	stat_heartbeat();
+	items_expire(m);
+	net_on_timeout(m->net);
+	set_net_timer(m);
+	timer_set(m->loop, &m->tick, clock_mono_ms() + TICK_MS, on_tick, m);
+}
+
+/* Is the drain done, or its time up? */
+static void
+check_drain(struct mover *m)
+{
+	if (!m->draining || m->over)
+		return;
+	if (m->n_clients == 0 && m->n_transfers == 0)
+		m->over = true;
+	else if (clock_mono_ms() >= m->drain_until_ms) {
+		log_warn(NULL, "EO-MOVER-DRAIN", "time is up, cutting clients=%zu transfers=%zu", m->n_clients, m->n_transfers);
+		clients_cut(m, "the service is stopping");
+		m->over = true;
+	}
+}
+
+static void
+open_all(struct mover *m)
+{
+	struct err e = ERR_NONE;
+
+	m->loop = loop_new(&e);
+	if (m->loop == NULL)
+		die("%s", e.text);
+	m->store = store_open(mover_config(m), true, &e);
+	if (m->store == NULL)
+		die("cannot open the cache: %s", e.text);
+	m->net = net_new(mover_config(m), net_watch, m, &e);
+	if (m->net == NULL)
+		die("cannot start the network: %s", e.text);
+	m->assets = assets_new(m);
+	m->items = items_new(m);
+	m->resolvers = resolvers_new(m);
+	m->slots = slots_new(m);
+	m->accounts = accounts_new(m);
+	if (fd_set_nonblock(FD_HANDOVER, true) == -1 || fd_set_nonblock(FD_CONTROL, true) == -1 ||
+	    loop_watch(m->loop, &m->handover_watch, FD_HANDOVER, EPOLLIN, on_handover, m) == -1 ||
+	    loop_watch(m->loop, &m->control_watch, FD_CONTROL, EPOLLIN, on_control, m) == -1)
+		die("cannot watch the control sockets: %s", strerror(errno));
+}
+
+/* Clients see the end of what could not be finished; every charge goes out. */
+static void
+close_all(struct mover *m)
+{
+	int64_t until = clock_mono_ms() + 1000;
+
+	while (m->n_clients > 0 && clock_mono_ms() < until)	/* let the cuts go out */
+		loop_turn(m->loop, 10);
+	transfers_cut(m);
+	clients_end(m);
+	slots_free(m->slots);
+	net_free(m->net);
+	resolvers_free(m->resolvers);
+	assets_free(m->assets);
+	items_free(m->items);
+	accounts_free(m->accounts);
+	m->store->ops->free(m->store);
+	loop_unwatch(m->loop, &m->handover_watch);
+	loop_unwatch(m->loop, &m->control_watch);
+	loop_free(m->loop);
+}
+
+int
+mover_run(struct role_env *env)
+{
+	struct mover mover = { .env = env }, *m = &mover;
+
+	TAILQ_INIT(&m->clients);
+	TAILQ_INIT(&m->transfers);
+	log_set_nonblock(true);
+	m->clients_max = clients_max();
+	open_all(m);
+	on_tick(m);
+	if (control_ready(FD_CONTROL, mover_config(m)->generation) < 0)
+		die("cannot tell the master: %s", strerror(errno));
+	stat_state(SLOT_READY);
+	while (!m->over) {
+		if (!m->draining || m->n_clients > 0)
+			take_handovers(m);
+		set_net_timer(m);
+		loop_turn(m->loop, TICK_MS);
+		check_drain(m);
+	}
+	close_all(m);
+	return 0;
+}

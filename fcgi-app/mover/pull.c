@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One GET at a provider.  A backend has so many slots; who finds none waits
+ * in its queue, first come first served.
+ *
+ *	QUEUED -> RUNNING -> over (on_done, then freed)
+ */
+#include "base/base.h"
+
+#include "mover/mover.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct backend {
+	UT_hash_handle hh;
+	struct slots *slots;
+	unsigned busy;
+	unsigned queued;
+	TAILQ_HEAD(pull_list, pull) queue;
+	char name[];
+};
+
+struct slots {
+	struct mover *m;
+	struct backend *backends;
+};
+
+struct pull {
+	TAILQ_ENTRY(pull) link;		/* in the queue */
+	struct backend *b;
+	bool queued, background, in_callback;
+	struct source *source;
+	const struct pull_ops *ops;
+	void *arg;
+	struct fetch *fetch;
+	struct timer timer;		/* deadline in the queue; deferred failure */
+	uint64_t bytes;
+	/* the request, owned until it runs */
+	char *subpath, *id, *trace, *if_range;
+	bool has_range;
+	uint64_t first, last, max_size;
+	int64_t deadline_ms;
+	enum fetch_error early;
+	char early_reason[160];
+};
+
+static void backend_next(struct backend *b);
+
+struct slots *
+slots_new(struct mover *m)
+{
+	struct slots *s = mem_alloc(sizeof(*s));
+
+	s->m = m;
+	return s;
+}
+
+void
+slots_free(struct slots *s)
+{
+	struct backend *b, *next;
+
+	if (s == NULL)
+		return;
+	HASH_ITER(hh, s->backends, b, next) {
+		while (!TAILQ_EMPTY(&b->queue)) {
+			struct pull *p = TAILQ_FIRST(&b->queue);
+
+			pull_cancel(p);
+		}
+		HASH_DEL(s->backends, b);
+		free(b);
+	}
+	free(s);
+}
+
+static struct backend *
+backend_get(struct slots *s, const char *name)
+{
+	struct backend *b;
+
+	HASH_FIND_STR(s->backends, name, b);
+	if (b == NULL) {
+		b = mem_alloc(sizeof(*b) + strlen(name) + 1);
+		memcpy(b->name, name, strlen(name) + 1);
+		b->slots = s;
+		TAILQ_INIT(&b->queue);
+		HASH_ADD_STR(s->backends, name, b);
+	}
+	return b;
+}
+
+/* This mover's share of a backend's slots; at least one. */
+static unsigned
+share(const struct mover *m, const char *name)
+{
+	unsigned n = config_backend(mover_config(m), name)->slots / mover_config(m)->movers;
+
+	return n == 0 ? 1 : n;
+}
+
+bool
+slots_idle(struct mover *m, const char *backend)
+{
+	struct backend *b = backend_get(m->slots, backend);
+
+	return b->queued == 0 && b->busy + 1 < share(m, backend);
+}
+
+static void
+gauge_queued(struct slots *s)
+{
+	uint64_t n = 0;
+
+	for (struct backend *b = s->backends; b != NULL; b = b->hh.next)
+		n += b->queued;
+	stat_gauge(GAUGE_QUEUED, n);
+}
+
+static void
+pull_free(struct pull *p)
+{
+	struct backend *b = p->b;
+	struct mover *m = b->slots->m;
+	bool was_queued = p->queued;
+
+	timer_clear(m->loop, &p->timer);
+	if (was_queued) {
+		TAILQ_REMOVE(&b->queue, p, link);
+		b->queued--;
+		gauge_queued(b->slots);
+	} else {
+		b->busy--;
+	}
+	source_unref(p->source);
+	free(p->subpath);
+	free(p->id);
+	free(p->trace);
+	free(p->if_range);
+	free(p);
+	if (!was_queued)
+		backend_next(b);
+}
+
+/* Nobody is interested any more. */
+static int
+orphan_response(void *arg UNUSED, struct pull *p UNUSED, const struct fetch_response *r UNUSED)
+{
+	return -1;
+}
+
+static int
+orphan_data(void *arg UNUSED, struct pull *p UNUSED, const char *data UNUSED, size_t n UNUSED)
+{
+	return -1;
+}
+
+static void
+orphan_done(void *arg UNUSED, struct pull *p UNUSED, enum fetch_error x UNUSED, const char *reason UNUSED)
+{
+}
+
+static const struct pull_ops orphan_ops = { orphan_response, orphan_data, orphan_done };
+
+static int
+on_response(void *arg, const struct fetch_response *r)
+{
+	struct pull *p = arg;
+	int rc;
+
+	p->in_callback = true;
+	rc = p->ops->on_response(p->arg, p, r);
+	p->in_callback = false;
+	return p->ops == &orphan_ops ? -1 : rc;
+}
+
+static int
+on_data(void *arg, const char *data, size_t n)
+{
+	struct pull *p = arg;
+	int rc;
+
+	p->in_callback = true;
+	rc = p->ops->on_data(p->arg, p, data, n);
+	p->in_callback = false;
+	if (rc != 1) {
+		p->bytes += n;
+		stat_add(COUNT_UPSTREAM_BYTES, n);
+	}
+	return p->ops == &orphan_ops ? -1 : rc;
+}
+
+static void
+on_done(void *arg, enum fetch_error x, const char *reason)
+{
+	struct pull *p = arg;
+
+	p->fetch = NULL;
+	p->in_callback = true;
+	p->ops->on_done(p->arg, p, x, reason);
+	pull_free(p);
+}
+
+static const struct fetch_ops pull_fetch_ops = { on_response, on_data, on_done };
+
+/* A failure before the fetch began, told from the loop. */
+static void
+on_early(void *arg)
+{
+	struct pull *p = arg;
+
+	p->in_callback = true;
+	p->ops->on_done(p->arg, p, p->early, p->early_reason);
+	pull_free(p);
+}
+
+static void
+fail_later(struct pull *p, enum fetch_error x, const char *reason)
+{
+	p->early = x;
+	(void)snprintf(p->early_reason, sizeof(p->early_reason), "%s", reason);
+	timer_set(p->b->slots->m->loop, &p->timer, clock_mono_ms(), on_early, p);
+}
+
+/* The sub-path goes behind the URL's path, before its query. */
+static int
+full_url(const struct pull *p, struct buf *out)
+{
+	const char *url = p->source->url;
+	size_t n = strcspn(url, "?#");
+
+	if (p->subpath == NULL || p->subpath[0] == '\0')
+		return buf_adds(out, url);
+	while (n > 0 && url[n - 1] == '/')
+		n--;
+	(void)buf_add(out, url, n);
+	(void)buf_addc(out, '/');
+	(void)buf_adds(out, p->subpath);
+	return buf_adds(out, url + strcspn(url, "?#"));
+}
+
+static void
+run(struct pull *p)
+{
+	struct mover *m = p->b->slots->m;
+	struct buf url = BUF_INIT(SOURCE_URL_MAX + PATH_MAX);
+	struct err e = ERR_NONE;
+	char *if_range = NULL;
+	struct fetch_request r = {
+		.id = p->id, .trace = p->trace, .method = p->source->method, .body = p->source->body,
+		.credentials = (const char *const *)p->source->headers, .n_credentials = p->source->n_headers,
+		.digest_user = p->source->digest_user, .has_range = p->has_range, .range_first = p->first,
+		.range_last = p->last, .max_size = p->max_size, .tls_verify = p->source->tls_verify,
+		.first_byte_deadline_mono_ms = p->deadline_ms,
+	};
+
+	timer_clear(m->loop, &p->timer);
+	if (p->if_range != NULL) {
+		if_range = mem_printf("If-Range: %s", p->if_range);
+		r.headers = &if_range;
+		r.n_headers = 1;
+	}
+	p->b->busy++;
+	stat_inc(COUNT_UPSTREAM_REQUESTS);
+	if (full_url(p, &url) == 0) {
+		r.url = buf_str(&url);
+		p->fetch = fetch_start(m->net, &r, &pull_fetch_ops, p, &e);
+	} else {
+		(void)err_set(&e, "the source's URL is too long");
+	}
+	if (p->fetch == NULL)
+		fail_later(p, FETCH_REFUSED, e.text);
+	free(if_range);
+	buf_release(&url);
+}
+
+static void
+backend_next(struct backend *b)
+{
+	unsigned limit = share(b->slots->m, b->name);
+	struct pull *p;
+
+	while (b->busy < limit && !TAILQ_EMPTY(&b->queue)) {
+		p = TAILQ_FIRST(&b->queue);
+		TAILQ_REMOVE(&b->queue, p, link);
+		b->queued--;
+		p->queued = false;
+		run(p);
+	}
+	gauge_queued(b->slots);
+}
+
+static void
+on_queue_late(void *arg)
+{
+	struct pull *p = arg;
+
+	p->in_callback = true;
+	p->ops->on_done(p->arg, p, FETCH_TIMEOUT, "waited too long for a slot at the provider");
+	pull_free(p);
+}
+
+struct pull *
+pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *ops, void *arg, struct failure *f)
+{
+	struct backend *b = backend_get(m->slots, w->backend);
+	struct pull *p;
+
+	if (b->busy >= share(m, w->backend) && b->queued >= config_backend(mover_config(m), w->backend)->queue) {
+		*f = FAILURE(503, PROBLEM_UPSTREAM, "too many requests wait for this provider");
+		f->retry_after_s = 5;
+		return NULL;
+	}
+	p = mem_alloc(sizeof(*p));
+	p->b = b;
+	p->source = source_ref((struct source *)(uintptr_t)w->source);
+	p->ops = ops;
+	p->arg = arg;
+	p->background = w->background;
+	p->subpath = mem_strdup(w->subpath);
+	p->id = mem_strdup(w->id);
+	p->trace = mem_strdup(w->trace);
+	p->if_range = mem_strdup(w->if_range);
+	p->has_range = w->has_range;
+	p->first = w->first;
+	p->last = w->last;
+	p->max_size = w->max_size;
+	p->deadline_ms = w->deadline_ms;
+	if (b->busy < share(m, w->backend)) {
+		run(p);
+		return p;
+	}
+	p->queued = true;
+	TAILQ_INSERT_TAIL(&b->queue, p, link);
+	b->queued++;
+	if (p->deadline_ms != 0)
+		timer_set(m->loop, &p->timer, p->deadline_ms, on_queue_late, p);
+	gauge_queued(m->slots);
+	return p;
+}
+
+void
+pull_cancel(struct pull *p)
+{
+	if (p == NULL)
+		return;
+	if (p->in_callback) {	/* ends when its callback has returned */
+		p->ops = &orphan_ops;
+		return;
+	}
+	if (p->fetch != NULL)
+		fetch_cancel(p->fetch);
+	pull_free(p);
+}
+
+void
+pull_resume(struct pull *p)
+{
+	if (p->fetch != NULL)
+		fetch_resume(p->fetch);
+}
+
+void
+pull_give(struct pull *p, const struct pull_ops *ops, void *arg)
+{
+	p->ops = ops;
+	p->arg = arg;
+}
+
+const struct source *
+pull_source(const struct pull *p)
+{
+	return p->source;
+}
+
+uint64_t
+pull_bytes(const struct pull *p)
+{
+	return p->bytes;
+}
+
+struct failure
+failure_of_status(const struct fetch_response *r)
+{
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider failed");
+
+	switch (r->status) {
+	case 403:
+		f = FAILURE(403, PROBLEM_UPSTREAM, "the provider does not allow access to this asset");
+		break;
+	case 404:
+	case 410:
+		f = FAILURE(404, PROBLEM_UPSTREAM, "the provider does not have this asset");
+		break;
+	case 416:
+		f = FAILURE(416, PROBLEM_CLIENT, "the range is beyond the end of the asset");
+		break;
+	case 429:
+		f = FAILURE(429, PROBLEM_UPSTREAM, "the provider allows no more requests now");
+		f.retry_after_s = r->retry_after_s < 0 ? 30 : r->retry_after_s;
+		break;
+	case 503:
+		f = FAILURE(503, PROBLEM_UPSTREAM, "the provider is not available now");
+		f.retry_after_s = r->retry_after_s < 0 ? 30 : r->retry_after_s;
+		break;
+	case 504:
+		f = FAILURE(504, PROBLEM_UPSTREAM, "the provider was too slow");
+		break;
+	default:
+		break;
+	}
+	(void)snprintf(f.reason, sizeof(f.reason), "upstream status %d", r->status);
+	return f;
+}
+
+struct failure
+failure_of_fetch(enum fetch_error x, const char *reason)
+{
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider failed");
+
+	if (x == FETCH_TIMEOUT)
+		f = FAILURE(504, PROBLEM_UPSTREAM, "the provider was too slow");
+	else if (x == FETCH_REFUSED)
+		f.detail = "the provider's location of the asset is not allowed";
+	else if (x == FETCH_TOO_LARGE)
+		f.detail = "the asset is larger than this service delivers";
+	(void)snprintf(f.reason, sizeof(f.reason), "%s: %.120s", fetch_error_name(x), reason == NULL ? "" : reason);
+	return f;
+}

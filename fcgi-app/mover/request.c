@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a client gets, in this order: the running transfer, the object that
+ * was published meanwhile, the source's location (redirect), a range straight
+ * from the source, or a new transfer.
+ */
+#include "base/base.h"
+
+#include "mover/client.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+static void client_route(struct client *c);
+
+/* A range that is not simply "from the start to the end". */
+static bool
+wants_part(const struct client *c)
+{
+	return !c->h.head && c->range.kind != RANGE_NONE &&
+	    !(c->range.kind == RANGE_FROM && c->range.first == 0 && c->range.last == UINT64_MAX);
+}
+
+static bool
+facts_good(const struct resource *r)
+{
+	return r->facts.known && clock_mono_ms() < r->facts.until_ms;
+}
+
+/* ---- the store ------------------------------------------------------------- */
+
+static bool
+serve_object(struct client *c, const char *key)
+{
+	struct store_object o = { .fd = -1 };
+	struct err e = ERR_NONE;
+	struct facts f = { .last_modified = -1, .size = UINT64_MAX };
+
+	switch (c->m->store->ops->lookup(c->m->store, key, &o, &e)) {
+	case STORE_HIT:
+		break;
+	case STORE_FAILED:
+		log_warn(c->h.id, "EO-MOVER-STORE", "cannot look up error='%s'", e.text);
+		return false;
+	case STORE_MISS:
+	default:
+		return false;
+	}
+	fd_close(&c->file_fd);
+	c->file_fd = o.fd;
+	o.fd = -1;
+	f.known = true;
+	f.etag = mem_strdup(o.meta.etag);
+	f.media_type = mem_strdup(o.meta.media_type);
+	f.disposition = mem_strdup(o.meta.disposition);
+	f.last_modified = o.meta.last_modified;
+	f.size = o.meta.length;
+	store_object_release(&o);
+	(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
+	client_answer(c, &f, BODY_FILE);
+	facts_release(&f);
+	return true;
+}
+
+/* ---- a transfer ------------------------------------------------------------- */
+
+/* Would waiting for this transfer serve the client soon? */
+static bool
+transfer_serves(const struct client *c, const struct transfer *t)
+{
+	const struct facts *f;
+	uint64_t first = c->range.first, last;
+
+	if (c->h.head)
+		return true;
+	if (!wants_part(c))
+		return transfer_tail(t) == 0;
+	if (!transfer_head_known(t))
+		return c->resource->no_ranges || (c->range.kind == RANGE_FROM && first < READ_AHEAD);
+	f = transfer_facts(t);
+	if (f->size == UINT64_MAX || transfer_encoding(t) != NULL)
+		return transfer_tail(t) == 0;
+	if (range_resolve(&c->range, f->size, &first, &last) < 0)
+		return true;	/* 416 */
+	return first >= transfer_tail(t) && (first <= transfer_head(t) + READ_AHEAD || c->resource->no_ranges);
+}
+
+static void
+join(struct client *c, struct transfer *t)
+{
+	struct failure f = FAILURE(503, PROBLEM_CACHE, "too many clients wait for this asset");
+
+	if (transfer_clients(t) >= mover_config(c->m)->clients_per_transfer_max) {
+		f.retry_after_s = 5;
+		client_fail(c, &f);
+		return;
+	}
+	if (transfer_clients(t) > 0)
+		(void)snprintf(c->cache_status, sizeof(c->cache_status), "fwd=miss; collapsed");
+	c->transfer = t;
+	transfer_join(t, c);
+	if (transfer_head_known(t))
+		client_head(c);
+}
+
+void
+client_head(struct client *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (c->state != CLIENT_WAITING)
+		return;
+	if (transfer_stores(t) && strstr(c->cache_status, "stored") == NULL)
+		(void)strncat(c->cache_status, "; stored", sizeof(c->cache_status) - strlen(c->cache_status) - 1);
+	c->encoding = mem_strdup(transfer_encoding(t));
+	client_answer(c, transfer_facts(t), BODY_SPOOL);
+}
+
+static void
+start_transfer(struct client *c)
+{
+	struct failure f = FAILURE(503, PROBLEM_CACHE, "no transfer could be started");
+	struct transfer *t = c->resource->transfer;
+
+	if (t == NULL)
+		t = transfer_start(c->m, c->resource, &c->h, false, &f);
+	if (t == NULL)
+		client_fail(c, &f);
+	else
+		join(c, t);
+}
+
+/* Ranges have asked for enough of it: fetch the whole for those who come later. */
+static void
+consider_fill(struct client *c)
+{
+	struct resource *r = c->resource;
+	const struct asset *a = r->asset;
+	const struct dataset *d = config_dataset(mover_config(c->m), a->backend, a->collection, a->name);
+	struct failure f;
+
+	if (r->key == NULL || d == NULL || d->fill != FILL_ANY_READ || r->transfer != NULL || r->facts.size > d->max_size ||
+	    r->facts.size == 0 || r->asked / r->facts.size * 100 + r->asked % r->facts.size * 100 / r->facts.size < d->fill_after_percent ||
+	    !slots_idle(c->m, a->backend) || a->source == NULL)
+		return;
+	r->asked = 0;
+	(void)transfer_start(c->m, r, &c->h, true, &f);	/* refused: the next range asks again */
+}
+
+/* ---- a range straight from the source --------------------------------------------- */
+
+static void
+refresh_source(struct client *c, const struct source *refused)
+{
+	c->retried = true;
+	pull_cancel(c->pull);
+	c->pull = NULL;
+	asset_want(c->resource->asset, &c->want, &c->h, refused);
+}
+
+static void
+direct_416(struct client *c, const struct fetch_response *resp)
+{
+	struct failure f = failure_of_status(resp);
+	char line[64] = "";
+
+	if (resp->range_size != UINT64_MAX && resp->has_content_range)
+		(void)snprintf(line, sizeof(line), "Content-Range: bytes */%" PRIu64 "\r\n", resp->range_size);
+	client_fail_members(c, &f, NULL, line[0] == '\0' ? NULL : line);
+}
+
+/* The part that came is the part that was asked for? */
+static bool
+part_fits(const struct client *c, const struct fetch_response *resp)
+{
+	uint64_t first, last;
+
+	if (!resp->has_content_range || resp->bad_content_range || resp->range_size == UINT64_MAX ||
+	    resp->content_encoding != NULL)
+		return false;
+	if (range_resolve(&c->range, resp->range_size, &first, &last) < 0)
+		return false;
+	return resp->range_first == first && resp->range_last <= last && resp->range_last >= first;
+}
+
+static int
+direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
+{
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider answered another range than was asked for");
+	struct resource *r = c->resource;
+	const struct source *s = pull_source(p);
+	struct facts facts = { .last_modified = -1, .size = UINT64_MAX };
+	bool changed;
+
+	if (!part_fits(c, resp)) {
+		(void)snprintf(f.reason, sizeof(f.reason), "bad Content-Range");
+		client_fail(c, &f);
+		return -1;
+	}
+	if (resp->media_type != NULL && media_type_is_html(resp->media_type) &&
+	    (s->media_type == NULL || !media_type_is_html(s->media_type))) {
+		f.detail = "the provider sent a page instead of the asset";
+		(void)snprintf(f.reason, sizeof(f.reason), "media type is HTML");
+		client_fail(c, &f);
+		return -1;
+	}
+	facts_from_response(&facts, s, r, resp, resp->range_size);
+	changed = facts_good(r) && r->facts.etag != NULL && facts.etag != NULL && strcmp(r->facts.etag, facts.etag) != 0;
+	facts_copy(&r->facts, &facts);
+	r->asked += resp->range_last - resp->range_first + 1;
+	if (changed && c->h.cond.if_range != NULL) {	/* another version now: begin again, the condition decides */
+		pull_cancel(p);
+		c->pull = NULL;
+		facts_release(&facts);
+		client_route(c);
+		return -1;
+	}
+	/* a provider may send less than was asked for */
+	c->range = (struct range){ RANGE_FROM, resp->range_first, resp->range_last };
+	consider_fill(c);
+	client_answer(c, &facts, BODY_DIRECT);
+	facts_release(&facts);
+	return 0;
+}
+
+static int
+direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
+{
+	struct client *c = arg;
+	struct resource *r = c->resource;
+	struct failure f;
+	struct transfer *t;
+
+	switch (resp->status) {
+	case 206:
+		return direct_part(c, p, resp);
+	case 200:
+		break;
+	case 401:
+		if (!c->retried) {
+			refresh_source(c, pull_source(p));
+			return -1;
+		}
+		/* fall through */
+	case 403:
+		asset_drop_source(r->asset, pull_source(p));
+		/* fall through */
+	default:
+		if (resp->status == 416) {
+			direct_416(c, resp);
+		} else {
+			f = failure_of_status(resp);
+			client_fail(c, &f);
+		}
+		return -1;
+	}
+	/* the whole, though a part was asked for: that answer is the transfer, and the range waits for the spool */
+	r->no_ranges = true;
+	c->pull = NULL;
+	if (r->transfer != NULL) {
+		pull_cancel(p);
+		join(c, r->transfer);
+		return -1;
+	}
+	t = transfer_adopt(c->m, r, &c->h, p, resp);
+	if (t == NULL) {
+		f = FAILURE(502, PROBLEM_UPSTREAM, "the provider sent something else instead of the asset");
+		client_fail(c, &f);
+		return -1;
+	}
+	join(c, t);
+	return 0;
+}
+
+static int
+direct_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
+{
+	struct client *c = arg;
+
+	if (c->state == CLIENT_RESERVING || !client_may_queue(c)) {
+		c->paused = true;
+		return 1;
+	}
+	if (c->state != CLIENT_SENDING)
+		return -1;
+	if (n > c->end - c->pos)	/* more than the part that was announced */
+		n = (size_t)(c->end - c->pos);
+	client_queue(c, data, n);
+	client_pump(c);		/* c may be gone after this; the pull then ends by itself */
+	return 0;
+}
+
+static void
+direct_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
+{
+	struct client *c = arg;
+	struct failure f = failure_of_fetch(x, reason);
+
+	c->upstream += pull_bytes(p);
+	c->pull = NULL;
+	if (x != FETCH_OK || (c->state == CLIENT_SENDING && c->pos < c->end)) {
+		client_fail(c, &f);
+		return;
+	}
+	c->direct_over = true;
+	client_pump(c);
+}
+
+static const struct pull_ops direct_ops = { direct_response, direct_data, direct_done };
+
+void
+direct_more(struct client *c)
+{
+	if (c->direct_over && c->pos >= c->end) {
+		client_whole(c);
+		return;
+	}
+	if (c->paused && c->pull != NULL) {
+		c->paused = false;
+		pull_resume(c->pull);
+	}
+}
+
+static void
+start_direct(struct client *c)
+{
+	struct resource *r = c->resource;
+	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
+	struct pull_want w = {
+		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
+		.trace = c->h.trace, .has_range = true, .first = c->range.first, .last = c->range.last,
+		.deadline_ms = c->h.deadline_mono_ms,
+	};
+
+	/* a suffix, and an end beyond the end, are made plain where the size is known */
+	if (facts_good(r) && r->facts.size != UINT64_MAX && range_resolve(&c->range, r->facts.size, &w.first, &w.last) < 0) {
+		client_answer(c, &r->facts, BODY_NONE);		/* 416 */
+		return;
+	}
+	c->pull = pull_start(c->m, &w, &direct_ops, c, &f);
+	if (c->pull == NULL)
+		client_fail(c, &f);
+}
+
+/* ---- a probe: what is it? ---------------------------------------------------------------- */
+
+/* Everyone who waited for it: f NULL, go on; else fail (a 401 is worth one more try). */
+static void
+probe_over(struct resource *r, const struct failure *f, const struct source *refused)
+{
+	struct client *c;
+	size_t n = 0;
+
+	r->probe = NULL;
+	resource_ref(r);
+	TAILQ_FOREACH(c, &r->probe_waiters, in_probe)
+		n++;
+	for (; n > 0 && !TAILQ_EMPTY(&r->probe_waiters); n--) {
+		c = TAILQ_FIRST(&r->probe_waiters);
+		TAILQ_REMOVE(&r->probe_waiters, c, in_probe);
+		c->probing = false;
+		if (f == NULL)
+			client_route(c);
+		else if (refused != NULL && !c->retried)
+			refresh_source(c, refused);
+		else
+			client_fail(c, f);
+	}
+	resource_unref(r);
+}
+
+static int
+probe_response(void *arg, struct pull *p, const struct fetch_response *resp)
+{
+	struct resource *r = arg;
+	struct failure f = failure_of_status(resp);
+	uint64_t total = UINT64_MAX;
+
+	if (resp->status == 206 && resp->has_content_range && !resp->bad_content_range) {
+		total = resp->range_size;
+	} else if (resp->status == 200) {
+		r->no_ranges = true;
+		total = resp->has_length ? resp->length : UINT64_MAX;
+	} else if (resp->status == 416 && resp->has_content_range && resp->range_size == 0) {
+		total = 0;
+	} else {
+		if (resp->status == 403)
+			asset_drop_source(r->asset, pull_source(p));
+		probe_over(r, &f, resp->status == 401 ? pull_source(p) : NULL);
+		return -1;
+	}
+	if (resp->media_type != NULL && media_type_is_html(resp->media_type) &&
+	    (pull_source(p)->media_type == NULL || !media_type_is_html(pull_source(p)->media_type))) {
+		f = FAILURE(502, PROBLEM_UPSTREAM, "the provider sent a page instead of the asset");
+		probe_over(r, &f, NULL);
+		return -1;
+	}
+	facts_from_response(&r->facts, pull_source(p), r, resp, total);
+	probe_over(r, NULL, NULL);
+	return -1;
+}
+
+static int
+probe_data(void *arg UNUSED, struct pull *p UNUSED, const char *data UNUSED, size_t n UNUSED)
+{
+	return -1;
+}
+
+static void
+probe_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
+{
+	struct resource *r = arg;
+	struct failure f = failure_of_fetch(x, reason);
+
+	if (r->probe == p)	/* it ended before its response */
+		probe_over(r, &f, NULL);
+	resource_unref(r);
+}
+
+static const struct pull_ops probe_ops = { probe_response, probe_data, probe_done };
+
+static void
+want_facts(struct client *c)
+{
+	struct resource *r = c->resource;
+	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
+	struct pull_want w = {
+		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
+		.trace = c->h.trace, .has_range = true, .first = 0, .last = 0, .deadline_ms = c->h.deadline_mono_ms,
+	};
+
+	if (r->probe == NULL) {
+		r->probe = pull_start(c->m, &w, &probe_ops, resource_ref(r), &f);
+		if (r->probe == NULL) {
+			client_fail(c, &f);
+			resource_unref(r);
+			return;
+		}
+	}
+	c->probing = true;
+	TAILQ_INSERT_TAIL(&r->probe_waiters, c, in_probe);
+}
+
+/* ---- the decision -------------------------------------------------------------------------- */
+
+static bool
+redirect(struct client *c)
+{
+	const struct source *s = c->resource->asset->source;
+
+	/* only where the location alone lets the client in; anything else is streamed */
+	if (c->h.delivery != DELIVERY_REDIRECT || s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 ||
+	    c->resource->subpath[0] != '\0' || strncmp(s->url, "https://", 8) != 0)
+		return false;
+	c->location = mem_strdup(s->url);
+	client_redirect(c);
+	return true;
+}
+
+static void
+route_range(struct client *c)
+{
+	struct resource *r = c->resource;
+	struct validators v = { .etag = r->facts.etag, .last_modified = r->facts.last_modified };
+
+	if (!facts_good(r) && (c->range.kind == RANGE_SUFFIX || c->h.cond.if_range != NULL))
+		want_facts(c);
+	else if (r->no_ranges || (facts_good(r) && r->facts.size == UINT64_MAX) ||
+	    (c->h.cond.if_range != NULL && !conditions_range_holds(&c->h.cond, &v)))
+		start_transfer(c);
+	else
+		start_direct(c);
+}
+
+static void
+client_route(struct client *c)
+{
+	struct resource *r = c->resource;
+
+	if (r->transfer != NULL && transfer_serves(c, r->transfer)) {
+		join(c, r->transfer);
+		return;
+	}
+	if (r->transfer == NULL && r->key != NULL && !c->looked_up) {
+		c->looked_up = true;
+		if (serve_object(c, r->key))
+			return;
+	}
+	if (!asset_has_source(r->asset)) {
+		asset_want(r->asset, &c->want, &c->h, NULL);
+		return;
+	}
+	if (redirect(c))
+		return;
+	if (c->h.head && facts_good(r))
+		client_answer(c, &r->facts, BODY_NONE);
+	else if (c->h.head)
+		want_facts(c);
+	else if (wants_part(c))
+		route_range(c);
+	else if (r->transfer != NULL) {
+		/* its window has moved on: the whole again, for this client alone */
+		c->range_is_ours = c->range.kind == RANGE_NONE;
+		c->range = (struct range){ RANGE_FROM, 0, UINT64_MAX };
+		start_direct(c);
+	} else
+		start_transfer(c);
+}
+
+void
+client_ready(void *arg)
+{
+	client_route(arg);
+}
+
+void
+client_not_ready(void *arg, const struct failure *f)
+{
+	client_fail(arg, f);
+}
+
+void
+client_begin(struct client *c)
+{
+	const struct dataset *d = config_dataset(mover_config(c->m), c->h.backend, c->h.collection, c->h.asset);
+	struct asset *a;
+
+	c->cache_control = d == NULL ? NULL : mem_strdup(d->cache_control);
+	if (c->h.hit_key != NULL && serve_object(c, c->h.hit_key))
+		return;
+	fd_close(&c->file_fd);
+	c->resource = resource_get(c->m, &c->h);
+	a = c->resource->asset;
+	if (c->resource->transfer == NULL && clock_mono_ms() < a->negative_until_ms) {
+		client_fail(c, &a->negative);
+		return;
+	}
+	client_route(c);
+}
