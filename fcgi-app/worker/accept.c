@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections of the front.  Worker.  The only file that knows libfcgi.
+ *
+ * A connection is accepted here, not by libfcgi, and given to it when a whole
+ * request lies in its receive buffer (worker/preflight.h).  Until then it
+ * waits among others in the epoll, so that clients which send one byte hold
+ * nobody:
+ *
+ *	accepted -> waiting (until BODY_MS) -> call -> finished | detached
+ *	                \-> dropped: nonsense, end, too late, too many
+ *
+ * The socket stays blocking: libfcgi knows no other.  We close after every
+ * request, also where the front wants to keep the connection: one that is
+ * kept would pin this worker.
+ */
+#include "base/base.h"
+
+#include "worker/accept.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "wire/ipblock.h"
+#include "worker/preflight.h"
+
+enum {
+	WAITING_MAX = 256,
+	WHOLE_MS = 1000,		/* from accept to a whole request */
+	READ_TIMEOUT_S = 1,
+	WRITE_TIMEOUT_S = 10,
+	WARN_EVERY_MS = 10000,
+	TAG_LISTEN = WAITING_MAX,
+	TAG_CONTROL,
+};
+
+struct waiting {
+	int fd;				/* -1: free */
+	int64_t since_us;		/* mono */
+};
+
+struct peers {
+	struct ipblock *block;
+	size_t n_blocks;
+	uid_t *uid;
+	size_t n_uids;
+};
+
+struct acceptor {
+	int epoll, listen_fd;		/* listen_fd -1: stopped */
+	bool is_unix;
+	struct peers peers;
+	struct waiting waiting[WAITING_MAX];
+	size_t n_waiting;
+	int64_t warned_ms;
+	FCGX_Request request;
+	uint8_t look[PREFLIGHT_MAX];
+};
+
+/* -- who may connect ---------------------------------------------------------- */
+
+/* "www-data" or "33".  0, or -1. */
+static int
+uid_of(const char *name, uid_t *ret)
+{
+	const struct passwd *pw;
+	unsigned long v;
+	char *end;
+
+	if (name[0] >= '0' && name[0] <= '9') {
+		errno = 0;
+		v = strtoul(name, &end, 10);
+		if (errno != 0 || *end != '\0' || v >= (uid_t)-1)
+			return -1;
+		*ret = (uid_t)v;
+		return 0;
+	}
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return -1;
+	*ret = pw->pw_uid;
+	return 0;
+}
+
+/* front.peers: addresses are for TCP, users for Unix sockets. */
+static int
+peers_init(struct peers *p, const struct strs *names, struct err *e)
+{
+	p->block = mem_alloc((names->n + 1) * sizeof(*p->block));
+	p->uid = mem_alloc((names->n + 1) * sizeof(*p->uid));
+	for (size_t i = 0; i < names->n; i++) {
+		if (ipblock_parse(names->v[i], &p->block[p->n_blocks]) == 0)
+			p->n_blocks++;
+		else if (uid_of(names->v[i], &p->uid[p->n_uids]) == 0)
+			p->n_uids++;
+		else
+			return err_set(e, "front.peers: '%.100s' is no address and no user of this system",
+			    names->v[i]);
+	}
+	return 0;
+}
+
+static bool
+address_in(const struct peers *p, const struct sockaddr_storage *sa)
+{
+	static const struct ipblock loopback[] = {
+		{ false, { 127 }, 8 },
+		{ true, { [15] = 1 }, 128 },
+	};
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	const struct ipblock *block = p->n_blocks > 0 ? p->block : loopback;
+	size_t n = p->n_blocks > 0 ? p->n_blocks : ARRAY_LEN(loopback);
+	const uint8_t *addr;
+	bool v6;
+
+	if (sa->ss_family == AF_INET) {
+		addr = (const uint8_t *)&((const struct sockaddr_in *)sa)->sin_addr;
+		v6 = false;
+	} else if (sa->ss_family == AF_INET6) {
+		addr = (const uint8_t *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
+		v6 = memcmp(addr, mapped, sizeof(mapped)) != 0;
+		if (!v6)
+			addr += sizeof(mapped);
+	} else {
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (ipblock_has(&block[i], v6, addr))
+			return true;
+	}
+	return false;
+}
+
+/* May whoever sits at the other end talk to us?  Case A8. */
+static bool
+peer_allowed(const struct acceptor *a, int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct ucred cred;
+
+	if (!a->is_unix) {
+		memset(&sa, 0, sizeof(sa));
+		return getpeername(fd, (struct sockaddr *)&sa, &len) == 0 && address_in(&a->peers, &sa);
+	}
+	if (a->peers.n_uids == 0)
+		return true;	/* the socket's mode decides */
+	len = sizeof(cred);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return false;
+	for (size_t i = 0; i < a->peers.n_uids; i++) {
+		if (a->peers.uid[i] == cred.uid)
+			return true;
+	}
+	return false;
+}
+
+/* One line in ten seconds: who is refused must not fill the log. */
+static void
+warn_rarely(struct acceptor *a, const char *code, const char *text)
+{
+	int64_t now = clock_mono_ms();
+
+	if (a->warned_ms != 0 && now - a->warned_ms < WARN_EVERY_MS)
+		return;
+	a->warned_ms = now;
+	log_warn(NULL, code, "%s", text);
+}
+
+/* -- making and ending --------------------------------------------------------- */
+
+static int
+watch(struct acceptor *a, int fd, uint32_t events, uint32_t tag)
+{
+	struct epoll_event ev = { .events = events, .data.u32 = tag };
+
+	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* libfcgi, for connections that we accept. */
+static int
+library_init(struct acceptor *a)
+{
+	struct sigaction act = { .sa_handler = SIG_DFL };
+
+	/* not to wait for the front to close first, which it does not */
+	if (setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) != 0 || FCGX_Init() != 0 ||
+	    FCGX_InitRequest(&a->request, -1, 0) != 0)
+		return -1;
+	/* it has put handlers of its own on these */
+	(void)sigaction(SIGTERM, &act, NULL);
+	(void)sigaction(SIGUSR1, &act, NULL);
+	act.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &act, NULL);
+	return 0;
+}
+
+struct acceptor *
+acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *e)
+{
+	struct acceptor *a = mem_alloc(sizeof(*a));
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	a->epoll = -1;
+	a->listen_fd = listen_fd;
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		a->waiting[i].fd = -1;
+	if (getsockname(listen_fd, (struct sockaddr *)&sa, &len) != 0 || fd_set_nonblock(listen_fd, true) != 0) {
+		(void)err_sys(e, errno, "cannot use the listening socket");
+		goto fail;
+	}
+	a->is_unix = sa.ss_family == AF_UNIX;
+	if (peers_init(&a->peers, &c->peers, e) != 0)
+		goto fail;
+	a->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (a->epoll == -1 || watch(a, listen_fd, EPOLLIN | EPOLLEXCLUSIVE, TAG_LISTEN) != 0 ||
+	    watch(a, control_fd, EPOLLIN, TAG_CONTROL) != 0) {
+		(void)err_sys(e, errno, "cannot wait for connections");
+		goto fail;
+	}
+	if (library_init(a) != 0) {
+		(void)err_set(e, "cannot initialise libfcgi");
+		goto fail;
+	}
+	return a;
+fail:
+	acceptor_free(a);
+	return NULL;
+}
+
+static void
+waiting_drop(struct acceptor *a, size_t i)
+{
+	fd_close(&a->waiting[i].fd);	/* leaves the epoll with it */
+	a->n_waiting--;
+}
+
+void
+acceptor_free(struct acceptor *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		if (a->waiting[i].fd != -1)
+			waiting_drop(a, i);
+	}
+	fd_close(&a->epoll);
+	free(a->peers.block);
+	free(a->peers.uid);
+	free(a);
+}
+
+void
+acceptor_stop(struct acceptor *a)
+{
+	if (a->listen_fd == -1)
+		return;
+	(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, a->listen_fd, NULL);	/* it is there, or it does not matter */
+	a->listen_fd = -1;
+}
+
+bool
+acceptor_idle(const struct acceptor *a)
+{
+	return a->n_waiting == 0;
+}
+
+/* -- from a connection to a call ----------------------------------------------- */
+
+/* Takes fd.  libfcgi reads what preflight has seen. */
+static enum accept_event
+serve(struct acceptor *a, int fd, int64_t since_us, enum preflight_verdict v, struct call *ret)
+{
+	char scratch[4096];
+	FCGX_Request *r = &a->request;
+
+	r->listen_sock = -1;
+	r->ipcFd = fd;
+	r->keepConnection = 1;	/* else it begins by closing this one */
+	if (FCGX_Accept_r(r) != 0)
+		return ACCEPT_NOTHING;	/* closed by libfcgi */
+	if (v == PREFLIGHT_WHOLE || v == PREFLIGHT_FAULTY) {
+		/* to the end: what is left unread makes close(2) a reset */
+		while (FCGX_GetStr(scratch, (int)sizeof(scratch), r->in) > 0)
+			continue;
+	}
+	*ret = (struct call){
+		.envp = r->envp,
+		.fcgi_id = (uint16_t)r->requestId,
+		.fd = r->ipcFd,
+		.accepted_mono_us = since_us,
+		.faulty = v == PREFLIGHT_FAULTY,
+		.body_too_large = v == PREFLIGHT_BODY,
+		.acceptor = a,
+	};
+	return ACCEPT_CALL;
+}
+
+/* late: its time is over, so this is the last look. */
+static enum preflight_verdict
+look_at(struct acceptor *a, int fd, bool late)
+{
+	bool params_done;
+	enum preflight_verdict v;
+	ssize_t n = recv(fd, a->look, sizeof(a->look), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		return PREFLIGHT_BAD;
+	v = preflight(a->look, n < 0 ? 0 : (size_t)n, &params_done);
+	if (v == PREFLIGHT_MORE && late)
+		return params_done ? PREFLIGHT_BODY : PREFLIGHT_BAD;
+	return v;
+}
+
+/* Room for one more: the one that waits longest goes when there is none. */
+static size_t
+waiting_slot(struct acceptor *a)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		if (a->waiting[i].fd == -1)
+			return i;
+		if (a->waiting[i].since_us < a->waiting[oldest].since_us)
+			oldest = i;
+	}
+	waiting_drop(a, oldest);
+	return oldest;
+}
+
+static void
+wait_for_more(struct acceptor *a, int fd, int64_t since_us)
+{
+	size_t i = waiting_slot(a);
+
+	/* edge-triggered: what is there already must not wake us again */
+	if (watch(a, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (uint32_t)i) != 0) {
+		fd_close(&fd);
+		return;
+	}
+	a->waiting[i] = (struct waiting){ fd, since_us };
+	a->n_waiting++;
+}
+
+static enum accept_event
+accept_one(struct acceptor *a, struct call *ret)
+{
+	static const struct timeval read_timeout = { READ_TIMEOUT_S, 0 }, write_timeout = { WRITE_TIMEOUT_S, 0 };
+	int fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	int64_t since_us = clock_mono_us();
+	enum preflight_verdict v;
+
+	if (fd == -1) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			warn_rarely(a, "EO-WORKER-ACCEPT", "cannot accept a connection: out of descriptors or memory");
+			(void)poll(NULL, 0, 10);	/* the queue does not go away */
+		}
+		return ACCEPT_NOTHING;
+	}
+	if (!peer_allowed(a, fd)) {
+		warn_rarely(a, "EO-WORKER-PEER", "a connection was refused: its peer is not in front.peers");
+		fd_close(&fd);
+		return ACCEPT_NOTHING;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &read_timeout, sizeof(read_timeout)) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &write_timeout, sizeof(write_timeout)) != 0) {
+		fd_close(&fd);
+		return ACCEPT_NOTHING;
+	}
+	v = look_at(a, fd, false);
+	if (v == PREFLIGHT_MORE) {
+		wait_for_more(a, fd, since_us);
+		return ACCEPT_NOTHING;
+	}
+	if (v == PREFLIGHT_BAD) {
+		fd_close(&fd);
+		return ACCEPT_NOTHING;
+	}
+	return serve(a, fd, since_us, v, ret);
+}
+
+/* Something came for, or time is over for, the i-th that waits. */
+static enum accept_event
+waiting_look(struct acceptor *a, size_t i, bool late, struct call *ret)
+{
+	struct waiting *w = &a->waiting[i];
+	enum preflight_verdict v = look_at(a, w->fd, late);
+	int fd = w->fd;
+
+	if (v == PREFLIGHT_MORE)
+		return ACCEPT_NOTHING;
+	if (v == PREFLIGHT_BAD) {
+		waiting_drop(a, i);
+		return ACCEPT_NOTHING;
+	}
+	(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, fd, NULL);	/* it is there */
+	w->fd = -1;
+	a->n_waiting--;
+	return serve(a, fd, w->since_us, v, ret);
+}
+
+/* The one that waits longest, and in *ret_ms how long it may still. */
+static size_t
+waiting_oldest(const struct acceptor *a, int64_t *ret_ms)
+{
+	size_t oldest = WAITING_MAX;
+
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		if (a->waiting[i].fd != -1 &&
+		    (oldest == WAITING_MAX || a->waiting[i].since_us < a->waiting[oldest].since_us))
+			oldest = i;
+	}
+	if (oldest != WAITING_MAX)
+		*ret_ms = WHOLE_MS - (clock_mono_us() - a->waiting[oldest].since_us) / 1000;
+	return oldest;
+}
+
+enum accept_event
+acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
+{
+	struct epoll_event ev;
+	int64_t left_ms = timeout_ms;
+	size_t oldest;
+
+	if (a->n_waiting > 0) {
+		oldest = waiting_oldest(a, &left_ms);
+		if (left_ms <= 0)
+			return waiting_look(a, oldest, true, ret);
+		if (left_ms > timeout_ms)
+			left_ms = timeout_ms;
+	}
+	/* one at a time: what this worker does not take, another can */
+	if (epoll_wait(a->epoll, &ev, 1, (int)left_ms) != 1)
+		return ACCEPT_NOTHING;
+	if (ev.data.u32 == TAG_CONTROL)
+		return ACCEPT_CONTROL;
+	if (ev.data.u32 == TAG_LISTEN)
+		return a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
+	MUST(ev.data.u32 < WAITING_MAX);
+	return a->waiting[ev.data.u32].fd == -1 ? ACCEPT_NOTHING : waiting_look(a, ev.data.u32, false, ret);
+}
+
+/* -- the end of a call ----------------------------------------------------------- */
+
+int
+call_write(struct call *c, const void *data, size_t n)
+{
+	MUST(n <= INT32_MAX);
+	return FCGX_PutStr(data, (int)n, c->acceptor->request.out) == (int)n ? 0 : -1;
+}
+
+void
+call_finish(struct call *c)
+{
+	FCGX_Request *r = &c->acceptor->request;
+
+	r->keepConnection = 0;
+	FCGX_Finish_r(r);
+	c->fd = -1;
+	c->envp = NULL;
+}
+
+void
+call_detach(struct call *c)
+{
+	FCGX_Request *r = &c->acceptor->request;
+
+	(void)close(r->ipcFd);
+	FCGX_Free(r, 0);	/* forgets the streams without a byte on the wire */
+	r->ipcFd = -1;
+	r->detached = 0;
+	c->fd = -1;
+	c->envp = NULL;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The text of an answer.  Worker.
+ *
+ * A hit is a header block that tells the front which file to send: the front
+ * makes status, length and ranges, so none of them is written here.
+ */
+#include "base/base.h"
+
+#include "worker/answer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "wire/answer.h"
+
+/* Buffers remember their failure: the one who writes them out asks. */
+static void
+add_ratelimit(struct buf *out, const struct decision *d)
+{
+	struct buf limit = BUF_INIT(512), policy = BUF_INIT(512);
+
+	if (d->has_quota)
+		quota_ratelimit(&d->quota, &limit, &policy);
+	if (limit.len > 0 && policy.len > 0 && buf_ok(&limit) && buf_ok(&policy))
+		(void)buf_addf(out, "RateLimit: %s\r\nRateLimit-Policy: %s\r\n", buf_str(&limit), buf_str(&policy));
+	buf_release(&limit);
+	buf_release(&policy);
+}
+
+/* A path of files as a path of URLs: each part encoded, slashes stay. */
+static void
+add_encoded_path(struct buf *out, const char *path)
+{
+	size_t n;
+
+	for (;;) {
+		n = strcspn(path, "/");
+		text_percent(out, path, n);
+		if (path[n] == '\0')
+			return;
+		(void)buf_addc(out, '/');
+		path += n + 1;
+	}
+}
+
+/* Which file: in the words of the front. */
+static void
+add_file(struct buf *out, const struct config *c, const struct decision *d)
+{
+	if (c->hits == HITS_X_ACCEL) {
+		(void)buf_addf(out, "X-Accel-Redirect: %s", c->internal_prefix);
+		add_encoded_path(out, d->object.path);
+		(void)buf_adds(out, "\r\n");
+		if (d->rule->rate > 0)
+			(void)buf_addf(out, "X-Accel-Limit-Rate: %" PRIu64 "\r\n", d->rule->rate);
+		return;
+	}
+	/* Apache takes the path as it is, lighttpd decodes it once */
+	(void)buf_adds(out, "X-Sendfile: ");
+	if (strcmp(c->front_server, "lighttpd") == 0) {
+		add_encoded_path(out, c->cache_path);
+		(void)buf_addc(out, '/');
+		add_encoded_path(out, d->object.path);
+	} else {
+		(void)buf_addf(out, "%s/%s", c->cache_path, d->object.path);
+	}
+	(void)buf_adds(out, "\r\n");
+}
+
+static void
+answer_object(struct buf *out, const struct config *c, const struct decision *d, const struct request *r, int status)
+{
+	const struct object_meta *m = &d->object.meta;
+	struct buf extra = BUF_INIT(ANSWER_HEAD_MAX / 2);
+	struct answer a = {
+		.status = status,
+		.id = r->id,
+		.etag = m->etag,
+		.last_modified = m->last_modified,
+		.media_type = m->media_type,
+		.disposition = m->disposition,
+		.cache_control = d->dataset->cache_control,
+		.cache_status = "hit",
+	};
+
+	add_ratelimit(&extra, d);
+	(void)buf_addf(&extra, "X-Eodata-Charge: %s\r\n", d->charge.id);
+	if (d->kind == DECISION_FRONT) {
+		add_file(&extra, c, d);
+	} else if (d->kind == DECISION_HEAD) {
+		a.has_length = a.has_total = true;
+		a.length = a.total = m->length;
+	}
+	a.extra = buf_str(&extra);
+	answer_write(&a, out);
+	if (!buf_ok(&extra))
+		out->failed = true;
+	buf_release(&extra);
+}
+
+static void
+answer_options(struct buf *out, const struct request *r)
+{
+	(void)buf_addf(out, "Status: 204 %s\r\n"
+	    "Allow: GET, HEAD, OPTIONS\r\n"
+	    "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n"
+	    "Access-Control-Allow-Headers: Authorization, Range, If-Match, If-None-Match, If-Modified-Since, "
+	    "If-Unmodified-Since, If-Range\r\n"
+	    "Access-Control-Max-Age: 86400\r\n"
+	    "X-Request-Id: %s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n" ANSWER_CORS "\r\n", http_reason(204), r->id);
+}
+
+int
+answer_decision(struct buf *out, const struct config *c, struct decision *d, const struct request *r, bool head)
+{
+	switch (d->kind) {
+	case DECISION_OPTIONS:
+		answer_options(out, r);
+		return 204;
+	case DECISION_NOT_MODIFIED:
+		answer_object(out, c, d, r, 304);
+		return 304;
+	case DECISION_HEAD:
+		answer_object(out, c, d, r, 200);
+		return 200;
+	case DECISION_FRONT:
+		answer_object(out, c, d, r, 200);
+		return d->has_range ? 206 : 200;	/* the front's, for the log */
+	case DECISION_PROBLEM:
+		add_ratelimit(&d->headers, d);
+		d->problem.headers = buf_ok(&d->headers) ? buf_str(&d->headers) : NULL;
+		d->problem.members = buf_ok(&d->members) && d->members.len > 0 ? buf_str(&d->members) : NULL;
+		problem_write(out, &d->problem, head);
+		return d->problem.status;
+	case DECISION_OWN:
+	case DECISION_STREAM:
+	case DECISION_MISS:
+	default:
+		MUST(!"a decision without an answer of its own");
+		return 500;
+	}
+}
+
+void
+answer_own(struct buf *out, const struct request *r, int status, const char *media_type, const char *body, size_t n,
+    bool head)
+{
+	(void)buf_addf(out, "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+	    "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n" ANSWER_CORS "\r\n", status, http_reason(status),
+	    media_type, n, r->id);
+	if (!head)
+		(void)buf_add(out, body, n);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Steps 2 to 6 of a request, in the order of the design.  Worker.
+ *
+ * What a request costs is known once it is known to be a hit or a miss, and
+ * is reserved in one round trip to the counters, after the lookup (which
+ * tells the client nothing) and before anything is answered from it.
+ */
+#include "base/base.h"
+
+#include "worker/decide.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cache/key.h"
+#include "stat/scoreboard.h"
+#include "wire/range.h"
+
+enum { AWAY_RETRY_S = 5, TEXT_MAX = 2048 };
+
+void
+decision_init(struct decision *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->kind = DECISION_PROBLEM;
+	d->verdict = "-";
+	d->object.fd = -1;
+	d->problem.retry_after_s = -1;
+	buf_init(&d->key, KEY_MAX);
+	buf_init(&d->headers, TEXT_MAX);
+	buf_init(&d->members, TEXT_MAX);
+}
+
+void
+decision_release(struct decision *d)
+{
+	if (d->has_object)
+		store_object_release(&d->object);
+	d->has_object = false;
+	buf_release(&d->key);
+	buf_release(&d->headers);
+	buf_release(&d->members);
+}
+
+void
+decision_problem(struct decision *d, const struct request *r, int status, enum problem_source source,
+    const char *type, const char *detail)
+{
+	d->kind = DECISION_PROBLEM;
+	buf_clear(&d->headers);
+	buf_clear(&d->members);
+	(void)snprintf(d->detail, sizeof(d->detail), "%s", detail);
+	d->problem = (struct problem){
+		.status = status,
+		.source = source,
+		.type = type,
+		.detail = d->detail,
+		.id = r->id,
+		.retry_after_s = -1,
+		.cache_status = d->has_object ? "hit" : "detail=rejected",
+	};
+}
+
+/* Steps 2 and before: is it a request at all, from whom?  False: d is a problem. */
+static bool
+decide_who(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
+    char *const *envp)
+{
+	struct err e = ERR_NONE;
+
+	d->verdict = "bad";
+	if (r->fault != NULL) {
+		decision_problem(d, r, 400, PROBLEM_CLIENT, "bad-request", r->fault);
+		return false;
+	}
+	if (route->kind == ROUTE_FAULT) {
+		decision_problem(d, r, route->status, PROBLEM_CLIENT,
+		    route->status == 404 ? "not-found" : "bad-request", route->why.text);
+		if (route->status == 405)
+			(void)buf_adds(&d->headers, "Allow: GET, HEAD, OPTIONS\r\n");
+		return false;
+	}
+	if (route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY || route->method == METHOD_OPTIONS)
+		return true;	/* they tell nothing, so they ask for nobody */
+	if (identity_from_params(&d->who, env->config, envp, &e) != 0) {
+		memset(&d->who, 0, sizeof(d->who));
+		decision_problem(d, r, 400, PROBLEM_CLIENT, "bad-identity", e.text);
+		return false;
+	}
+	if (r->loop) {
+		d->verdict = "loop";
+		decision_problem(d, r, 508, PROBLEM_UPSTREAM, "loop", "this request has passed through here already");
+		return false;
+	}
+	return true;
+}
+
+/* Step 3. */
+static bool
+decide_rules(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
+    struct access_verdict *v)
+{
+	struct access_request ar = {
+		.method = r->method,
+		.route = route->name,
+		.backend = route->backend,
+		.collection = route->collection,
+		.item = route->item,
+		.asset = route->asset,
+	};
+
+	rules_decide(env->config, &d->who, &ar, v);
+	d->rule = v->rule;
+	if (v->allow) {
+		d->verdict = "allow";
+		return true;
+	}
+	stat_inc(COUNT_DENIED);
+	if (v->login_would_help) {
+		d->verdict = "login";
+		decision_problem(d, r, 401, PROBLEM_POLICY, "login-needed", "this needs a login");
+		(void)buf_adds(&d->headers, "WWW-Authenticate: Basic realm=\"eodata-proxy\", charset=\"UTF-8\"\r\n");
+	} else {
+		d->verdict = "deny";
+		decision_problem(d, r, 403, PROBLEM_POLICY, "not-allowed", "the rules do not allow this");
+	}
+	return false;
+}
+
+/* Step 5: is it here?  Trouble of the store is a miss that the log knows of. */
+static void
+locate(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
+{
+	struct err e = ERR_NONE;
+
+	d->dataset = config_dataset(env->config, route->backend, route->collection, route->asset);
+	if (d->dataset == NULL || d->rule->delivery == DELIVERY_REDIRECT)
+		return;
+	if (key_make(&d->key, d->dataset->retention, route->backend, route->collection, route->item, route->asset,
+	    route_subpath(route)) != 0) {
+		buf_clear(&d->key);	/* too long to be kept: delivered, never stored */
+		return;
+	}
+	if (r->again)
+		return;
+	switch (env->store->ops->lookup(env->store, buf_str(&d->key), &d->object, &e)) {
+	case STORE_HIT:
+		d->has_object = true;
+		break;
+	case STORE_FAILED:
+		log_warn(r->id, "EO-WORKER-STORE", "%s", e.text);
+		break;
+	case STORE_MISS:
+	default:
+		break;
+	}
+}
+
+/* Conditions and range of a hit; d->kind says what it comes to. */
+static void
+decide_hit(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
+{
+	const struct object_meta *m = &d->object.meta;
+	struct validators v = { m->etag, m->last_modified };
+	struct range range = range_parse(r->range, r->range == NULL ? 0 : strlen(r->range));
+	enum hits_mode hits = env->config->hits;
+
+	switch (conditions_check(&r->cond, &v)) {
+	case CONDITION_NOT_MODIFIED:
+		d->kind = DECISION_NOT_MODIFIED;
+		return;
+	case CONDITION_FAILED:
+		decision_problem(d, r, 412, PROBLEM_CLIENT, "precondition-failed",
+		    "what is here is not what If-Match or If-Unmodified-Since asked for");
+		return;
+	case CONDITION_PROCEED:
+	default:
+		break;
+	}
+	if (route->method == METHOD_HEAD) {
+		d->kind = DECISION_HEAD;
+		return;
+	}
+	if (range.kind != RANGE_NONE && conditions_range_holds(&r->cond, &v)) {
+		if (range_resolve(&range, m->length, &d->first, &d->last) != 0) {
+			decision_problem(d, r, 416, PROBLEM_CLIENT, "range-not-satisfiable", "there are no such bytes");
+			(void)buf_addf(&d->headers, "Content-Range: bytes */%" PRIu64 "\r\n", m->length);
+			return;
+		}
+		d->has_range = true;
+	}
+	/* fronts compare these two with the file's own tag and time: only we can tell */
+	if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
+	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
+		d->kind = DECISION_STREAM;
+	else
+		d->kind = DECISION_FRONT;
+}
+
+static void
+over_quota(struct decision *d, const struct request *r)
+{
+	const struct quota_answer *q = &d->quota;
+	char detail[ERR_TEXT_MAX];
+
+	stat_inc(COUNT_OVER_QUOTA);
+	d->verdict = "over-quota";
+	(void)snprintf(detail, sizeof(detail), "over the limit of %" PRIu64 " %s per %s ('%s'); it frees in %u s",
+	    q->limit, quota_kind_name(q->kind), quota_window_name(q->window), q->set, q->frees_in_s);
+	decision_problem(d, r, 429, PROBLEM_QUOTA, "over-quota", detail);
+	d->problem.retry_after_s = q->frees_in_s;
+	(void)buf_adds(&d->members, ",\"limit\":{\"set\":");
+	text_json(&d->members, q->set, strlen(q->set));
+	(void)buf_addf(&d->members, ",\"kind\":\"%s\",\"window\":\"%s\",\"limit\":%" PRIu64 ",\"used\":%" PRIu64
+	    ",\"frees_in_s\":%u}", quota_kind_name(q->kind), quota_window_name(q->window), q->limit, q->used,
+	    q->frees_in_s);
+}
+
+/* Steps 4 and 6.  What d came to is kept unless the quota says no. */
+static void
+reserve(struct decision *d, const struct decide_env *env, const struct request *r)
+{
+	uint64_t add[QUOTA_KINDS] = { 0 };
+
+	if (!r->again)
+		add[QUOTA_REQUESTS] = 1;	/* the first answer has paid it */
+	if (d->kind == DECISION_MISS)
+		add[QUOTA_MISSES] = 1;
+	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM)
+		add[QUOTA_BYTES] = d->has_range ? d->last - d->first + 1 : d->object.meta.length;
+	if (env->counters == NULL || d->charge.n == 0) {
+		/* nothing limits, so nothing is counted; the books are kept all the same */
+		for (int k = 0; k < QUOTA_KINDS; k++)
+			d->charge.reserved[k] += add[k];
+		d->charged = true;
+		return;
+	}
+	quota_reserve(env->counters, env->config, &d->charge, add, &d->quota);
+	switch (d->quota.verdict) {
+	case QUOTA_AWAY_ALLOW:
+		stat_inc(COUNT_QUOTA_AWAY);
+		d->charged = true;
+		break;
+	case QUOTA_OVER:
+		d->has_quota = true;
+		over_quota(d, r);
+		break;
+	case QUOTA_AWAY_REFUSE:
+		stat_inc(COUNT_QUOTA_AWAY);
+		d->verdict = "quota-away";
+		decision_problem(d, r, 503, PROBLEM_QUOTA, "quota-away", "limits cannot be checked at the moment");
+		d->problem.retry_after_s = AWAY_RETRY_S;
+		break;
+	case QUOTA_OK:
+	default:
+		d->has_quota = true;
+		d->charged = true;
+		break;
+	}
+}
+
+void
+decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
+    char *const *envp)
+{
+	struct access_verdict v;
+
+	if (!decide_who(d, env, r, route, envp))
+		return;
+	d->verdict = "allow";
+	if (route->method == METHOD_OPTIONS) {
+		d->kind = DECISION_OPTIONS;
+		return;
+	}
+	if (route->kind == ROUTE_HEALTH || route->kind == ROUTE_READY) {
+		d->kind = DECISION_OWN;
+		return;
+	}
+	if (!decide_rules(d, env, r, route, &v))
+		return;
+	if (route->kind != ROUTE_DATA) {
+		d->kind = DECISION_OWN;
+		return;
+	}
+	charge_init(&d->charge, env->config, v.rule, &d->who, v.group, r->id, r->at_ms);
+	locate(d, env, r, route);
+	d->kind = DECISION_MISS;
+	if (d->has_object)
+		decide_hit(d, env, r, route);
+	reserve(d, env, r);
+}

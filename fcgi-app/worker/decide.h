@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Steps 2 to 6: who, may they, may they still, is it here, what does it cost.
+ * The answer is a struct decision; nothing is written here.
+ */
+#ifndef WORKER_DECIDE_H
+#define WORKER_DECIDE_H
+
+#include "access/rules.h"
+#include "cache/store.h"
+#include "quota/quota.h"
+#include "wire/problem.h"
+#include "worker/request.h"
+#include "worker/route.h"
+
+struct decide_env {
+	const struct config *config;
+	struct counters *counters;	/* NULL: no memcached configured */
+	struct store *store;
+};
+
+enum decision_kind {
+	DECISION_PROBLEM,	/* ->problem */
+	DECISION_OPTIONS,	/* 204 */
+	DECISION_OWN,		/* a route of ours: endpoints.c */
+	DECISION_NOT_MODIFIED,	/* 304 from ->object */
+	DECISION_HEAD,		/* of a cached ->object */
+	DECISION_FRONT,		/* the front sends ->object's file */
+	DECISION_STREAM,	/* the mover sends ->object's file */
+	DECISION_MISS,		/* the mover gets it */
+};
+
+struct decision {
+	enum decision_kind kind;
+	const char *verdict;		/* for the log: "allow", "deny", "login", "bad", "over-quota", ... */
+	struct identity who;
+	const struct rule *rule;	/* NULL: none matched, or not asked */
+	const struct dataset *dataset;	/* NULL: never stored */
+	struct buf key;			/* of the object; empty without dataset */
+	struct store_object object;	/* has_object */
+	bool has_object;
+	uint64_t first, last;		/* the bytes that a hit carries, inclusive, when has_range */
+	bool has_range;
+	struct charge charge;
+	bool charged;			/* it passed the quota: the charge is to be settled */
+	struct quota_answer quota;	/* has_quota: for the RateLimit headers */
+	bool has_quota;
+	struct problem problem;		/* its detail points below; headers and members are there too */
+	char detail[ERR_TEXT_MAX];
+	struct buf headers, members;	/* more lines, more JSON members, of a problem */
+};
+
+void decision_init(struct decision *d);
+void decision_release(struct decision *d);
+
+/* Fills d (initialised).  envp: for the identity. */
+void decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
+    char *const *envp);
+
+/* Turn d into an error answer; detail is copied. */
+void decision_problem(struct decision *d, const struct request *r, int status, enum problem_source source,
+    const char *type, const char *detail);
+
+#endif

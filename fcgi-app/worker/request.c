@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a request says.  Worker.
+ *
+ * libfcgi's own getter gives the first of two parameters with one name, so
+ * all of them are walked here, and two are a fault (case F2), except where
+ * HTTP lets a header come in several lines and order does not matter.
+ */
+#include "base/base.h"
+
+#include "worker/request.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+enum { PARAMS_MAX = 4096, VALUE_MAX = 8000 };	/* a value must fit into a hand-over */
+
+enum name {
+	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
+	NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAMES,
+};
+
+static const char *const names[NAMES] = {
+	[NAME_METHOD] = "REQUEST_METHOD",
+	[NAME_URI] = "REQUEST_URI",
+	[NAME_AGAIN] = "EODATA_AGAIN",
+	[NAME_RANGE] = "HTTP_RANGE",
+	[NAME_ORIGIN] = "HTTP_ORIGIN",
+	[NAME_TRACE] = "HTTP_TRACEPARENT",
+	[NAME_IF_MATCH] = "HTTP_IF_MATCH",
+	[NAME_IF_NONE_MATCH] = "HTTP_IF_NONE_MATCH",
+	[NAME_IF_MODIFIED_SINCE] = "HTTP_IF_MODIFIED_SINCE",
+	[NAME_IF_UNMODIFIED_SINCE] = "HTTP_IF_UNMODIFIED_SINCE",
+	[NAME_IF_RANGE] = "HTTP_IF_RANGE",
+};
+
+/* The value when the parameter has this name, else NULL. */
+static const char *
+value_of(const char *param, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(param, name, n) == 0 && param[n] == '=' ? param + n + 1 : NULL;
+}
+
+/* Is id one of a CDN-Loop list (RFC 8586: cdn-id *( OWS ";" OWS parameter ))? */
+static bool
+loop_names(const char *list, const char *id)
+{
+	size_t n = strlen(id), len;
+
+	for (const char *p = list; *p != '\0'; p += strcspn(p, ","), p += *p == ',') {
+		p += strspn(p, " \t");
+		len = strcspn(p, " \t;,");
+		if (len == n && strncasecmp(p, id, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The token of an answer of ours: 32 hex digits. */
+static bool
+is_id(const char *s)
+{
+	return strlen(s) == CHARGE_ID_MAX && strspn(s, "0123456789abcdef") == CHARGE_ID_MAX;
+}
+
+void
+request_read(struct request *ret, char *const *envp, const char *site_id)
+{
+	const char *value[NAMES] = { NULL }, *v;
+
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; envp[i] != NULL && i < PARAMS_MAX; i++) {
+		v = value_of(envp[i], "HTTP_CDN_LOOP");
+		if (v != NULL && site_id != NULL && site_id[0] != '\0' && loop_names(v, site_id))
+			ret->loop = true;
+		for (int k = 0; k < NAMES; k++) {
+			v = value_of(envp[i], names[k]);
+			if (v == NULL)
+				continue;
+			if (value[k] != NULL)
+				ret->fault = "a header or parameter arrived twice";
+			if (k != NAME_URI && strlen(v) > VALUE_MAX)
+				ret->fault = "a header is too long";
+			value[k] = v;
+		}
+	}
+	ret->method = value[NAME_METHOD] == NULL ? "" : value[NAME_METHOD];
+	ret->uri = value[NAME_URI] == NULL ? "" : value[NAME_URI];
+	ret->range = value[NAME_RANGE];
+	ret->origin = value[NAME_ORIGIN];
+	ret->cond = (struct conditions){
+		.if_match = value[NAME_IF_MATCH],
+		.if_none_match = value[NAME_IF_NONE_MATCH],
+		.if_modified_since = value[NAME_IF_MODIFIED_SINCE],
+		.if_unmodified_since = value[NAME_IF_UNMODIFIED_SINCE],
+		.if_range = value[NAME_IF_RANGE],
+	};
+	ret->again = value[NAME_AGAIN] != NULL && is_id(value[NAME_AGAIN]);
+	if (ret->again)
+		memcpy(ret->id, value[NAME_AGAIN], sizeof(ret->id));
+	else
+		text_random_hex(ret->id, CHARGE_ID_MAX);
+	trace_keep_or_make(value[NAME_TRACE], ret->trace);
+	ret->at_ms = clock_wall_ms();
+}

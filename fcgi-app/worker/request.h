@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a request says, out of its FastCGI parameters.  Pure but for the ids.
+ */
+#ifndef WORKER_REQUEST_H
+#define WORKER_REQUEST_H
+
+#include "quota/charge.h"
+#include "wire/conditional.h"
+#include "wire/trace.h"
+
+/* Strings are borrowed from the parameters; NULL where absent. */
+struct request {
+	char id[CHARGE_ID_MAX + 1];	/* ours, or the one of the answer that is asked for again */
+	char trace[TRACE_SIZE];
+	int64_t at_ms;			/* wall clock */
+	int64_t accepted_mono_us;
+	const char *method, *uri;	/* "" where absent */
+	const char *range, *origin;
+	struct conditions cond;
+	bool again;			/* the front found the file gone: no lookup, same charge */
+	bool loop;			/* it came from this very site: 508 */
+	const char *fault;		/* for the client: a header that arrived twice, or is too long; or NULL */
+};
+
+/* envp: "NAME=value" and NULL.  site_id: front.site_id, may be NULL. */
+void request_read(struct request *ret, char *const *envp, const char *site_id);
+
+#endif

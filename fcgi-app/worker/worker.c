@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The worker: one request after the other, each decided in well under a
+ * millisecond.  What can be slow is handed over with the connection, so
+ * nothing here waits for anybody but the counters (bounded), the mover's queue
+ * (50 ms) and, once, the accountant (1 s).
+ *
+ * READY -> DRAINING (the master said so: nothing new is accepted, what was
+ * accepted is answered) -> end.  When the master is gone, the same at once.
+ */
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "ipc/control.h"
+#include "ipc/fds.h"
+#include "ipc/handover.h"
+#include "role.h"
+#include "worker/accept.h"
+#include "worker/answer.h"
+#include "worker/decide.h"
+#include "worker/endpoints.h"
+#include "worker/settle.h"
+
+enum {
+	TICK_MS = 1000,
+	REQUEST_DEADLINE_MS = 10000,	/* past it the master kills this worker */
+	HANDOVER_WAIT_MS = 50,
+	DRAIN_FLUSH_MS = 5000,
+	PATH_LOG_MAX = 512,
+};
+
+struct worker {
+	struct role_env *env;
+	struct acceptor *acceptor;
+	struct decide_env decide;
+	struct settle_queue settle;
+	unsigned movers;
+	bool draining, gone;
+	/* of the request at hand; here because they are large */
+	struct route route;
+	struct decision decision;
+};
+
+/* What became of a request, for log, counters and books. */
+struct outcome {
+	int status;
+	bool handed_over;
+	const char *cache;		/* "hit", "miss", "-" */
+};
+
+/* -- handing over -------------------------------------------------------------- */
+
+/* 0: the connection is the mover's.  -1: d is a problem now. */
+static int
+hand_over(struct worker *w, struct call *call, const struct request *r)
+{
+	struct decision *d = &w->decision;
+	const struct route *route = &w->route;
+	bool hit = d->kind == DECISION_STREAM;
+	struct handover h = {
+		.fcgi_id = call->fcgi_id,
+		.head = route->method == METHOD_HEAD,
+		.backend = route->backend,
+		.collection = route->collection,
+		.item = route->item,
+		.asset = route->asset,
+		.subpath = route_subpath(route),
+		.range = route->method == METHOD_HEAD ? NULL : r->range,
+		.cond = r->cond,
+		.origin = r->origin,
+		.rule = d->rule->name,
+		.delivery = d->rule->delivery,
+		.rate = d->rule->rate,
+		.accepted_mono_us = r->accepted_mono_us,
+		.deadline_mono_ms = r->accepted_mono_us / 1000 + w->env->config->answer_deadline_ms,
+		.hit_key = hit ? buf_str(&d->key) : NULL,
+		.charge = d->charge,
+	};
+	unsigned owner;
+
+	memcpy(h.id, r->id, sizeof(h.id));
+	memcpy(h.trace, r->trace, sizeof(h.trace));
+	owner = handover_owner(&h, w->movers);
+	if (handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object.fd : -1, HANDOVER_WAIT_MS) == 0) {
+		stat_inc(COUNT_HANDOVERS_SENT);
+		call_detach(call);
+		return 0;
+	}
+	stat_inc(COUNT_HANDOVERS_REFUSED);
+	d->verdict = "overload";
+	decision_problem(d, r, 503, PROBLEM_CACHE, "overload", "too many requests wait already");
+	d->problem.retry_after_s = 1;
+	return -1;
+}
+
+/* -- after the answer ------------------------------------------------------------ */
+
+static void
+count(const struct decision *d, const struct outcome *o)
+{
+	stat_inc(COUNT_REQUESTS);
+	if (strcmp(o->cache, "hit") == 0)
+		stat_inc(COUNT_HITS);
+	else if (o->handed_over)
+		stat_inc(COUNT_MISSES);
+	if (d->kind != DECISION_PROBLEM)
+		return;
+	if (o->status == 400 || o->status == 405 || o->status == 413 || o->status == 414)
+		stat_inc(COUNT_BAD_REQUESTS);
+	if (o->status >= 500)
+		stat_inc(COUNT_SERVER_ERRORS);
+	else
+		stat_inc(COUNT_CLIENT_ERRORS);
+}
+
+/* The end of a charge that no mover settles. */
+static void
+settle(struct worker *w, const struct outcome *o)
+{
+	const struct decision *d = &w->decision;
+	const struct route *route = &w->route;
+	struct account_settle s = {
+		.charge = d->charge,
+		.backend = route->backend,
+		.collection = route->collection,
+		.item = route->item,
+		.asset = route->asset,
+		.subpath = route_subpath(route),
+		.cache = o->cache,
+		.rule = d->rule->name,
+		.status = (uint32_t)o->status,
+		.estimated = d->kind == DECISION_FRONT,
+	};
+
+	s.actual[QUOTA_REQUESTS] = d->charge.reserved[QUOTA_REQUESTS];
+	if (d->kind == DECISION_FRONT)	/* what the front will send: as reserved, until its log says more */
+		s.actual[QUOTA_BYTES] = d->charge.reserved[QUOTA_BYTES];
+	settle_send(&w->settle, &s);
+}
+
+static void
+log_decision(struct worker *w, const struct request *r, const struct outcome *o)
+{
+	const struct decision *d = &w->decision;
+	struct buf user = BUF_INIT(4096), path = BUF_INIT(8 * PATH_LOG_MAX), method = BUF_INIT(256);
+
+	if (!log_enabled(LOG_INFO))
+		return;
+	text_esc(&user, d->who.name, strlen(d->who.name), IDENTITY_NAME_MAX);
+	text_esc(&method, r->method, strlen(r->method), 16);
+	text_esc(&path, r->uri, strcspn(r->uri, "?"), PATH_LOG_MAX);	/* people put secrets into queries */
+	log_info(r->id, "event=decision trace=%s realm=%s user=%s rule=%s verdict=%s status=%d cache=%s%s "
+	    "charge=%" PRIu64 "/%" PRIu64 "/%" PRIu64 " us=%" PRId64 " method=%s path=%s",
+	    r->trace, d->who.realm[0] == '\0' ? "-" : d->who.realm, buf_str(&user),
+	    d->rule == NULL ? "-" : d->rule->name, d->verdict, o->status, o->cache,
+	    o->handed_over ? " handed_over=yes" : "", d->charge.reserved[QUOTA_REQUESTS],
+	    d->charge.reserved[QUOTA_MISSES], d->charge.reserved[QUOTA_BYTES], clock_mono_us() - r->accepted_mono_us,
+	    buf_str(&method), buf_str(&path));
+	buf_release(&user);
+	buf_release(&path);
+	buf_release(&method);
+}
+
+/* -- one request ------------------------------------------------------------------- */
+
+/* Faults of the framing come before everything else. */
+static bool
+frame_is_good(struct worker *w, const struct call *call, const struct request *r)
+{
+	struct decision *d = &w->decision;
+
+	if (!call->faulty && !call->body_too_large)
+		return true;
+	d->verdict = "bad";
+	if (call->faulty)
+		decision_problem(d, r, 400, PROBLEM_CLIENT, "bad-request", "a parameter cannot be read");
+	else
+		decision_problem(d, r, 413, PROBLEM_CLIENT, "body", "requests have no body here");
+	return false;
+}
+
+/* Write what was decided, or hand it over. */
+static void
+carry_out(struct worker *w, struct call *call, const struct request *r, struct outcome *o)
+{
+	struct decision *d = &w->decision;
+	struct buf out = BUF_INIT(REPLY_MAX);
+	bool head = strcmp(r->method, "HEAD") == 0;
+
+	o->cache = d->has_object ? "hit" : d->kind == DECISION_MISS ? "miss" : "-";
+	if (d->kind == DECISION_MISS || d->kind == DECISION_STREAM) {
+		if (hand_over(w, call, r) == 0) {
+			o->handed_over = true;
+			return;
+		}
+		o->cache = "-";
+	}
+	if (d->kind == DECISION_OWN)
+		o->status = endpoint_answer(&out, w->route.kind, r, w->env->scoreboard, w->decide.store, head);
+	else
+		o->status = answer_decision(&out, w->env->config, d, r, head);
+	/* a front that is gone has nobody to tell; the request is logged and settled all the same */
+	if (buf_ok(&out))
+		(void)call_write(call, out.data, out.len);
+	else
+		log_error(r->id, "EO-WORKER-ANSWER", "an answer does not fit into %d bytes", REPLY_MAX);
+	buf_release(&out);
+	call_finish(call);
+}
+
+static void
+serve(struct worker *w, struct call *call)
+{
+	struct outcome o = { .cache = "-" };
+	struct request r;
+
+	request_read(&r, call->envp, w->env->config->site_id);
+	r.accepted_mono_us = call->accepted_mono_us;
+	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, r.id);
+	stat_state(SLOT_BUSY);
+	decision_init(&w->decision);
+	route_request(&w->route, r.method, r.uri, w->env->config->base_path);
+	if (frame_is_good(w, call, &r))
+		decide(&w->decision, &w->decide, &r, &w->route, call->envp);
+	/*
+	 * The log line needs the request's parameters, which go with the call:
+	 * keep what it says of them.
+	 */
+	r.method = mem_strdup(r.method);
+	r.uri = mem_strdup(r.uri);
+	carry_out(w, call, &r, &o);
+	if (w->decision.charged && !o.handed_over)
+		settle(w, &o);
+	count(&w->decision, &o);
+	log_decision(w, &r, &o);
+	free((void *)(uintptr_t)r.method);
+	free((void *)(uintptr_t)r.uri);
+	decision_release(&w->decision);
+	route_release(&w->route);
+	stat_job_done();
+	stat_state(w->draining ? SLOT_DRAINING : SLOT_READY);
+	stat_deadline(0, NULL);
+}
+
+/* -- the loop ------------------------------------------------------------------------ */
+
+static void
+control(struct worker *w)
+{
+	int fd = -1;
+
+	switch (control_read(FD_CONTROL, &fd)) {
+	case CONTROL_DRAIN:
+		w->draining = true;
+		break;
+	case CONTROL_GONE:
+		w->draining = w->gone = true;
+		break;
+	case CONTROL_RELOAD:
+		/* a reload replaces the workers; this one goes on as it is */
+		fd_close(&fd);
+		break;
+	case CONTROL_NONE:
+	case CONTROL_READY:
+	default:
+		break;
+	}
+	if (w->draining) {
+		acceptor_stop(w->acceptor);
+		stat_state(SLOT_DRAINING);
+	}
+}
+
+static void
+open_all(struct worker *w)
+{
+	const struct config *c = w->env->config;
+	struct err e = ERR_NONE;
+
+	w->decide.config = c;
+	w->decide.store = store_open(c, false, &e);
+	if (w->decide.store == NULL)
+		die("cannot open the cache: %s", e.text);
+	if (c->memcached.n > 0 && c->n_quotas > 0) {
+		w->decide.counters = counters_memcached_new(&c->memcached, c->memcached_timeout_ms, &e);
+		if (w->decide.counters == NULL)
+			die("cannot use memcached: %s", e.text);
+	}
+	w->movers = w->env->scoreboard->movers > 0 ? w->env->scoreboard->movers : c->movers;
+	if (w->movers == 0 || w->movers > MOVERS_MAX)
+		die("there are %u movers", w->movers);
+	settle_init(&w->settle, FD_ACCOUNT);
+	w->acceptor = acceptor_new(c, FD_LISTEN, FD_CONTROL, &e);
+	if (w->acceptor == NULL)
+		die("%s", e.text);
+}
+
+static void
+close_all(struct worker *w)
+{
+	size_t lost;
+
+	acceptor_free(w->acceptor);
+	(void)settle_flush(&w->settle, w->gone ? TICK_MS : DRAIN_FLUSH_MS);
+	lost = settle_release(&w->settle);
+	if (lost > 0)
+		log_error(NULL, "EO-WORKER-SETTLE", "%zu settlements could not be sent before the end", lost);
+	if (w->decide.counters != NULL)
+		w->decide.counters->free(w->decide.counters);
+	w->decide.store->ops->free(w->decide.store);
+}
+
+int
+worker_run(struct role_env *env)
+{
+	struct worker *w = mem_alloc(sizeof(*w));
+	struct call call;
+
+	w->env = env;
+	open_all(w);
+	stat_state(SLOT_READY);
+	if (control_ready(FD_CONTROL, env->config->generation) != 0)
+		w->draining = true;	/* the master is gone already */
+	while (!w->draining || !acceptor_idle(w->acceptor)) {
+		stat_heartbeat();
+		/* with too much unsettled, nothing new comes in until the accountant is back */
+		if (settle_is_full(&w->settle) && !settle_flush(&w->settle, TICK_MS) && !w->draining) {
+			control(w);
+			continue;
+		}
+		switch (acceptor_wait(w->acceptor, TICK_MS, &call)) {
+		case ACCEPT_CALL:
+			serve(w, &call);
+			break;
+		case ACCEPT_CONTROL:
+			control(w);
+			break;
+		case ACCEPT_NOTHING:
+		default:
+			(void)settle_flush(&w->settle, 0);
+			break;
+		}
+	}
+	close_all(w);
+	free(w);
+	return 0;
+}
