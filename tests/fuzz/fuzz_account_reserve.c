@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ipc/account.h: account_reserve_get (to and from the accountant).
+ */
+#include "fuzz_message.h"
+
+#include "ipc/account.h"
+
+FUZZ_MESSAGE(account_reserve)
