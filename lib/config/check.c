@@ -410,13 +410,8 @@ check_addresses(const struct config *c, struct faults *f)
 static void
 check_sizes(const struct config *c, struct faults *f)
 {
-	/* a reload runs the old workers and the new ones side by side for a moment */
-	uint32_t slots = 3 + 2 * c->workers + c->movers + c->eodag_resolvers;
 	char *path;
 
-	if (slots > CONFIG_SLOTS)
-		faults_add_path(f, "pool.workers", "too many processes: master, broker, accountant, twice the workers, "
-		    "movers and resolvers are %u, more than %u", slots, CONFIG_SLOTS);
 	if (c->spool_transfer_max > c->spool_max)
 		faults_add_path(f, "spool.max_transfer", "is more than spool.max");
 	for (size_t i = 0; i < c->retentions.n; i++) {

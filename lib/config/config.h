@@ -25,8 +25,9 @@ struct quota_limit {
 	uint64_t n;		/* requests or bytes per window */
 };
 
-enum { QUOTA_LIMITS_MAX = 20, RULE_QUOTAS_MAX = 8, CONFIG_MOVERS_MAX = 16 };
-enum { CONFIG_SLOTS = 160 };	/* processes that the scoreboard has room for */
+enum { QUOTA_LIMITS_MAX = 20, RULE_QUOTAS_MAX = 8 };
+/* The scoreboard has room for them, and for the workers twice: a reload runs old and new ones for a moment. */
+enum { CONFIG_WORKERS_MAX = 64, CONFIG_MOVERS_MAX = 16, CONFIG_RESOLVERS_MAX = 64 };
 
 struct quota_set {
 	char *name;

@@ -166,7 +166,7 @@ const struct param config_params[] = {
 	  .text = "A directory with provider definitions instead of EODAG's own (EODAG_PROVIDERS_CFG_DIR)." },
 	{ "eodag.collections_file", PARAM_PATH, AT(eodag_collections_file), 0, LEN_PATH, "\"\"", PARAM_RESTART,
 	  .text = "A file with collection definitions instead of EODAG's own (EODAG_COLLECTIONS_CFG_FILE)." },
-	{ "eodag.resolvers", PARAM_INTEGER, AT(eodag_resolvers), 1, 64, "8",
+	{ "eodag.resolvers", PARAM_INTEGER, AT(eodag_resolvers), 1, CONFIG_RESOLVERS_MAX, "8",
 	  .text = "How many backends can be in use at once: each has a resolver process of its own, of some "
 		  "150 MB, started when it is needed." },
 	{ "eodag.timeout", PARAM_DURATION, AT(eodag_timeout_ms), SECOND, 10 * MINUTE, "\"40s\"",
@@ -253,7 +253,7 @@ const struct param config_params[] = {
 		  "\"spool\" in cache.path." },
 
 	/* pool */
-	{ "pool.workers", PARAM_INTEGER, AT(workers), 1, 64, "8",
+	{ "pool.workers", PARAM_INTEGER, AT(workers), 1, CONFIG_WORKERS_MAX, "8",
 	  .text = "Processes that decide. Each decides one request at a time in well under a millisecond; two per "
 		  "processor are plenty." },
 	{ "pool.movers", PARAM_INTEGER, AT(movers), 1, CONFIG_MOVERS_MAX, "1", PARAM_RESTART,
