@@ -73,6 +73,7 @@ struct wish {
 struct broker {
 	struct role_env *env;
 	char **argv;
+	const char *glue_dir;
 	int epoll, signals, master;
 	const char *const *backend;
 	struct cooldown *cooldown;	/* one per backend */
@@ -89,7 +90,7 @@ enum attempt { ATTEMPT_ANSWERED, ATTEMPT_WAIT };
 /* --- answers to movers ---------------------------------------------------- */
 
 static void
-answer(const struct broker *b, unsigned mover, const struct resolve_connected *c, int fd)
+answer(unsigned mover, const struct resolve_connected *c, int fd)
 {
 	struct buf msg = BUF_INIT(CONNECT_MSG_MAX);
 
@@ -98,18 +99,18 @@ answer(const struct broker *b, unsigned mover, const struct resolve_connected *c
 		log_warn(NULL, "EO-BROKER-MOVER", "cannot answer mover %u: %s", mover,
 		    buf_ok(&msg) ? strerror(errno) : "message too long");
 	buf_release(&msg);
-	(void)b;
+	stat_job_done();
 }
 
 static void
-refuse(const struct broker *b, unsigned mover, const char *backend, uint32_t status, uint32_t retry_ms, const char *why)
+refuse(unsigned mover, const char *backend, uint32_t status, uint32_t retry_ms, const char *why)
 {
 	struct resolve_connected c = {
 		.backend = backend, .ok = false, .status = status,
 		.retry_after_s = (retry_ms + 999) / 1000, .reason = why,
 	};
 
-	answer(b, mover, &c, -1);
+	answer(mover, &c, -1);
 }
 
 /* --- places --------------------------------------------------------------- */
@@ -233,7 +234,7 @@ place_connect(struct broker *b, struct place *p, unsigned mover, struct err *e)
 		return -1;
 	}
 	(void)close(pair[1]);
-	answer(b, mover, &c, pair[0]);
+	answer(mover, &c, pair[0]);
 	(void)close(pair[0]);
 	p->since_ms = clock_mono_ms();
 	return 0;
@@ -293,11 +294,11 @@ try_connect(struct broker *b, unsigned mover, size_t backend)
 	bool soon;
 
 	if (b->draining) {
-		refuse(b, mover, name, 503, 1000, "ending");
+		refuse(mover, name, 503, 1000, "ending");
 		return ATTEMPT_ANSWERED;
 	}
 	if (left > 0) {
-		refuse(b, mover, name, 504, left, "cooling down after a crash or timeout");
+		refuse(mover, name, 504, left, "cooling down after a crash or timeout");
 		return ATTEMPT_ANSWERED;
 	}
 	if (p != NULL && p->state != PLACE_IDLE && p->state != PLACE_BUSY)
@@ -307,12 +308,12 @@ try_connect(struct broker *b, unsigned mover, size_t backend)
 		if (p == NULL) {
 			if (make_room(b, &soon) || soon)
 				return ATTEMPT_WAIT;
-			refuse(b, mover, name, 503, 1000, "every resolver is busy");
+			refuse(mover, name, 503, 1000, "every resolver is busy");
 			return ATTEMPT_ANSWERED;
 		}
 		if (place_fork(b, p, backend, &e) < 0) {
 			log_error(NULL, "EO-BROKER-FORK", "cannot start a resolver for '%s': %s", name, e.text);
-			refuse(b, mover, name, 503, 1000, "cannot start a resolver");
+			refuse(mover, name, 503, 1000, "cannot start a resolver");
 			return ATTEMPT_ANSWERED;
 		}
 	}
@@ -320,7 +321,7 @@ try_connect(struct broker *b, unsigned mover, size_t backend)
 		if (e.sys == EPIPE || e.sys == ECONNRESET)
 			return ATTEMPT_WAIT;	/* it has died; the signal is on its way */
 		log_warn(NULL, "EO-BROKER-CONNECT", "cannot connect mover %u to '%s': %s", mover, name, e.text);
-		refuse(b, mover, name, 503, 1000, "cannot connect");
+		refuse(mover, name, 503, 1000, "cannot connect");
 	}
 	return ATTEMPT_ANSWERED;
 }
@@ -329,7 +330,7 @@ static void
 wish_add(struct broker *b, unsigned mover, size_t backend)
 {
 	if (b->n_wishes == WISHES_MAX) {
-		refuse(b, mover, b->backend[backend], 503, 1000, "too many wait for a resolver");
+		refuse(mover, b->backend[backend], 503, 1000, "too many wait for a resolver");
 		return;
 	}
 	b->wish[b->n_wishes++] = (struct wish){ mover, backend, clock_mono_ms() + WISH_MS };
@@ -350,7 +351,7 @@ serve_wishes(struct broker *b)
 		if (now < w.until_ms)
 			b->wish[kept++] = w;
 		else
-			refuse(b, w.mover, b->backend[w.backend], 503, 1000, "no resolver became free");
+			refuse(w.mover, b->backend[w.backend], 503, 1000, "no resolver became free");
 	}
 	b->n_wishes = kept;
 }
@@ -379,7 +380,7 @@ read_mover(struct broker *b, unsigned mover)
 			i++;
 		if (i == b->n_backends) {
 			log_debug(NULL, "unknown backend=%s", text_esc_to(name, sizeof(name), c.backend));
-			refuse(b, mover, c.backend, 404, 0, "unknown backend");
+			refuse(mover, c.backend, 404, 0, "unknown backend");
 		} else if (try_connect(b, mover, i) == ATTEMPT_WAIT) {
 			wish_add(b, mover, i);
 		}
@@ -561,6 +562,7 @@ start_again(struct broker *b, int config_fd)
 		(void)fd_set_cloexec(FD_FIRST + (int)i, false);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setenv("EODATA_PROXY_GLUE_DIR", b->glue_dir, 1);	/* fails as execv would */
 	(void)execv("/proc/self/exe", b->argv);
 	die("cannot start again: %s", strerror(errno));
 }
@@ -633,12 +635,13 @@ watch(struct broker *b, int fd)
 }
 
 static void
-broker_init(struct broker *b, struct role_env *env, char **argv)
+broker_init(struct broker *b, struct role_env *env, char **argv, const char *glue_dir)
 {
 	sigset_t set;
 
 	b->env = env;
 	b->argv = argv;
+	b->glue_dir = glue_dir;
 	b->backend = python_backends(&b->n_backends);
 	b->cooldown = mem_alloc(b->n_backends * sizeof(b->cooldown[0]));
 	b->n_places = env->config->eodag_resolvers < PLACES_MAX ? env->config->eodag_resolvers : PLACES_MAX;
@@ -702,13 +705,13 @@ dispatch(struct broker *b, int fd)
 }
 
 int
-broker_run(struct role_env *env, char **argv)
+broker_run(struct role_env *env, char **argv, const char *glue_dir)
 {
 	struct broker b = { 0 };
 	struct epoll_event ev[16];
 	int n;
 
-	broker_init(&b, env, argv);
+	broker_init(&b, env, argv, glue_dir);
 	if (control_ready(FD_CONTROL, env->config->generation) < 0)
 		die("cannot tell the master: %s", strerror(errno));
 	stat_state(SLOT_READY);

@@ -10,9 +10,9 @@
 
 /*
  * Runs until the master says so or is gone; returns the exit status.  In a
- * forked child it does not return.  argv is for starting itself again when a
- * reload changes what EODAG was set up with.  python_start was called.
+ * forked child it does not return.  argv and glue_dir are for starting itself
+ * again when a reload changes what EODAG was set up with.  python_start was called.
  */
-int broker_run(struct role_env *env, char **argv);
+int broker_run(struct role_env *env, char **argv, const char *glue_dir);
 
 #endif

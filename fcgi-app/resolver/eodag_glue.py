@@ -685,7 +685,9 @@ def _source(product, job, href, asset):
     _describe(answer, asset, href, job)
     verify = _conf(config, "ssl_verify", True)
     answer["tls_verify"] = verify if type(verify) is bool else True
-    is_s3 = auth is not None and not callable(auth)       # a boto3 resource
+    is_s3 = auth is not None and _is_s3_resource(auth)
+    if auth is not None and not is_s3 and not callable(auth):
+        raise Wrong("authentication is %s" % type(auth).__name__[:40])
     if scheme == "s3" or (is_s3 and type(downloader).__name__ == "AwsDownload"):
         return _s3_source(answer, plugin, url, config)
     if is_s3 or (link and _conf(config, "no_auth_download", False)):
@@ -705,6 +707,11 @@ def _source(product, job, href, asset):
     if answer.get("body") is not None:
         answer["headers"] = answer.get("headers", []) + ["Content-Type: application/json"]
     return answer
+
+
+def _is_s3_resource(auth):
+    from boto3.resources.base import ServiceResource
+    return isinstance(auth, ServiceResource)
 
 
 def _is_api(product):

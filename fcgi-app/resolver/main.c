@@ -35,7 +35,7 @@ main(int argc, char **argv)
 	role_start(&env, argc, argv);
 	if (python_start(env.config, glue_dir, &e) < 0)
 		die("%s", e.text);
-	status = broker_run(&env, argv);
+	status = broker_run(&env, argv, glue_dir);
 	/* No finalisation: it can hang on threads that a library left (and a broker has nothing to flush). */
 	_exit(status);
 }
