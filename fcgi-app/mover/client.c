@@ -36,6 +36,7 @@ enum {
 	DIRECT_QUEUE_MAX = 256 << 10,	/* a direct pull is paused above this */
 	RECORDS_A_TURN = 16,
 	CUT_FLUSH_MS = 5000,
+	FCGI_END_BYTES = 24,		/* what fcgi_end appends */
 	RATE_BURST_US = 100000,
 };
 
@@ -64,6 +65,17 @@ let_go_of_sources(struct client *c)
 		transfer_leave(t, c);
 }
 
+/* Queued bytes of the body, at most.  A front that has its Content-Length closes before it reads END_REQUEST. */
+static uint64_t
+unsent_body(const struct client *c)
+{
+	uint64_t n = c->out.len - c->out_off;
+
+	if (c->state != CLIENT_FLUSHING || c->cut)
+		return n;
+	return n > FCGI_END_BYTES ? n - FCGI_END_BYTES : 0;
+}
+
 static void
 settle_and_log(struct client *c)
 {
@@ -74,7 +86,7 @@ settle_and_log(struct client *c)
 		    strstr(c->cache_status, "collapsed") != NULL ? "join" : "miss",
 	};
 	char backend[160], item[320], asset[160], user[200];
-	uint64_t unsent = c->out.len - c->out_off;
+	uint64_t unsent = unsent_body(c);
 
 	/* what is still queued never reached the front */
 	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
@@ -165,8 +177,8 @@ flush(struct client *c)
 static void
 gone(struct client *c)
 {
-	c->gone = true;
-	if (c->state != CLIENT_FLUSHING && c->state != CLIENT_LINGERING)
+	c->gone = (c->state != CLIENT_FLUSHING && c->state != CLIENT_LINGERING) || unsent_body(c) > 0;
+	if (c->gone)
 		stat_inc(COUNT_CLIENTS_GONE);
 	client_end(c);
 }
@@ -425,6 +437,10 @@ client_pump(struct client *c)
 			return;
 		if (rc == 0)
 			break;
+		if (body_over(c)) {	/* the end goes out with the last bytes */
+			client_whole(c);
+			return;
+		}
 		if (i == RECORDS_A_TURN - 1)	/* others get their turn; no event would come by itself */
 			timer_set(c->m->loop, &c->go_timer, clock_mono_ms(), client_go_on, c);
 	}
@@ -625,10 +641,25 @@ decide_answer(struct client *c, enum client_body body)
 }
 
 void
+client_fail_range(struct client *c, uint64_t size)
+{
+	struct failure f = FAILURE(416, PROBLEM_CLIENT, "the range is beyond the end of the asset");
+	char line[64] = "";
+
+	if (size != UINT64_MAX)
+		(void)snprintf(line, sizeof(line), "Content-Range: bytes */%" PRIu64 "\r\n", size);
+	client_fail_members(c, &f, NULL, line[0] == '\0' ? NULL : line);
+}
+
+void
 client_answer(struct client *c, const struct facts *f, enum client_body body)
 {
 	facts_copy(&c->facts, f);
 	decide_answer(c, body);
+	if (c->status == 416) {
+		client_fail_range(c, c->facts.size);
+		return;
+	}
 	if (c->body == BODY_NONE) {
 		struct transfer *t = c->transfer;
 

@@ -82,6 +82,7 @@ void client_reserve_step(struct client *c);
 /* Answer with a problem, or, when the head went out already, with a visible cut.  May free c. */
 void client_fail(struct client *c, const struct failure *f);
 void client_fail_members(struct client *c, const struct failure *f, const char *members, const char *headers);
+void client_fail_range(struct client *c, uint64_t size);	/* 416; UINT64_MAX: size unknown */
 /* The last byte is queued. */
 void client_whole(struct client *c);
 /* May a direct body queue more now? Sets the timer when it is the rate that says no. */

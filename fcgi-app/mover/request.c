@@ -163,17 +163,6 @@ refresh_source(struct client *c, const struct source *refused)
 	asset_want(c->resource->asset, &c->want, &c->h, refused);
 }
 
-static void
-direct_416(struct client *c, const struct fetch_response *resp)
-{
-	struct failure f = failure_of_status(resp);
-	char line[64] = "";
-
-	if (resp->range_size != UINT64_MAX && resp->has_content_range)
-		(void)snprintf(line, sizeof(line), "Content-Range: bytes */%" PRIu64 "\r\n", resp->range_size);
-	client_fail_members(c, &f, NULL, line[0] == '\0' ? NULL : line);
-}
-
 /* The part that came is the part that was asked for? */
 static bool
 part_fits(const struct client *c, const struct fetch_response *resp)
@@ -252,7 +241,7 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		/* fall through */
 	default:
 		if (resp->status == 416) {
-			direct_416(c, resp);
+			client_fail_range(c, resp->has_content_range ? resp->range_size : UINT64_MAX);
 		} else {
 			f = failure_of_status(resp);
 			client_fail(c, &f);

@@ -11,7 +11,7 @@
 enum { TYPE_RESERVE = 'r', TYPE_RESERVED = 'R', TYPE_SETTLE = 's' };
 enum { NAME_MAX_BYTES = 1024, SUBPATH_MAX = 3 * PATH_URI_MAX };
 
-static const char *const cache_word[] = { "hit", "miss", "join", "-" };
+static const char *const cache_word[] = { "hit", "miss", "join", "fill", "-" };
 
 enum account_type
 account_type(const void *data, size_t n)

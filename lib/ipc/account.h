@@ -23,7 +23,7 @@ struct account_settle {			/* worker, mover -> accountant */
 	struct charge charge;
 	uint64_t actual[QUOTA_KINDS];	/* what it came to; for a hit: as reserved */
 	const char *backend, *collection, *item, *asset, *subpath;	/* for the ledger; any may be NULL */
-	const char *cache;		/* "hit", "miss", "join", "-" */
+	const char *cache;		/* "hit", "miss", "join", "fill" (a transfer's upstream bytes), "-" */
 	const char *rule;
 	uint32_t status;
 	bool estimated;			/* a hit: the front's log will know better */
