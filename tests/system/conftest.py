@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The whole system for each test session: scripts/stack, and what tests do with it.
+
+One stack serves all tests that do not need a configuration of their own; each
+test makes its own assets, so that what is cached for one is cold for the next.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+STACK = os.path.join(TOP, "scripts", "stack")
+DEADLINE_S = 20
+LOGINS = {"loop_open": "open", "loop_header": "hdr", "loop_basic": "basic", "loop_qs": "qs", "loop_token": "tok",
+          "loop_search": "hdr"}
+
+
+def wait_until(test, what, seconds=DEADLINE_S):
+    """Until test() gives something true, which is returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = test()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError("not within %d s: %s" % (seconds, what))
+        time.sleep(0.01)
+
+
+class Answer:
+    """Status, headers (names in lower case; list of pairs in all) and body."""
+
+    def __init__(self, status, pairs, body, rc=0):
+        self.status = status
+        self.all = [(name.lower(), value) for name, value in pairs]
+        self.headers = dict(self.all)
+        self.body = body
+        self.rc = rc            # curl's, where curl asked
+
+    def __repr__(self):
+        return "<%d %s %r... rc=%d>" % (self.status, self.headers, self.body[:300], self.rc)
+
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def is_hit(self):
+        return "; hit" in self.headers.get("cache-status", "")
+
+
+class Asset:
+    """A file at the provider, its item, and the path at the front."""
+
+    def __init__(self, stack, name, path, data, backend, collection, asset):
+        self.stack, self.name, self.upstream_path, self.data = stack, name, path, data
+        self.path = "/data/" + "/".join(urllib.parse.quote(s, safe="") for s in (backend, collection, name, asset))
+        self.url = stack.origin + self.path
+
+    def upstream(self, method="GET"):
+        """The provider's log lines for it: [method, uri, status, bytes, range]."""
+        return [line for line in self.stack.upstream() if self.upstream_path in urllib.parse.unquote(line[1]) and line[0] == method]
+
+    def stac(self):
+        return [line for line in self.stack.stac_log() if line[1].endswith("/items/" + urllib.parse.quote(self.name, safe=""))]
+
+    def published(self):
+        """Its data file in the cache, or None."""
+        wanted = urllib.parse.quote(self.name, safe="")
+        for folder, dirs, files in os.walk(self.stack.cache_dir):
+            if folder == self.stack.cache_dir and "spool" in dirs:
+                dirs.remove("spool")
+            for name in files:
+                path = os.path.join(folder, name)
+                if "/%s/" % wanted in path and name.endswith("@data") and os.path.exists(path[:-4] + "meta"):
+                    return path
+        return None
+
+    def warm(self):
+        """Fetch it and wait until it is cached."""
+        answer = self.stack.get(self.path)
+        assert answer.status == 200, answer
+        wait_until(self.published, "%s in the cache" % self.name)
+        return self
+
+
+class Stack:
+    serial = itertools.count(1)
+
+    def __init__(self, *options, extra=None):
+        parent = os.environ.get("TMPDIR", "/tmp")
+        self.dir = tempfile.mkdtemp(prefix="eodata-test-", dir=parent)
+        os.chmod(self.dir, 0o711)
+        command = [sys.executable, STACK, "up", self.dir, *options]
+        if extra is not None:
+            path = os.path.join(self.dir, "extra.json")
+            with open(path, "w") as f:
+                json.dump(extra, f)
+            command += ["--config-extra", path]
+        env = dict(os.environ)
+        env["ASAN_OPTIONS"] = "detect_leaks=0:log_path=%s/sanitizer" % self.dir
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1:log_path=%s/sanitizer" % self.dir
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise RuntimeError("scripts/stack up: %s" % done.stdout)
+        self.env = {}
+        with open(os.path.join(self.dir, "stack.env")) as f:
+            for line in f:
+                name, _, value = line.rstrip("\n").partition("=")
+                self.env[name] = shlex.split(value)[0]
+        parts = urllib.parse.urlsplit(self.env["PROXY_URL"])
+        self.host, self.port = parts.hostname, parts.port
+        self.origin = "http://%s:%d" % (self.host, self.port)
+        self.cache_dir = self.env["CACHE_DIR"]
+        self.user = self.env["USER_OK"]
+
+    def down(self):
+        done = subprocess.run([sys.executable, STACK, "down", self.dir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        found = [name for name in os.listdir(self.dir) if name.startswith("sanitizer")]
+        text = "".join(open(os.path.join(self.dir, name), errors="replace").read()[:4000] for name in found)
+        if done.returncode == 0 and not found and os.environ.get("EODATA_KEEP") is None:
+            shutil.rmtree(self.dir)
+        assert done.returncode == 0, done.stdout
+        assert not found, "a sanitizer found something (%s):\n%s" % (self.dir, text)
+
+    # -- what there is to ask for
+
+    def name(self, hint="x"):
+        return "%s-%d" % (hint, next(self.serial))
+
+    def write_file(self, name, data):
+        path = os.path.join(self.env["PROVIDER_ROOT"], name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path + ".new", "wb") as f:
+            f.write(data)
+        os.rename(path + ".new", path)
+        return path
+
+    def add(self, data=None, backend="loop_header", case=None, name=None, file="data.tif", collection="DEMO",
+            asset="data", origin=None, asset_members=None, item_members=None, properties=None):
+        """
+        A file at the provider and an item for it.  case: one of the provider's
+        wrong answers.  origin: any other location, with {base} and {other}.
+        """
+        name = name or self.name(case or "asset")
+        if data is None:
+            data = os.urandom(200000)
+        if isinstance(data, bytes):
+            self.write_file(urllib.parse.quote(name, safe="") + "/" + file, data)
+        path = "%s/%s" % (urllib.parse.quote(name, safe=""), file)
+        if origin is None:
+            room = "assets/" + LOGINS[backend] if case is None else ("bad/" if backend == "loop_open" else "badhdr/") + case
+            origin = "{base}/%s/%s" % (room, urllib.parse.quote(path))
+        members = {"href": "%s/%s/%s/%s/%s" % (self.env["PROXY_URL"], backend, collection, name, asset),
+                   "alternate": {"origin": {"href": origin}}}
+        members.update(asset_members or {})
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": name, "collection": collection,
+                "geometry": {"type": "Point", "coordinates": [0, 0]}, "bbox": [0, 0, 0, 0], "links": [],
+                "properties": dict({"datetime": "2020-01-01T00:00:00Z", "federation:backends": [backend]}, **(properties or {})),
+                "assets": {asset: members}}
+        item.update(item_members or {})
+        folder = os.path.join(self.env["ITEMS_DIR"], collection)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, name + ".json"), "w") as f:
+            json.dump(item, f)
+        return Asset(self, name, path, data, backend, collection, asset)
+
+    # -- asking
+
+    def request(self, method, path, headers=None, user="", body=None):
+        """As it is written: nothing is normalised.  user: NAME:PASSWORD, None for nobody."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=70)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            user = self.user if user == "" else user
+            if user is not None:
+                connection.putheader("Authorization", "Basic " + to_base64(user))
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.getheaders(), answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path, headers=None, user=""):
+        return self.request("GET", path, headers, user)
+
+    def curl(self, url, *options, user=""):
+        """As people do it: rc is what curl says of it."""
+        folder = tempfile.mkdtemp(prefix="curl-", dir=self.dir)
+        head, out = os.path.join(folder, "head"), os.path.join(folder, "body")
+        user = self.user if user == "" else user
+        command = ["curl", "-q", "-sS", "--max-time", "70", "-D", head, "-o", out]
+        if user is not None:
+            command += ["-u", user]
+        command += [*options, url]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        status, pairs = 0, []
+        try:
+            with open(head, encoding="latin-1") as f:
+                for line in f.read().splitlines():
+                    if line.startswith("HTTP/"):
+                        status, pairs = int(line.split()[1]), []
+                    elif ":" in line:
+                        name, _, value = line.partition(":")
+                        pairs.append((name, value.strip()))
+        except FileNotFoundError:
+            pass
+        body = b""
+        if os.path.exists(out):
+            with open(out, "rb") as f:
+                body = f.read()
+        shutil.rmtree(folder)
+        answer = Answer(status, pairs, body, done.returncode)
+        answer.error = done.stderr
+        return answer
+
+    # -- looking
+
+    def lines(self, name):
+        with open(self.env[name], errors="replace") as f:
+            return [line.split(" ", 4) for line in f.read().splitlines()]
+
+    def upstream(self):
+        return self.lines("UPSTREAM_LOG")
+
+    def stac_log(self):
+        return self.lines("STAC_LOG")
+
+    def log(self):
+        with open(self.env["LOG"], errors="replace") as f:
+            return f.read()
+
+    def provider(self, control, method="POST"):
+        """The provider's controls: "/-/log" and so on."""
+        request = urllib.request.Request(self.env["UPSTREAM_URL"] + control, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+def to_base64(text):
+    import base64
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+
+
+@pytest.fixture(scope="session")
+def stack():
+    running = Stack()
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def make_stack():
+    """A stack with a configuration of its own: make_stack({...}, "--token-life", "2")."""
+    made = []
+
+    def make(extra=None, *options):
+        made.append(Stack(*options, extra=extra))
+        return made[-1]
+    yield make
+    for one in made:
+        one.down()
