@@ -73,7 +73,7 @@ put_line(const char *line, size_t n)
 		log_lost++;
 }
 
-static void
+static void PRINTF_LIKE(4, 0)
 vline(enum log_level level, const char *id, const char *code, const char *fmt, va_list ap)
 {
 	char line[LOG_LINE_MAX];

@@ -29,7 +29,7 @@ static void set_value(struct parser *ps, const struct param *p, json_object *v, 
 
 /* ---- faults ------------------------------------------------------------ */
 
-static void
+static void PRINTF_LIKE(4, 0)
 faults_vadd(struct faults *f, const char *path, unsigned line, const char *fmt, va_list ap)
 {
 	char what[ERR_TEXT_MAX * 3];
