@@ -5,6 +5,8 @@
  * clients send and never is one of them.  Two answers at once are refused,
  * never guessed between.  Runs in the worker.
  */
+#include "base/base.h"
+
 #include "access/identity.h"
 
 #include <stdio.h>

@@ -4,6 +4,8 @@
  * configuration alone; what a request brings is only ever the text that they
  * are held against.  Runs in the worker, for every request.
  */
+#include "base/base.h"
+
 #include "access/rules.h"
 
 #include <string.h>

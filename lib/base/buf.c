@@ -2,6 +2,8 @@
  *
  * The bounded buffer.  Every process.
  */
+#include "base/base.h"
+
 #include "base/buf.h"
 
 #include <stdarg.h>

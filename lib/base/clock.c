@@ -2,6 +2,8 @@
  *
  * Time with a hook for tests.  Every process.
  */
+#include "base/base.h"
+
 #include "base/clock.h"
 
 #include <time.h>

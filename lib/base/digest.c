@@ -2,6 +2,8 @@
  *
  * Digests over OpenSSL EVP.  One of the files with OpenSSL's headers.
  */
+#include "base/base.h"
+
 #include "base/digest.h"
 
 #include <openssl/evp.h>

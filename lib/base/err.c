@@ -2,6 +2,8 @@
  *
  * The error object.  Every process.
  */
+#include "base/base.h"
+
 #include "base/err.h"
 
 #include <stdarg.h>

@@ -2,6 +2,8 @@
  *
  * Descriptors.  Every process.
  */
+#include "base/base.h"
+
 #include "base/fd.h"
 
 #include <errno.h>

@@ -2,6 +2,8 @@
  *
  * The log: one write(2) per line to stderr.  Every process.
  */
+#include "base/base.h"
+
 #include "base/log.h"
 
 #include <errno.h>

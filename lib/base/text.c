@@ -2,6 +2,8 @@
  *
  * Text helpers.  Every process.
  */
+#include "base/base.h"
+
 #include "base/text.h"
 
 #include <stdio.h>

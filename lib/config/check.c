@@ -4,6 +4,8 @@
  * that needs more than one row of the table, and the files of secrets.  Runs
  * in the master; the children repeat all but the files over what it wrote.
  */
+#include "base/base.h"
+
 #include "config/params.h"
 
 #include <errno.h>

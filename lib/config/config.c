@@ -3,6 +3,8 @@
  * The configuration as its users see it: load, hand on, look up, end.  The
  * master loads and seals; every other process reads the sealed one.
  */
+#include "base/base.h"
+
 #include "config/config.h"
 
 #include <errno.h>

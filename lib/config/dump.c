@@ -3,6 +3,8 @@
  * From struct config back to text: for people (--dump-config) and, with the
  * secrets, for the memfd.  What is written is what the parser takes.
  */
+#include "base/base.h"
+
 #include "config/params.h"
 
 #include <inttypes.h>

@@ -3,6 +3,8 @@
  * eodata-proxy.conf(5), from the table, as mdoc.  Runs at build time only, in
  * man/make_conf_manual.c.
  */
+#include "base/base.h"
+
 #include "config/params.h"
 
 #include <inttypes.h>

@@ -3,6 +3,8 @@
  * The table of parameters: what the file may hold, and everything that is
  * known about it.  No code.  Rows of a section stand together.
  */
+#include "base/base.h"
+
 #include "config/params.h"
 
 #include "base/log.h"

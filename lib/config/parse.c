@@ -5,6 +5,8 @@
  * All faults are told, not just the first.  Runs in the master, and in every
  * child over the text that the master wrote.
  */
+#include "base/base.h"
+
 #include "config/params.h"
 
 #include <errno.h>

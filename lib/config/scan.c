@@ -6,6 +6,8 @@
  * names are equal bytes), no lone surrogates, no NUL.  Runs in the master and,
  * over the master's own text, in every child.
  */
+#include "base/base.h"
+
 #include "config/scan.h"
 
 #include <stdlib.h>

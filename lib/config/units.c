@@ -3,6 +3,8 @@
  * Values with units.  The master reads them; every process that takes the
  * configuration from its memfd reads what the writers here wrote.
  */
+#include "base/base.h"
+
 #include "config/units.h"
 
 #include <inttypes.h>

@@ -2,6 +2,8 @@
  *
  * Workers and movers to the accountant.  Both ends.
  */
+#include "base/base.h"
+
 #include "ipc/account.h"
 
 #include <string.h>

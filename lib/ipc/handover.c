@@ -2,6 +2,8 @@
  *
  * Worker to mover: the request and the client's connection.  Both ends.
  */
+#include "base/base.h"
+
 #include "ipc/handover.h"
 
 #include <errno.h>

@@ -2,6 +2,8 @@
  *
  * Movers, the resolvers' broker and the resolvers.  All ends.
  */
+#include "base/base.h"
+
 #include "ipc/resolve.h"
 
 #include <string.h>

@@ -2,6 +2,8 @@
  *
  * A charge as fields of a message.  Worker, mover, accountant.
  */
+#include "base/base.h"
+
 #include "quota/charge.h"
 
 #include <string.h>

@@ -5,6 +5,8 @@
  * A list that is not well-formed matches nothing: If-None-Match then gives
  * the body and If-Match gives 412, which are the harmless answers.
  */
+#include "base/base.h"
+
 #include "wire/conditional.h"
 
 #include <string.h>

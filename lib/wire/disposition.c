@@ -3,6 +3,8 @@
  * File names in headers, and what a name or a body's beginning says about its
  * media type (wire/header.h).  Worker and mover.
  */
+#include "base/base.h"
+
 #include "wire/header.h"
 
 #include <string.h>

@@ -2,6 +2,8 @@
  *
  * FastCGI records.  Mover (writing), test client (both).
  */
+#include "base/base.h"
+
 #include "wire/fcgi.h"
 
 enum { FCGI_VERSION = 1, FCGI_ROLE_RESPONDER = 1 };

@@ -3,6 +3,8 @@
  * Response headers of a provider.  Mover; the writers also in the worker.
  * File names and media types are in disposition.c.
  */
+#include "base/base.h"
+
 #include "wire/header.h"
 
 #include <string.h>

@@ -3,6 +3,8 @@
  * HTTP dates.  Worker, mover.  Years 1 to 9999; the C library's own functions
  * would ask the locale and the zone.
  */
+#include "base/base.h"
+
 #include "wire/httpdate.h"
 
 #include <stdio.h>

@@ -3,6 +3,8 @@
  * Blocks of addresses.  Configuration (master), address policy (mover),
  * peers (worker).
  */
+#include "base/base.h"
+
 #include "wire/ipblock.h"
 
 #include <arpa/inet.h>

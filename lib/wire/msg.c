@@ -6,6 +6,8 @@
  * 's' or 'b', 4 bytes of length, the bytes and a NUL, or 'n' alone for NULL.
  * Numbers are big-endian.
  */
+#include "base/base.h"
+
 #include "wire/msg.h"
 
 #include <string.h>

@@ -2,6 +2,8 @@
  *
  * Checksums as catalogues and providers write them.  Mover.
  */
+#include "base/base.h"
+
 #include "wire/multihash.h"
 
 #include <string.h>

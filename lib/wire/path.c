@@ -7,6 +7,8 @@
  * segment, but not together with "." or "..": what we name upstream would be
  * decoded and resolved there (CVE-2026-34475 and its kin, case C1).
  */
+#include "base/base.h"
+
 #include "wire/path.h"
 
 #include <string.h>

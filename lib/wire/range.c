@@ -3,6 +3,8 @@
  * Range and Content-Range.  Runs in the worker (client's) and in the mover
  * (both).
  */
+#include "base/base.h"
+
 #include "wire/range.h"
 
 #include <string.h>

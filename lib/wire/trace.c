@@ -2,6 +2,8 @@
  *
  * W3C traceparent.  Worker.
  */
+#include "base/base.h"
+
 #include "wire/trace.h"
 
 #include <stdio.h>

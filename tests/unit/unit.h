@@ -9,12 +9,12 @@
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
 
+#include "base/base.h"
+
 #include <CUnit/Basic.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/base.h"
 
 struct unit_test {
 	const char *name;
