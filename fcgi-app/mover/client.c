@@ -386,6 +386,8 @@ client_queue(struct client *c, const char *data, size_t n)
 	c->pos += n;
 	c->delivered += n;
 	rate_spent(c, n);
+	if (c->go_timer.place == 0)	/* libcurl comes with small pieces: they go out together, when this turn ends */
+		timer_set(c->m->loop, &c->go_timer, clock_mono_ms(), client_go_on, c);
 }
 
 void

@@ -213,6 +213,7 @@ open_all(struct mover *m)
 	m->net = net_new(mover_config(m), net_watch, m, &e);
 	if (m->net == NULL)
 		die("cannot start the network: %s", e.text);
+	gather_init(m);
 	m->assets = assets_new(m);
 	m->items = items_new(m);
 	m->resolvers = resolvers_new(m);
@@ -241,6 +242,7 @@ close_all(struct mover *m)
 	items_free(m->items);
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);
+	free(m->gather);
 	loop_unwatch(m->loop, &m->handover_watch);
 	loop_unwatch(m->loop, &m->control_watch);
 	loop_free(m->loop);

@@ -52,6 +52,7 @@ struct mover {
 	struct resolvers *resolvers;
 	struct slots *slots;
 	struct accounts *accounts;
+	struct gather *gather;		/* bytes on their way to a spool */
 	TAILQ_HEAD(, client) clients;
 	TAILQ_HEAD(transfer_list, transfer) transfers;
 	size_t n_clients, n_transfers;
@@ -261,6 +262,7 @@ void transfer_paid(struct transfer *t, const struct client *c, uint64_t reserved
 void transfer_unpaid(struct transfer *t, const struct client *c);			/* it was not, or c left */
 const char *transfer_encoding(const struct transfer *t);	/* Content-Encoding, or NULL */
 bool transfer_stores(const struct transfer *t);
+void gather_init(struct mover *m);			/* once, before the first transfer; freed with free(3) */
 void transfers_cut(struct mover *m);			/* the end of the process: all fail */
 size_t transfer_clients(const struct transfer *t);
 

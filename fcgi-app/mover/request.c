@@ -280,7 +280,6 @@ direct_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
 	if (n > c->end - c->pos)	/* more than the part that was announced */
 		n = (size_t)(c->end - c->pos);
 	client_queue(c, data, n);
-	client_pump(c);		/* c may be gone after this; the pull then ends by itself */
 	return 0;
 }
 

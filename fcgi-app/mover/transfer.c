@@ -28,7 +28,14 @@
 #include "base/fd.h"
 #include "mover/spool.h"
 
-enum { SNIFF_BYTES = 512 };
+enum { SNIFF_BYTES = 512, GATHER_BYTES = 256 << 10 };
+
+struct gather {
+	struct transfer *owner;		/* NULL: empty */
+	struct timer timer;
+	size_t n;
+	char data[GATHER_BYTES];
+};
 
 enum state { PULLING, SNIFFING, FLOWING, CLOSING, ENDED, FAILED, RESOLVING };
 
@@ -211,6 +218,11 @@ transfer_free(struct transfer *t)
 	struct mover *m = t->m;
 
 	MUST(t->n_clients == 0);
+	if (m->gather->owner == t) {
+		timer_clear(m->loop, &m->gather->timer);
+		m->gather->owner = NULL;
+		m->gather->n = 0;
+	}
 	settle(t, t->spool.head);
 	detach(t);
 	asset_unwant(&t->want);
@@ -472,26 +484,26 @@ begin_flow(struct transfer *t)
 	each_client(t, client_head);
 }
 
-static int
-on_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
+/*
+ * libcurl hands out 16 KiB at a time.  They are gathered, and go to the spool
+ * and to the clients in larger pieces: when the buffer is full, when another
+ * transfer's turn comes, and at the end of the loop's turn at the latest.
+ */
+static void
+gather_flush(struct mover *m)
 {
-	struct transfer *t = arg;
+	struct gather *g = m->gather;
+	struct transfer *t = g->owner;
 	struct err e = ERR_NONE;
 	struct failure f;
+	size_t n = g->n;
 
-	if (!room(t, n)) {
-		if (t->n_clients == 0) {
-			t->busy++;
-			f = FAILURE(503, PROBLEM_CACHE, "the spool is full");
-			transfer_fail(t, &f);
-			t->busy--;
-			transfer_check(t);
-			return -1;
-		}
-		t->paused = true;
-		return 1;
-	}
-	switch (spool_add(&t->spool, data, n, &e)) {
+	if (t == NULL)
+		return;
+	timer_clear(m->loop, &g->timer);
+	g->owner = NULL;
+	g->n = 0;
+	switch (spool_add(&t->spool, g->data, n, &e)) {
 	case 0:
 		break;
 	case 1:
@@ -502,29 +514,69 @@ on_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
 		f = FAILURE(503, PROBLEM_CACHE, "the spool is full");
 		(void)snprintf(f.reason, sizeof(f.reason), "%.150s", e.text);
 		transfer_fail(t, &f);
-		return -1;
+		return;
 	}
 	t->counted += n;
-	t->m->spool_bytes += n;
-	stat_gauge(GAUGE_SPOOL_BYTES, t->m->spool_bytes);
+	m->spool_bytes += n;
+	stat_gauge(GAUGE_SPOOL_BYTES, m->spool_bytes);
 	if (t->digest != NULL)
-		digest_add(t->digest, data, n);
+		digest_add(t->digest, g->data, n);
 	if (t->fill != NULL)
-		t->m->store->ops->fill_advance(t->fill, t->spool.head);
+		m->store->ops->fill_advance(t->fill, t->spool.head);
 	t->busy++;
 	if (t->state == SNIFFING && (t->spool.head >= SNIFF_BYTES || t->spool.head == t->total))
 		begin_flow(t);
 	else if (t->state == FLOWING)
 		each_client(t, client_pump);
 	t->busy--;
-	if (t->state == FAILED) {
-		transfer_check(t);
-		return -1;
+	transfer_check(t);
+}
+
+static void
+on_gather_timer(void *arg)
+{
+	gather_flush(arg);
+}
+
+void
+gather_init(struct mover *m)
+{
+	m->gather = mem_alloc(sizeof(*m->gather));
+}
+
+static int
+on_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
+{
+	struct transfer *t = arg;
+	struct mover *m = t->m;
+	struct gather *g = m->gather;
+	struct failure f;
+
+	if (g->owner != t || g->n + n > sizeof(g->data)) {
+		t->busy++;	/* it may fail and have no clients then */
+		gather_flush(m);
+		t->busy--;
+		if (t->state == FAILED) {
+			transfer_check(t);
+			return -1;
+		}
 	}
-	if (t->n_clients == 0 && !t->stored && !t->background) {
-		transfer_check(t);
-		return -1;
+	if (!room(t, g->n + n)) {
+		if (t->n_clients == 0) {
+			f = FAILURE(503, PROBLEM_CACHE, "the spool is full");
+			transfer_fail(t, &f);
+			return -1;
+		}
+		t->paused = true;
+		return 1;
 	}
+	MUST(n <= sizeof(g->data));
+	if (g->owner == NULL) {
+		g->owner = t;
+		timer_set(m->loop, &g->timer, clock_mono_ms(), on_gather_timer, m);
+	}
+	memcpy(g->data + g->n, data, n);
+	g->n += n;
 	return 0;
 }
 
@@ -648,7 +700,11 @@ on_done(void *arg, struct pull *p UNUSED, enum fetch_error x, const char *reason
 	struct failure f;
 
 	t->pull = NULL;
-	if (x != FETCH_OK) {
+	t->busy++;
+	if (t->m->gather->owner == t)
+		gather_flush(t->m);
+	t->busy--;
+	if (t->state != FAILED && x != FETCH_OK) {
 		f = failure_of_fetch(x, reason);
 		transfer_fail(t, &f);
 		return;
