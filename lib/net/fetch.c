@@ -206,8 +206,9 @@ hop_start(struct fetch *f)
 	struct err e = ERR_NONE;
 	CURLMcode m;
 
-	f->redirecting = f->address_refused = f->address_tried = f->challenged = false;
+	f->redirecting = f->address_refused = f->address_tried = f->challenged = f->stale = false;
 	f->dropped = 0;
+	f->n_opened = 0;
 	if (handle_make(f, &e) != 0) {
 		hop_verdict(f, FETCH_CONNECT, "%s", e.text);
 		fetch_end(f);
@@ -266,9 +267,17 @@ fetch_hop_done(struct fetch *f, CURLcode code)
 
 	if (f->cancelled)
 		return;		/* destroyed at its turn */
+	if (f->stale && !f->over) {
+		hop_close(f);
+		f->fresh = true;
+		response_clear(&f->response);
+		hop_start(f);
+		return;
+	}
 	if (redirect) {
 		hop_close(f);
 		if (follow(f) == 0) {
+			f->fresh = false;
 			hop_start(f);
 			return;
 		}

@@ -121,26 +121,93 @@ static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
 	struct fetch *f = arg;
+	int fd;
 
 	if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(f->net->config, &a->addr)) {
 		f->address_refused = true;
 		return CURL_SOCKET_BAD;
 	}
 	f->address_tried = true;
-	return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+	fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	f->opened[f->n_opened++ % OPENED_MAX] = fd;
+	return fd;
+}
+
+/* arg is the net: connections outlive fetches. */
+static int
+on_close_socket(void *arg, curl_socket_t fd)
+{
+	struct net *n = arg;
+
+	kept_remove(&n->kept, fd);
+	return close(fd);
+}
+
+static bool
+is_local_port(int fd, int port)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} a;
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, &a.sa, &len) != 0)
+		return false;
+	if (a.sa.sa_family == AF_INET)
+		return ntohs(a.in.sin_port) == port;
+	return a.sa.sa_family == AF_INET6 && ntohs(a.in6.sin6_port) == port;
+}
+
+/* The hop has a new connection: which of the sockets that it opened? */
+static void
+remember(struct fetch *f, const struct kept_name *name)
+{
+	for (unsigned i = 0; i < OPENED_MAX && i < f->n_opened; i++) {
+		if (is_local_port(f->opened[i], name->local_port)) {
+			kept_add(&f->net->kept, f->opened[i], name);
+			return;
+		}
+	}
+}
+
+/*
+ * Has the provider sent something, or closed, since the last answer ended?  It
+ * would be taken for the next answer: libcurl 7.88 does not look.
+ */
+static bool
+talks_unasked(const struct fetch *f, const struct kept_name *name)
+{
+	int fd = kept_find(&f->net->kept, name);
+	char c;
+
+	return fd < 0 || recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 /* Before each request, also on a connection that was kept: the configuration may have changed since. */
 static int
-on_before_request(void *arg, char *ip, char *local_ip UNUSED, int port UNUSED, int local_port UNUSED)
+on_before_request(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
 	struct fetch *f = arg;
+	struct kept_name name = { .port = port, .local_port = local_port };
 
-	if (text_address_allowed(f->net->config, ip))
-		return CURL_PREREQFUNC_OK;
-	f->address_refused = true;
-	f->address_tried = false;
-	return CURL_PREREQFUNC_ABORT;
+	if (!text_address_allowed(f->net->config, ip)) {
+		f->address_refused = true;
+		f->address_tried = false;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	(void)snprintf(name.ip, sizeof(name.ip), "%s", ip);
+	(void)snprintf(name.local_ip, sizeof(name.local_ip), "%s", local_ip);
+	if (f->n_opened > 0) {
+		remember(f, &name);
+	} else if (talks_unasked(f, &name)) {
+		f->stale = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	return CURL_PREREQFUNC_OK;
 }
 
 /* libcurl says only here that a body was longer than announced. */
@@ -164,6 +231,7 @@ set_transport(CURL *h, struct fetch *f)
 	bool ok = true;
 
 	SET(CURLOPT_URL, f->url->text);
+	SET(CURLOPT_FRESH_CONNECT, f->fresh ? 1L : 0L);
 	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, protocols);
@@ -181,6 +249,8 @@ set_transport(CURL *h, struct fetch *f)
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, f);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	SET(CURLOPT_CLOSESOCKETDATA, f->net);
 	SET(CURLOPT_PREREQFUNCTION, on_before_request);
 	SET(CURLOPT_PREREQDATA, f);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);

@@ -187,6 +187,7 @@ hop_judge(struct fetch *f, CURLcode code)
 	case CURLE_UNSUPPORTED_PROTOCOL:	/* an answer without headers, HTTP/0.9 */
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_BAD_FUNCTION_ARGUMENT:	/* what 7.88 says of a folded first header */
 	case CURLE_HTTP_RETURNED_ERROR:
 #if LIBCURL_VERSION_NUM >= 0x080600
 	case CURLE_TOO_LARGE:

@@ -66,6 +66,7 @@ net_new(const struct config *c, net_watch_fn *watch, void *watch_arg, struct err
 	n->curl_at_mono_ms = -1;
 	LIST_INIT(&n->all);
 	TAILQ_INIT(&n->work);
+	kept_init(&n->kept);
 	n->global = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 	if (n->global)
 		n->multi = curl_multi_init();
@@ -95,6 +96,7 @@ net_free(struct net *n)
 		fetch_destroy(f);
 	(void)curl_multi_cleanup(n->multi);	/* NULL is fine; nothing is left in it */
 	deadlines_release(&n->deadlines);
+	kept_release(&n->kept);
 	if (n->global)
 		curl_global_cleanup();
 	free(n);

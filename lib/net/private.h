@@ -10,11 +10,13 @@
 
 #include "net/deadline.h"
 #include "net/fetch.h"
+#include "net/kept.h"
 #include "net/response.h"
 #include "net/url.h"
 
 enum {
 	REDIRECT_BODY_MAX = 65536,	/* more of it closes the connection */
+	OPENED_MAX = 8,				/* sockets of one hop that are looked at */
 	LOW_SPEED_SLOTS = 4,		/* the low-speed window moves by a quarter */
 };
 
@@ -29,6 +31,7 @@ struct net {
 	bool global;				/* curl_global_init has been called */
 	int64_t curl_at_mono_ms;		/* when libcurl wants to be called; -1 never */
 	struct deadlines deadlines;		/* of fetches: ours */
+	struct kept kept;			/* every connection that has carried a request */
 	LIST_HEAD(, fetch) all;
 	TAILQ_HEAD(, fetch) work;		/* for the next turn: see fetch.h, no callback from inside a call */
 	size_t n_work;
@@ -68,7 +71,11 @@ struct fetch {
 	struct response response;
 	bool redirecting;			/* the body that comes is a redirect's: dropped */
 	uint64_t dropped;
-	bool address_refused, address_tried;
+	bool address_refused, address_tried;	/* by on_open_socket; neither: the connection was kept */
+	int opened[OPENED_MAX];			/* by on_open_socket; the last ones */
+	unsigned n_opened;
+	bool stale;				/* a kept connection that talks unasked: the hop begins again */
+	bool fresh;				/* ... on a new connection */
 
 	/* the answer */
 	bool delivered;				/* on_response has been called */

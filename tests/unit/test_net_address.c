@@ -2,6 +2,8 @@
  *
  * lib/net/address.c: cases E1 and E3.
  */
+#include "base/base.h"
+
 #include "unit.h"
 
 #include <arpa/inet.h>

@@ -2,6 +2,8 @@
  *
  * lib/net/url.c: cases E1, E2 and E4.
  */
+#include "base/base.h"
+
 #include "unit.h"
 
 #include <stdlib.h>

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The misbehaving servers and the loop of the tests of lib/net: no thread, no
+ * child; every socket is non-blocking and in one epoll.
+ */
+#include "base/base.h"
+
+#include "unit.h"
+
+#include "net_server.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum { ROUTES_MAX = 40, STEPS_MAX = 8, CONNS_MAX = 1200, HANG_US = 20000000 };
+enum step_kind { STEP_SEND, STEP_FILL, STEP_WAIT, STEP_CLOSE, STEP_RESET };
+
+struct step {
+	enum step_kind kind;
+	char *data;
+	uint64_t n;
+};
+
+struct route {
+	char *path;
+	struct step step[STEPS_MAX];
+	size_t n;
+};
+
+/* What the epoll points to begins with this. */
+struct source {
+	bool listens;
+};
+
+struct conn {
+	struct source source;
+	struct server *server;
+	int fd;			/* -1: free */
+	struct buf in;
+	struct route *route;	/* NULL: reads a request */
+	size_t step;
+	uint64_t sent;		/* of the step */
+	uint64_t dripped;
+	uint32_t events;
+};
+
+struct server {
+	struct source source;
+	int fd, port;
+	struct route route[ROUTES_MAX];
+	size_t n_routes;
+	struct conn *conn;	/* CONNS_MAX */
+	struct buf log;
+	unsigned requests, connections;
+	bool go;
+};
+
+static struct {
+	int ep;
+	struct net *net;
+	size_t watched;
+} loop = { .ep = -1 };
+
+/* In the epoll: a number for lib/net's descriptors, a pointer for ours. */
+enum { NET_MARK = 1 };
+
+static void
+conn_watch(struct conn *c, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = &c->source };
+
+	if (events == c->events)
+		return;
+	MUST(epoll_ctl(loop.ep, c->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, c->fd, &ev) == 0);
+	c->events = events;
+}
+
+static void
+conn_close(struct conn *c, bool reset)
+{
+	struct linger l = { .l_onoff = 1 };
+
+	if (c->fd < 0)
+		return;
+	if (reset)
+		MUST(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0);
+	fd_close(&c->fd);
+	buf_release(&c->in);
+	c->events = 0;
+	c->route = NULL;
+}
+
+struct server *
+server_start(void)
+{
+	struct server *s = mem_alloc(sizeof(*s));
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(in);
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	MUST(s->fd >= 0 && bind(s->fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(s->fd, 4096) == 0);
+	MUST(getsockname(s->fd, (struct sockaddr *)&in, &len) == 0);
+	s->port = ntohs(in.sin_port);
+	buf_init(&s->log, 64 << 20);
+	s->conn = mem_alloc(CONNS_MAX * sizeof(*s->conn));
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		s->conn[i].fd = -1;
+	s->source.listens = true;
+	ev.data.ptr = &s->source;
+	MUST(epoll_ctl(loop.ep, EPOLL_CTL_ADD, s->fd, &ev) == 0);
+	return s;
+}
+
+void
+server_stop(struct server *s)
+{
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		conn_close(&s->conn[i], false);
+	for (size_t i = 0; i < s->n_routes; i++) {
+		for (size_t k = 0; k < s->route[i].n; k++)
+			free(s->route[i].step[k].data);
+		free(s->route[i].path);
+	}
+	free(s->conn);
+	buf_release(&s->log);
+	fd_close(&s->fd);
+	free(s);
+}
+
+int
+server_port(const struct server *s)
+{
+	return s->port;
+}
+
+static struct route *
+route_find(struct server *s, const char *path, size_t n)
+{
+	for (size_t i = 0; i < s->n_routes; i++) {
+		if (strlen(s->route[i].path) == n && memcmp(s->route[i].path, path, n) == 0)
+			return &s->route[i];
+	}
+	return NULL;
+}
+
+static void
+add_step(struct server *s, const char *path, enum step_kind kind, char *data, uint64_t n)
+{
+	struct route *r = route_find(s, path, strlen(path));
+
+	if (r == NULL) {
+		MUST(s->n_routes < ROUTES_MAX);
+		r = &s->route[s->n_routes++];
+		r->path = mem_strdup(path);
+	}
+	MUST(r->n < STEPS_MAX);
+	r->step[r->n++] = (struct step){ kind, data, n };
+}
+
+void
+server_says(struct server *s, const char *path, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	MUST(vsnprintf(text, sizeof(text), fmt, ap) < (int)sizeof(text));
+	va_end(ap);
+	add_step(s, path, STEP_SEND, mem_strdup(text), strlen(text));
+}
+
+void
+server_sends(struct server *s, const char *path, const void *data, size_t n)
+{
+	char *copy = mem_alloc(n + 1);
+
+	memcpy(copy, data, n);
+	add_step(s, path, STEP_SEND, copy, n);
+}
+
+void
+server_fills(struct server *s, const char *path, uint64_t n)
+{
+	add_step(s, path, STEP_FILL, NULL, n);
+}
+
+void
+server_waits(struct server *s, const char *path)
+{
+	add_step(s, path, STEP_WAIT, NULL, 0);
+}
+
+void
+server_closes(struct server *s, const char *path)
+{
+	add_step(s, path, STEP_CLOSE, NULL, 0);
+}
+
+void
+server_resets(struct server *s, const char *path)
+{
+	add_step(s, path, STEP_RESET, NULL, 0);
+}
+
+/* Send what the step has left.  1: all is out; 0: later; -1: the peer is gone. */
+static int
+send_step(struct conn *c, const struct step *st)
+{
+	static char fill[262144];
+	const char *from;
+	size_t n;
+	ssize_t w;
+
+	while (c->sent < st->n) {
+		n = st->n - c->sent > sizeof(fill) ? sizeof(fill) : (size_t)(st->n - c->sent);
+		if (st->kind == STEP_SEND) {
+			from = st->data + c->sent;
+		} else {
+			for (size_t i = 0; i < n; i++)
+				fill[i] = fill_byte(c->sent + i);
+			from = fill;
+		}
+		w = send(c->fd, from, n, MSG_NOSIGNAL);
+		if (w < 0)
+			return errno == EAGAIN ? 0 : -1;
+		c->sent += (uint64_t)w;
+	}
+	return 1;
+}
+
+static void
+conn_answer(struct conn *c)
+{
+	struct step *st;
+	int rc;
+
+	while (c->route != NULL) {
+		if (c->step == c->route->n) {
+			c->route = NULL;
+			break;
+		}
+		st = &c->route->step[c->step];
+		if (st->kind == STEP_CLOSE || st->kind == STEP_RESET) {
+			conn_close(c, st->kind == STEP_RESET);
+			return;
+		}
+		if (st->kind == STEP_WAIT && !c->server->go)
+			return;
+		rc = st->kind == STEP_WAIT ? 1 : send_step(c, st);
+		if (rc < 0) {
+			conn_close(c, false);
+			return;
+		}
+		conn_watch(c, rc == 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+		if (rc == 0)
+			return;
+		c->step++;
+		c->sent = 0;
+	}
+}
+
+void
+server_goes(struct server *s)
+{
+	s->go = true;
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		if (s->conn[i].fd >= 0)
+			conn_answer(&s->conn[i]);
+	}
+}
+
+void
+server_drips(struct server *s, uint64_t n)
+{
+	static char fill[4096];
+	uint64_t from;
+
+	MUST(n <= sizeof(fill));
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		if (s->conn[i].fd < 0)
+			continue;
+		from = s->conn[i].dripped + n;	/* the first n came from the route */
+		for (uint64_t k = 0; k < n; k++)
+			fill[k] = fill_byte(from + k);
+		s->conn[i].dripped += n;
+		MUST(send(s->conn[i].fd, fill, n, MSG_NOSIGNAL) == (ssize_t)n);
+	}
+}
+
+bool
+server_delivered(const struct server *s)
+{
+	int left = 0;
+
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		if (s->conn[i].fd >= 0)
+			MUST(ioctl(s->conn[i].fd, SIOCOUTQ, &left) == 0);
+		if (left > 0)
+			return false;
+	}
+	return true;
+}
+
+/* A whole request in c->in?  Log it and find its answer. */
+static void
+conn_request(struct conn *c)
+{
+	char *end = c->in.len == 0 ? NULL : strstr(c->in.data, "\r\n\r\n"), *length, *target;
+	char digest[200];
+	size_t n, path;
+
+	if (end == NULL)
+		return;
+	n = (size_t)(end - c->in.data) + 4;
+	length = strstr(c->in.data, "\r\nContent-Length: ");
+	if (length != NULL && length < end)
+		n += (size_t)atoi(length + 18);
+	if (c->in.len < n)
+		return;
+	MUST(buf_add(&c->server->log, c->in.data, n) == 0);
+	c->server->requests++;
+	target = strchr(c->in.data, ' ') + 1;
+	path = strcspn(target, " ?");
+	(void)snprintf(digest, sizeof(digest), "%.*s+digest", (int)path, target);
+	if (strstr(c->in.data, "\r\nAuthorization: Digest ") != NULL)
+		c->route = route_find(c->server, digest, strlen(digest));
+	if (c->route == NULL)
+		c->route = route_find(c->server, target, path);
+	if (c->route == NULL)
+		fprintf(stderr, "no route for '%.*s'\n", (int)path, target);
+	MUST(c->route != NULL);
+	buf_consume(&c->in, n);
+	c->step = 0;
+	c->sent = 0;
+}
+
+static void
+conn_read(struct conn *c)
+{
+	char *p;
+	ssize_t n;
+
+	p = buf_reserve(&c->in, 16384);
+	MUST(p != NULL);
+	n = recv(c->fd, p, 16384, 0);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		conn_close(c, false);
+		return;
+	}
+	c->in.len += (size_t)n;
+	c->in.data[c->in.len] = '\0';
+	if (c->route == NULL)
+		conn_request(c);
+	conn_answer(c);
+}
+
+static void
+server_accept(struct server *s)
+{
+	struct conn *c = NULL;
+	int fd;
+
+	for (fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); fd >= 0;
+	    fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) {
+		for (size_t i = 0; i < CONNS_MAX && (c == NULL || c->fd >= 0); i++)
+			c = &s->conn[i];
+		MUST(c != NULL && c->fd < 0);
+		*c = (struct conn){ .server = s, .fd = fd };
+		buf_init(&c->in, 1 << 21);
+		s->connections++;
+		conn_watch(c, EPOLLIN);
+	}
+}
+
+const char *
+server_log(const struct server *s)
+{
+	return buf_str(&s->log);
+}
+
+bool
+server_was_told(const struct server *s, const char *text)
+{
+	return strstr(server_log(s), text) != NULL;
+}
+
+unsigned
+server_requests(const struct server *s)
+{
+	return s->requests;
+}
+
+unsigned
+server_connections(const struct server *s)
+{
+	return s->connections;
+}
+
+unsigned
+server_open(const struct server *s)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		n += s->conn[i].fd >= 0;
+	return n;
+}
+
+/* -- the loop ------------------------------------------------------------- */
+
+static void
+watch(void *arg UNUSED, int fd, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = (uint64_t)fd << 1 | NET_MARK };
+
+	if (events == 0) {
+		/* it may be closed already, or never have been watched */
+		loop.watched -= epoll_ctl(loop.ep, EPOLL_CTL_DEL, fd, NULL) == 0;
+		return;
+	}
+	if (epoll_ctl(loop.ep, EPOLL_CTL_MOD, fd, &ev) == 0)
+		return;
+	MUST(errno == ENOENT && epoll_ctl(loop.ep, EPOLL_CTL_ADD, fd, &ev) == 0);
+	loop.watched++;
+}
+
+void
+loop_start(const struct config *c)
+{
+	struct err e = ERR_NONE;
+
+	loop.ep = epoll_create1(EPOLL_CLOEXEC);
+	MUST(loop.ep >= 0);
+	loop.watched = 0;
+	loop.net = net_new(c, watch, NULL, &e);
+	MUST(loop.net != NULL);
+}
+
+void
+loop_stop(void)
+{
+	clock_shift_ms(0);
+	net_free(loop.net);
+	loop.net = NULL;
+	fd_close(&loop.ep);
+}
+
+struct net *
+loop_net(void)
+{
+	return loop.net;
+}
+
+size_t
+loop_watched(void)
+{
+	return loop.watched;
+}
+
+static void
+serve(struct source *source, uint32_t events)
+{
+	struct conn *c = (struct conn *)(void *)source;
+
+	if (source->listens) {
+		server_accept((struct server *)(void *)source);
+		return;
+	}
+	if (c->fd >= 0 && (events & EPOLLOUT) != 0)
+		conn_answer(c);
+	if (c->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+		conn_read(c);
+}
+
+void
+loop_turn(void)
+{
+	struct epoll_event ev[64];
+	int timeout = net_timeout_ms(loop.net), n;
+
+	n = epoll_wait(loop.ep, ev, ARRAY_LEN(ev), timeout < 0 || timeout > 20 ? 20 : timeout);
+	for (int i = 0; i < n; i++) {
+		if ((ev[i].data.u64 & NET_MARK) != 0)
+			net_on_fd(loop.net, (int)(ev[i].data.u64 >> 1), ev[i].events);
+		else
+			serve(ev[i].data.ptr, ev[i].events);
+	}
+	net_on_timeout(loop.net);
+}
+
+int64_t
+loop_real_us(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+bool
+loop_hangs(int64_t since_mono_us)
+{
+	return loop_real_us() - since_mono_us > HANG_US;
+}
+
+/* -- an owner ------------------------------------------------------------- */
+
+static int
+got_response(void *arg, const struct fetch_response *r)
+{
+	struct got *g = arg;
+
+	CHECK(!g->inside);
+	g->responses++;
+	g->r = *r;
+	g->r.media_type = mem_strdup(r->media_type);
+	g->r.etag = mem_strdup(r->etag);
+	g->r.disposition = mem_strdup(r->disposition);
+	g->r.content_encoding = mem_strdup(r->content_encoding);
+	return g->stop_at_response ? -1 : 0;
+}
+
+static int
+got_data(void *arg, const char *data, size_t n)
+{
+	struct got *g = arg;
+
+	CHECK(!g->inside && !g->paused && g->responses == 1 && g->ends == 0);
+	g->calls++;
+	for (size_t i = 0; i < g->n_cancels; i++) {
+		fetch_cancel(g->cancels[i]);
+		g->cancels[i] = NULL;
+	}
+	if (g->stop_at_data)
+		return -1;
+	if (g->pause_every > 0 && g->calls % g->pause_every == 0) {
+		g->pauses++;
+		g->paused = true;
+		return 1;
+	}
+	for (size_t i = 0; g->discard && i < n; i++)
+		g->bad_fill = g->bad_fill || data[i] != fill_byte(g->n_body + i);
+	if (!g->discard)
+		MUST(buf_add(&g->body, data, n) == 0);
+	g->n_body += n;
+	return 0;
+}
+
+static void
+got_done(void *arg, enum fetch_error x, const char *reason)
+{
+	struct got *g = arg;
+
+	CHECK(!g->inside && !g->paused);
+	g->ends++;
+	g->error = x;
+	g->r.excess = fetch_response(g->f) != NULL && fetch_response(g->f)->excess;
+	(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
+	g->f = NULL;
+}
+
+const struct fetch_ops got_ops = { got_response, got_data, got_done };
+
+void
+got_init(struct got *g)
+{
+	*g = (struct got){ .ends = 0 };
+	buf_init(&g->body, 64 << 20);
+}
+
+void
+got_release(struct got *g)
+{
+	free(g->r.media_type);
+	free(g->r.etag);
+	free(g->r.disposition);
+	free(g->r.content_encoding);
+	buf_release(&g->body);
+}
+
+/* -- names ---------------------------------------------------------------- */
+
+typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+/* libcurl's threads call this one: the program comes before libc. */
+__attribute__((visibility("default"))) int
+getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	static const struct { const char *name, *address[2]; } known[] = {
+		{ "one.test", { "127.0.0.1", NULL } }, { "private.test", { "10.0.0.1", NULL } },
+		{ "meta.test", { "169.254.169.254", NULL } }, { "mixed.test", { "10.0.0.1", "127.0.0.1" } },
+	};
+	resolve_fn *real = (resolve_fn *)dlsym(RTLD_NEXT, "getaddrinfo");
+	struct addrinfo numeric = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *first, *second;
+
+	if (name != NULL && strcmp(name, "hang.test") == 0) {
+		for (;;)
+			(void)pause();	/* no signal comes */
+	}
+	if (hints != NULL)
+		numeric.ai_socktype = hints->ai_socktype;
+	for (size_t i = 0; name != NULL && i < ARRAY_LEN(known); i++) {
+		if (strcmp(name, known[i].name) != 0)
+			continue;
+		if (real(known[i].address[0], service, &numeric, &first) != 0)
+			return EAI_FAIL;
+		if (known[i].address[1] != NULL) {
+			if (real(known[i].address[1], service, &numeric, &second) != 0)
+				return EAI_FAIL;
+			first->ai_next = second;	/* freeaddrinfo takes them one by one */
+		}
+		*ret = first;
+		return 0;
+	}
+	return real(name, service, &numeric, ret);
+}

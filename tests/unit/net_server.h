@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * For the tests of lib/net: servers on loopback that misbehave as they are
+ * told, and lib/net, in one epoll loop; and a getaddrinfo that knows only the
+ * names below.
+ */
+#ifndef TESTS_UNIT_NET_SERVER_H
+#define TESTS_UNIT_NET_SERVER_H
+
+#include "base/buf.h"
+#include "net/fetch.h"
+
+struct server;
+
+struct server *server_start(void);
+void server_stop(struct server *s);
+int server_port(const struct server *s);
+/*
+ * What a path (without its query) is answered with, step after step; calls
+ * for one path append.  After the last step the connection is kept and waits
+ * for the next request.  A request with "Authorization: Digest" takes the
+ * path "PATH+digest" where that exists.
+ */
+void server_says(struct server *s, const char *path, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void server_sends(struct server *s, const char *path, const void *data, size_t n);
+void server_fills(struct server *s, const char *path, uint64_t n);	/* n bytes of fill_byte(0..) */
+void server_waits(struct server *s, const char *path);			/* until server_goes */
+void server_closes(struct server *s, const char *path);
+void server_resets(struct server *s, const char *path);
+void server_goes(struct server *s);
+bool server_delivered(const struct server *s);		/* has all that was sent arrived? */
+void server_drips(struct server *s, uint64_t n);	/* n more fill bytes on every open connection, outside any route */
+/* What has been asked: request heads, one after the other. */
+const char *server_log(const struct server *s);
+bool server_was_told(const struct server *s, const char *text);	/* is it in the log? (case-sensitive) */
+unsigned server_requests(const struct server *s);
+unsigned server_connections(const struct server *s);		/* accepted since the start */
+unsigned server_open(const struct server *s);			/* of these, still open */
+
+static inline char
+fill_byte(uint64_t i)
+{
+	return (char)(i * 31 + i / 251);
+}
+
+/* One request each way of the loop; at most 20 ms. */
+void loop_start(const struct config *c);
+void loop_stop(void);
+struct net *loop_net(void);
+void loop_turn(void);
+bool loop_hangs(int64_t since_mono_us);		/* real time: 20 s have passed */
+size_t loop_watched(void);			/* descriptors that lib/net watches */
+
+/* Turn until cond; fails the test after 20 s. */
+#define UNTIL(cond)							\
+	do {								\
+		int64_t since_ = loop_real_us();			\
+		while (!(cond) && !loop_hangs(since_))			\
+			loop_turn();					\
+		CHECK(cond);						\
+	} while (0)
+int64_t loop_real_us(void);
+
+/* How an owner behaves, and what it has seen. */
+struct got {
+	/* set before */
+	unsigned pause_every;		/* each so many-th on_data says pause; 0 never */
+	bool stop_at_response, stop_at_data;
+	struct fetch **cancels;		/* on_data cancels these and sets them to NULL */
+	size_t n_cancels;
+	bool discard;			/* bodies are compared with fill_byte, not kept */
+	/* seen */
+	struct fetch *f;
+	unsigned responses, calls, pauses, ends;
+	bool paused, inside, bad_fill;
+	struct fetch_response r;	/* strings are copies */
+	struct buf body;
+	uint64_t n_body;
+	enum fetch_error error;
+	char reason[ERR_TEXT_MAX];
+};
+
+extern const struct fetch_ops got_ops;
+void got_init(struct got *g);
+void got_release(struct got *g);
+
+/* Names: "one.test" 127.0.0.1, "private.test" 10.0.0.1, "meta.test" 169.254.169.254,
+ * "mixed.test" 10.0.0.1 and 127.0.0.1, "hang.test" never ends, others do not exist. */
+
+#endif
