@@ -204,10 +204,10 @@ become_ready(struct master *m)
 	m->phase = SERVING;
 	stat_state(SLOT_READY);
 	rundir_announce(m);
-	notify_send("READY=1\nSTATUS=serving, configuration %" PRIu64, m->config->generation);
-	upgrade_done(m);
 	log_info(NULL, "ready listen='%s' workers=%u movers=%u generation=%" PRIu64,
 	    listen_name(m->listen, name, sizeof(name)), m->config->workers, m->movers, m->config->generation);
+	notify_send("READY=1\nSTATUS=serving, configuration %" PRIu64, m->config->generation);
+	upgrade_done(m);
 }
 
 /* Whatever can be done now, from what is known now. */

@@ -23,6 +23,7 @@ enum {
 	START_LIMIT_MS = 60000,		/* EODAG's import is slow */
 	START_DEATHS_MAX = 3,
 	WORKER_DRAIN_MS = 60000,	/* an old worker's request after a reload */
+	WORKER_STOP_MS = 10000,		/* the same at the end: a worker waits for nothing slow */
 	BROKER_DRAIN_MS = 5000,
 	ACCOUNTANT_DRAIN_MS = 15000,
 	STOP_EXTRA_MS = 3000,		/* a mover cuts its clients itself at its own limit */
@@ -71,7 +72,7 @@ struct master {
 	pid_t successor;		/* 0: none */
 	int workers_account[2];
 	int handover[MOVERS_MAX][2], broker[MOVERS_MAX][2], account[MOVERS_MAX][2];	/* [0]: the mover's end */
-	int64_t last_tick_ms, stop_limit_ms;
+	int64_t last_tick_ms;
 	struct child child[SCOREBOARD_SLOTS];	/* by slot */
 };
 

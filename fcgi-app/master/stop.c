@@ -29,9 +29,11 @@ limit_of(const struct master *m, int64_t now)
 	case STOP_BROKER:
 		return now + BROKER_DRAIN_MS;
 	case STOP_ACCOUNTANT:
-		return now + ACCOUNTANT_DRAIN_MS;
-	default:	/* workers and movers share the configured time */
-		return m->stop_limit_ms + STOP_EXTRA_MS;
+		return now + (m->forced ? BROKER_DRAIN_MS : ACCOUNTANT_DRAIN_MS);
+	case STOP_MOVERS:
+		return now + m->config->drain_ms + STOP_EXTRA_MS;
+	default:
+		return now + WORKER_STOP_MS;
 	}
 }
 
@@ -51,7 +53,10 @@ enter(struct master *m, int64_t now)
 	}
 }
 
-/* At once: everybody sees that the master is gone, and has a moment to cut visibly. */
+/*
+ * At once: all but the accountant see that the master is gone, and have a
+ * moment to cut visibly.  What they still charge is settled after them.
+ */
 static void
 force(struct master *m)
 {
@@ -60,8 +65,10 @@ force(struct master *m)
 	m->forced = true;
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		c = &m->child[i];
+		if (!c->used || c->role == ROLE_ACCOUNTANT)
+			continue;
 		fd_close(&c->control);
-		if (c->used && c->pid != 0)
+		if (c->pid != 0)
 			c->kill_at_ms = master_now() + FORCED_MS;
 	}
 }
@@ -78,17 +85,16 @@ stop_begin(struct master *m, const char *why)
 		return;
 	}
 	log_info(NULL, "ending reason='%s'", why);
-	if (m->successor == 0)
-		notify_send("STOPPING=1\nSTATUS=draining");
 	__atomic_store_n(&m->sb->draining, 1u, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->sb->ready, 0u, __ATOMIC_RELAXED);
 	stat_state(SLOT_DRAINING);
-	m->stop_limit_ms = now + m->config->drain_ms;
 	if (m->phase == STARTING)
 		force(m);	/* nobody was served yet */
 	/* so that the front sees at once that nobody accepts; after an upgrade, or before it is done, it is the other's */
 	if (m->socket_path != NULL && m->successor == 0 && !m->upgraded)
 		(void)unlink(m->socket_path);
+	if (m->successor == 0)
+		notify_send("STOPPING=1\nSTATUS=draining");
 	m->phase = STOP_WORKERS;
 	enter(m, now);
 }
@@ -107,7 +113,7 @@ stop_advance(struct master *m, int64_t now)
 				spawn_forget(m, c);
 		}
 		m->phase++;
-		if (m->phase != STOPPED && !m->forced)
+		if (m->phase == STOP_ACCOUNTANT || (m->phase != STOPPED && !m->forced))
 			enter(m, now);
 	}
 }

@@ -1,0 +1,569 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The master, with roles that a test can steer (tests/fake/roles.c).
+
+Run by scripts/test, or by hand:
+
+    EODATA_BUILD=/path/to/build tests/system/test_master.py [Death.test_...]
+
+The build folder is EODATA_BUILD, else where EODATA_PREFIX is inside, else the
+current one, else build/.  Python's standard library is enough.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def build_folder():
+    """The first place that has the program; EODATA_BUILD when set, whatever is there."""
+    places = [os.getcwd(), os.path.join(TOP, "build"), TOP]
+    if "EODATA_PREFIX" in os.environ:
+        places.insert(0, os.path.dirname(os.path.abspath(os.environ["EODATA_PREFIX"])))
+    if "EODATA_BUILD" in os.environ:
+        places = [os.path.abspath(os.environ["EODATA_BUILD"])]
+    for place in places:
+        if os.path.exists(os.path.join(place, "tests", "fake", "eodata-proxy-fake")):
+            return place
+    return places[0]
+
+
+BUILD = build_folder()
+PROGRAM = os.path.join(BUILD, "tests", "fake", "eodata-proxy-fake")
+CTL = os.path.join(BUILD, "eodata-proxyctl")
+LIMIT_S = 30  # for what takes milliseconds; a loaded machine may be slow
+
+
+def ended(pids, seconds=LIMIT_S):
+    """Wait until none of the processes is running; the pids that still are."""
+    left = set(pids)
+    until = time.monotonic() + seconds
+    for pid in list(left):
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            left.discard(pid)
+            continue
+        try:
+            if select.select([fd], [], [], max(0, until - time.monotonic()))[0]:
+                left.discard(pid)
+        finally:
+            os.close(fd)
+    return left
+
+
+class Proxy:
+    """One master in a folder of its own."""
+
+    def __init__(self, test, **pool):
+        self.dir = tempfile.mkdtemp(prefix="eo-master-")
+        self.socket = os.path.join(self.dir, "fcgi.sock")
+        self.run = os.path.join(self.dir, "run")
+        self.config = os.path.join(self.dir, "eodata-proxy.conf")
+        self.log_path = os.path.join(self.dir, "log")
+        self.spool = os.path.join(self.dir, "cache", "spool")
+        self.seen = set()
+        self.process = None
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.told.bind("\0eo-master-%d-%s" % (os.getpid(), os.path.basename(self.dir)))
+        self.told.settimeout(LIMIT_S)
+        self.configure(**pool)
+        test.addCleanup(self.clean)
+
+    def configure(self, text=None, spool=None, **pool):
+        self.pool = {"workers": 2, "movers": 1, "drain": "20s", **pool}
+        if text is None:
+            text = json.dumps({
+                "memcached": [], "rules": [],
+                "cache": {"path": os.path.join(self.dir, "cache"), "retentions": {"30d": {}}},
+                "dirs": {"run": self.run, "state": os.path.join(self.dir, "state"), "spool": spool or self.spool},
+                "pool": self.pool})
+        with open(self.config, "w", encoding="ascii") as f:
+            f.write(text)
+
+    def start(self, *args, listen=True, command=None, env=None, pass_fds=(), stdin=subprocess.DEVNULL, ready=True):
+        argv = [PROGRAM, "--config", self.config]
+        if listen:
+            argv += ["--listen", "unix:" + self.socket]
+        argv += args
+        environ = {**os.environ, "NOTIFY_SOCKET": "@" + self.told.getsockname()[1:].decode(), **(env or {})}
+        with open(self.log_path, "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen((command or []) + argv, stdin=stdin, stderr=log, env=environ, pass_fds=pass_fds)
+        if ready:
+            self.wait_told("READY=1")
+        return self
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8") as f:
+            return f.read()
+
+    def wait_told(self, what):
+        """The next sd_notify message that has this line."""
+        try:
+            while True:
+                text = self.told.recv(4096).decode()
+                if what in text.split("\n"):
+                    return text
+        except socket.timeout:
+            raise AssertionError("no %s within %d s:\n%s" % (what, LIMIT_S, self.log())) from None
+
+    def status(self):
+        out = subprocess.run([CTL, "--run", self.run, "--json", "status"], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, check=False)
+        if out.returncode != 0:
+            return {"ready": False, "processes": []}
+        status = json.loads(out.stdout)
+        self.seen.update(p["pid"] for p in status["processes"])
+        return status
+
+    def pids(self, role):
+        """Of a role's processes that are up, in the order of their slots."""
+        return [p["pid"] for p in self.status()["processes"] if p["role"] == role and p["state"] in ("ready", "busy")]
+
+    def pid(self, role):
+        return self.pids(role)[0]
+
+    def until(self, condition, what, seconds=LIMIT_S):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.02)
+        raise AssertionError("not within %d s: %s\n%s\n%s" % (seconds, what, json.dumps(self.status()["processes"], indent=1), self.log()))
+
+    def connect(self, address=None):
+        family = socket.AF_INET if address else socket.AF_UNIX
+        s = socket.socket(family)
+        s.settimeout(LIMIT_S)
+        s.connect(address or self.socket)
+        return s
+
+    def say(self, line, address=None):
+        s = self.connect(address)
+        s.sendall(line.encode() + b"\n")
+        return s
+
+    def ask(self, line, address=None):
+        with self.say(line, address) as s:
+            answer = b""
+            while True:
+                part = s.recv(4096)
+                if not part:
+                    return answer.decode()
+                answer += part
+
+    def signal(self, signo):
+        self.process.send_signal(signo)
+
+    def wait(self):
+        return self.process.wait(LIMIT_S)
+
+    def children(self):
+        """Of the running master."""
+        master = self.pid("master")
+        return [p["pid"] for p in self.status()["processes"] if p["pid"] != master]
+
+    def clean(self):
+        self.status()
+        for pid in self.seen | {self.process.pid if self.process else 0}:
+            if pid <= 1:
+                continue
+            try:
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if self.process:
+            self.process.wait()
+        self.told.close()
+        shutil.rmtree(self.dir)
+
+
+def listening():
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    s.listen(16)
+    return s
+
+
+def word(s):
+    """One line of an answer."""
+    text = b""
+    while not text.endswith(b"\n"):
+        part = s.recv(1)
+        if not part:
+            break
+        text += part
+    return text.decode().strip()
+
+
+class Start(unittest.TestCase):
+    def test_listens_on_a_unix_socket_with_its_mode(self):
+        p = Proxy(self).start("--listen-mode", "0600")
+        self.assertEqual(os.stat(p.socket).st_mode & 0o777, 0o600)
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_listens_on_tcp(self):
+        p = Proxy(self).start("--listen", "127.0.0.1:0", listen=False)
+        port = int(p.log().split("listen='127.0.0.1:")[1].split("'")[0])
+        self.assertEqual(len(p.ask("who", ("127.0.0.1", port)).split()), 3)
+
+    def test_takes_the_socket_of_a_service_manager(self):
+        p = Proxy(self)
+        with listening() as s:
+            p.start(listen=False, pass_fds=(s.fileno(),), command=[
+                "sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&%d' % s.fileno(), "sh"])
+            self.assertEqual(len(p.ask("who", s.getsockname()).split()), 3)
+
+    def test_does_not_take_a_socket_meant_for_another_process(self):
+        p = Proxy(self)
+        with listening() as s:
+            p.start(listen=False, ready=False, pass_fds=(s.fileno(),), command=[
+                "sh", "-c", 'LISTEN_PID=1 LISTEN_FDS=1 exec "$@" 3<&%d' % s.fileno(), "sh"])
+            self.assertEqual(p.wait(), 1)
+        self.assertIn("no listening socket", p.log())
+
+    def test_takes_a_socket_on_descriptor_0(self):
+        p = Proxy(self)
+        with listening() as s:
+            p.start(listen=False, stdin=s)
+            self.assertEqual(len(p.ask("who", s.getsockname()).split()), 3)
+
+    def test_takes_over_the_path_of_a_dead_process(self):
+        p = Proxy(self)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(p.socket)
+        p.start()
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_refuses_the_path_of_a_running_master(self):
+        p, other = Proxy(self).start(), Proxy(self)
+        other.socket = p.socket
+        other.start(ready=False)
+        self.assertEqual(other.wait(), 1)
+        self.assertIn("in use by a running process", other.log())
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_refuses_a_path_that_is_not_a_socket(self):
+        p = Proxy(self)
+        with open(p.socket, "w", encoding="ascii") as f:
+            f.write("mine")
+        p.start(ready=False)
+        self.assertEqual(p.wait(), 1)
+        with open(p.socket, encoding="ascii") as f:
+            self.assertEqual(f.read(), "mine")
+
+    def test_ends_when_a_role_does_not_start(self):
+        for role in ("broker", "worker"):
+            with self.subTest(role=role):
+                p = Proxy(self)
+                os.makedirs(p.spool)
+                with open(os.path.join(p.spool, "fail-" + role), "w", encoding="ascii"):
+                    pass
+                p.start(ready=False)
+                self.assertEqual(p.wait(), 1)
+                self.assertIn("told to fail", p.log())
+                self.assertIn("the %s does not start" % role, p.log())
+                self.assertFalse(os.path.exists(p.socket))
+
+    def test_names_every_fault_of_the_configuration(self):
+        p = Proxy(self)
+        p.configure('{ "pool": { "workers": 0, "moovers": 1 } }')
+        p.start(ready=False)
+        self.assertEqual(p.wait(), 1)
+        self.assertIn("pool.workers", p.log())
+        self.assertIn("moovers", p.log())
+
+    def test_refuses_a_spool_on_another_file_system(self):
+        p = Proxy(self)
+        if not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == os.stat(p.dir).st_dev:
+            self.skipTest("no second file system to write to")
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+            p.configure(spool=other)
+            p.start(ready=False)
+            self.assertEqual(p.wait(), 1)
+            self.assertEqual(os.listdir(other), [])
+        self.assertIn("one file system", p.log())
+
+    def test_children_get_nothing_but_what_is_theirs(self):
+        p = Proxy(self).start(env={"http_proxy": "http://127.0.0.1:1", "LD_LIBRARY_PATH": "/nowhere", "TZ": "UTC"})
+        lines = p.ask("env").split("\n")
+        self.assertIn("TZ=UTC", lines)
+        for line in lines:
+            self.assertFalse(line.startswith(("http_proxy", "LD_", "NOTIFY_", "HOME", "PATH")), line)
+        # control, scoreboard, listen, account, one mover
+        self.assertEqual({line for line in lines if line.startswith("fd ")},
+                         {"fd %d" % n for n in (0, 1, 2, 3, 5, 6, 9, 16)})
+        self.assertIn("no_new_privs 1", lines)
+        if "ASAN_OPTIONS" not in os.environ:
+            self.assertIn("dumpable 0", lines)
+
+
+class Death(unittest.TestCase):
+    def test_each_role_is_replaced(self):
+        p = Proxy(self, movers=2).start()
+        for role in ("accountant", "broker", "mover", "worker"):
+            with self.subTest(role=role):
+                before = p.pids(role)
+                os.kill(before[0], signal.SIGKILL)
+                p.until(lambda role=role, before=before: before[0] not in p.pids(role) and len(p.pids(role)) == len(before),
+                        "a new " + role)
+                p.until(lambda: p.status()["ready"], "ready again")
+                self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_what_is_queued_for_a_mover_reaches_the_next_one(self):
+        p = Proxy(self).start()
+        mover = p.pid("mover")
+        os.kill(mover, signal.SIGSTOP)
+        with p.say("move") as client:
+            worker = p.until(lambda: [s for s in p.status()["processes"] if s["role"] == "worker" and s["jobs"] == 1], "handed over")
+            self.assertEqual(len(worker), 1)
+            os.kill(mover, signal.SIGKILL)
+            name, pid = word(client).split()
+            self.assertEqual(name, "moved")
+            self.assertNotEqual(int(pid), mover)
+
+    def test_a_child_that_dies_at_once_is_throttled(self):
+        p = Proxy(self).start()
+        with open(os.path.join(p.spool, "fail-broker"), "w", encoding="ascii"):
+            pass
+        os.kill(p.pid("broker"), signal.SIGKILL)
+        p.until(lambda: p.log().count("died role=broker") >= 4, "four deaths")
+        waits = [int(line.split("restart_in_ms=")[1]) for line in p.log().split("\n") if "died role=broker" in line]
+        self.assertEqual(waits[:4], [100, 200, 400, 800])
+        self.assertFalse(p.status()["ready"])
+        os.unlink(os.path.join(p.spool, "fail-broker"))
+        p.until(lambda: p.status()["ready"], "ready again")
+
+    def test_every_child_ends_when_the_master_is_killed(self):
+        p = Proxy(self).start()
+        with p.say("move") as client:
+            self.assertTrue(word(client).startswith("moved"))
+            children = p.children()
+            self.assertEqual(len(children), 5)
+            p.signal(signal.SIGKILL)
+            self.assertEqual(word(client), "cut")
+            self.assertEqual(ended(children), set())
+
+    def test_a_worker_past_its_deadline_is_replaced(self):
+        p = Proxy(self).start()
+        with p.say("late") as client:
+            self.assertEqual(client.recv(1), b"")
+        self.assertIn("reason=deadline note=a\\x20late\\x20one", p.log())
+        p.until(lambda: len(p.pids("worker")) == 2, "a new worker")
+
+    def test_a_stopped_child_is_found(self):
+        p = Proxy(self).start()
+        stopped = [p.pid(role) for role in ("worker", "mover", "broker", "accountant")]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        self.assertEqual(ended(stopped), set())
+        p.until(lambda: p.status()["ready"] and len(p.pids("worker")) == 2, "new ones")
+        self.assertEqual(p.log().count("reason=heartbeat"), 4)
+
+    def test_a_master_that_was_stopped_itself_kills_nobody(self):
+        p = Proxy(self).start()
+        children = p.children()
+        for pid in children + [p.process.pid]:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(11)  # the time itself is what is tested
+        for pid in [p.process.pid] + children:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEqual(len(p.ask("who").split()), 3)
+        time.sleep(1.5)  # a turn of the watch
+        self.assertEqual(sorted(p.children()), sorted(children))
+
+
+class Reload(unittest.TestCase):
+    def test_replaces_the_workers_and_tells_the_others(self):
+        p = Proxy(self).start()
+        before = p.status()
+        workers = p.pids("worker")
+        with p.say("hold") as client:
+            self.assertEqual(word(client), "held")
+            p.signal(signal.SIGHUP)
+            self.assertIn("MONOTONIC_USEC=", p.wait_told("RELOADING=1"))
+            p.wait_told("READY=1")
+            self.assertEqual(p.ask("who").split()[1], "2")
+            client.sendall(b"x")
+            self.assertEqual(word(client), "done")  # the old worker's request was not cut
+        p.until(lambda: not set(workers) & {s["pid"] for s in p.status()["processes"]}, "the old ones ended")
+        p.until(lambda: {s["generation"] for s in p.status()["processes"]} == {2}, "all have it")
+        same = [s["pid"] for s in before["processes"] if s["role"] not in ("worker",)]
+        self.assertEqual([s["pid"] for s in p.status()["processes"] if s["role"] != "worker"], same)
+        self.assertEqual(p.status()["counters"]["restarts_total"], 0)
+
+    def test_a_broken_file_changes_nothing(self):
+        p = Proxy(self).start()
+        before = p.status()["processes"]
+        p.configure('{ "pool": { "workers": "many" } }')
+        out = subprocess.run([CTL, "--run", p.run, "reload"], stderr=subprocess.PIPE, check=False)
+        self.assertEqual(out.returncode, 1)
+        self.assertIn(b"refused", out.stderr)
+        self.assertIn("pool.workers", p.log())
+        self.assertEqual([s["pid"] for s in p.status()["processes"]], [s["pid"] for s in before])
+        self.assertEqual(p.ask("who").split()[1], "1")
+        p.configure()
+        self.assertEqual(subprocess.run([CTL, "--run", p.run, "reload"], stdout=subprocess.DEVNULL, check=False).returncode, 0)
+
+    def test_the_number_of_workers_follows(self):
+        p = Proxy(self).start()
+        for n in (5, 1):
+            p.configure(workers=n)
+            p.signal(signal.SIGHUP)
+            p.until(lambda n=n: len([s for s in p.status()["processes"] if s["role"] == "worker"]) == n, "%d workers" % n)
+
+    def test_the_number_of_movers_stays(self):
+        p = Proxy(self).start()
+        p.configure(movers=3)
+        p.signal(signal.SIGHUP)
+        p.wait_told("RELOADING=1")
+        p.wait_told("READY=1")
+        self.assertIn("pool.movers stays 1", p.log())
+        with p.say("move") as client:
+            self.assertTrue(word(client).startswith("moved"))
+
+    def test_many_in_a_row_end_in_the_last_one(self):
+        p = Proxy(self).start()
+        for _ in range(5):
+            generation = p.status()["generation"]
+            p.signal(signal.SIGHUP)
+            p.until(lambda generation=generation: p.status()["generation"] > generation, "taken")
+        p.until(lambda: len([s for s in p.status()["processes"] if s["role"] == "worker"]) == 2, "two workers")
+        self.assertEqual(p.ask("who").split()[1], str(p.status()["generation"]))
+
+
+class Upgrade(unittest.TestCase):
+    def test_the_new_one_takes_over_without_a_refused_connection(self):
+        p = Proxy(self).start()
+        with p.say("move") as moved, p.say("hold") as held:
+            self.assertTrue(word(moved).startswith("moved"))
+            self.assertEqual(word(held), "held")
+            p.signal(signal.SIGUSR2)
+            successor = int(p.wait_told("READY=1") and p.until(lambda: p.pids("master"), "a console")[0])
+            self.assertNotEqual(successor, p.process.pid)
+            text = p.wait_told("MAINPID=%d" % successor)
+            self.assertNotIn("STOPPING", text)
+            for _ in range(20):
+                p.ask("who")
+            held.sendall(b"x")
+            self.assertEqual(word(held), "done")
+            self.assertIsNone(p.process.poll())  # it waits for its transfer
+        self.assertEqual(p.wait(), 0)
+        self.assertEqual(len(p.ask("who").split()), 3)
+        with open(os.path.join(p.run, "eodata-proxy.pid"), encoding="ascii") as f:
+            self.assertEqual(int(f.read()), successor)
+        os.kill(successor, signal.SIGTERM)
+        self.assertEqual(ended([successor]), set())
+        self.assertFalse(os.path.exists(p.socket))
+
+    def test_a_new_one_that_fails_leaves_the_old_one_serving(self):
+        p = Proxy(self).start()
+        p.configure("{")
+        p.signal(signal.SIGUSR2)
+        p.until(lambda: "ended before it was ready" in p.log(), "the failure is logged")
+        self.assertEqual(len(p.ask("who").split()), 3)
+        p.configure()
+        with open(os.path.join(p.spool, "fail-mover"), "w", encoding="ascii"):
+            pass
+        p.signal(signal.SIGUSR2)
+        p.until(lambda: p.log().count("ended before it was ready") == 2, "the failure is logged")
+        self.assertEqual(len(p.ask("who").split()), 3)
+        self.assertEqual(p.pid("master"), p.process.pid)
+
+
+class Stop(unittest.TestCase):
+    def test_sigterm_waits_for_running_transfers(self):
+        p = Proxy(self).start()
+        with p.say("move") as moved, p.say("hold") as held:
+            self.assertTrue(word(moved).startswith("moved"))
+            self.assertEqual(word(held), "held")
+            children = p.children()
+            p.signal(signal.SIGTERM)
+            p.wait_told("STOPPING=1")
+            self.assertFalse(os.path.exists(p.socket))
+            held.sendall(b"x")
+            self.assertEqual(word(held), "done")
+            workers = p.until(lambda: not p.pids("worker"), "no worker")
+            self.assertTrue(workers)
+            self.assertIsNone(p.process.poll())
+        self.assertEqual(p.wait(), 0)
+        self.assertEqual(ended(children), set())
+        self.assertEqual(sorted(os.listdir(p.run)), ["slots"])
+        order = [line.split("role=")[1].split()[0] for line in p.log().split("\n") if " ended role=" in line]
+        self.assertEqual(order, ["worker", "worker", "mover", "broker", "accountant"])
+
+    def test_a_transfer_that_does_not_end_meets_the_limit(self):
+        p = Proxy(self, drain="0s").start()
+        with p.say("move") as moved:
+            self.assertTrue(word(moved).startswith("moved"))
+            p.signal(signal.SIGTERM)
+            self.assertEqual(p.wait(), 0)
+        self.assertIn("reason=drain-limit", p.log())
+
+    def test_a_second_sigterm_ends_at_once_and_visibly(self):
+        p = Proxy(self).start()
+        with p.say("move") as moved:
+            self.assertTrue(word(moved).startswith("moved"))
+            children = p.children()
+            p.signal(signal.SIGTERM)
+            p.wait_told("STOPPING=1")
+            p.signal(signal.SIGTERM)
+            self.assertEqual(word(moved), "cut")
+        self.assertEqual(p.wait(), 0)
+        self.assertEqual(ended(children), set())
+
+    def test_ctl_stops_and_waits(self):
+        p = Proxy(self).start()
+        self.assertEqual(subprocess.run([CTL, "--config", p.config, "stop"], check=False).returncode, 0)
+        self.assertEqual(p.wait(), 0)
+        out = subprocess.run([CTL, "--config", p.config, "status"], stderr=subprocess.PIPE, check=False)
+        self.assertEqual(out.returncode, 1)
+        self.assertIn(b"no eodata-proxy is running", out.stderr)
+
+
+class Usage(unittest.TestCase):
+    def test_wrong_use_is_one_line_and_exit_2(self):
+        for program, args in ((PROGRAM, ["--frobnicate"]), (PROGRAM, ["x"]), (PROGRAM, ["--listen"]),
+                              (PROGRAM, ["--listen", "nowhere"]), (PROGRAM, ["--listen", "::1:80"]),
+                              (PROGRAM, ["--listen-mode", "9"]), (CTL, []), (CTL, ["dance"]), (CTL, ["status", "stop"])):
+            with self.subTest(program=program, args=args):
+                out = subprocess.run([program] + args, stderr=subprocess.PIPE, stdout=subprocess.PIPE, check=False)
+                self.assertEqual(out.returncode, 2)
+                self.assertEqual(out.stderr.count(b"\n"), 1)
+
+    def test_check_config(self):
+        p = Proxy(self)
+        out = subprocess.run([PROGRAM, "--config", p.config, "--check-config"], stdout=subprocess.PIPE, check=False)
+        self.assertEqual((out.returncode, out.stdout), (0, b"configuration OK\n"))
+        p.configure('{ "pool": { "workers": 0 }, "dirs": { "runn": "/x" } }')
+        out = subprocess.run([PROGRAM, "--config", p.config, "--check-config"], stderr=subprocess.PIPE, check=False)
+        self.assertEqual(out.returncode, 1)
+        self.assertIn(b"pool.workers", out.stderr)
+        self.assertIn(b"dirs.runn", out.stderr)
+
+    def test_a_child_cannot_be_started_by_hand(self):
+        for args in (["--role", "worker"], ["--role", "worker", "--slot", "1", "--index", "0"],
+                     ["--role", "king", "--slot", "1", "--index", "0"], ["--role", "worker", "--slot", "9999", "--index", "0"]):
+            out = subprocess.run([PROGRAM] + args, stderr=subprocess.PIPE, check=False)
+            self.assertEqual(out.returncode, 1)
+
+
+def setUpModule():
+    if not os.path.exists(PROGRAM):
+        raise unittest.SkipTest("no tests/fake/eodata-proxy-fake in '%s': make" % BUILD)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, argv=sys.argv)
