@@ -115,7 +115,7 @@ take_path(const struct sockaddr_un *a, struct err *e)
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(e, "'%s' exists and is not a socket", a->sun_path);
 	if (answered(a))
-		return err_set(e, "'%s' is in use by a running process", a->sun_path);
+		return err_sys(e, EADDRINUSE, "'%s' is in use by a running process", a->sun_path);
 	if (unlink(a->sun_path) == -1)
 		return err_sys(e, errno, "cannot remove '%s'", a->sun_path);
 	return 0;

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,21 +58,56 @@ group_of(const char *name)
 	return g->gr_gid;
 }
 
+/* Who restarts us after a kill may be faster than the old workers' end. */
+static int
+make_listen(const struct master *m, const struct listen_spec *spec, struct err *e)
+{
+	gid_t group = group_of(m->opt->listen_group);
+	int fd = -1;
+
+	for (int i = 0; i < LISTEN_TRIES && fd == -1; i++) {
+		if (i > 0)
+			(void)poll(NULL, 0, LISTEN_PAUSE_MS);
+		e->sys = 0;
+		fd = listen_open(spec, m->opt->listen_mode, group, e);
+		if (fd == -1 && e->sys != EADDRINUSE)
+			break;
+	}
+	return fd;
+}
+
+/* The path is ours to remove when we made it, or the master that we replace did. */
+static void
+remember_path(struct master *m, const struct listen_spec *spec, bool made)
+{
+	char name[256];
+	struct stat st;
+
+	if (!made && !m->upgraded)
+		return;
+	if (m->opt->listen == NULL || spec->path[0] == '\0' || strcmp(m->opt->listen, listen_name(m->listen, name, sizeof(name))) != 0 ||
+	    lstat(spec->path, &st) == -1)
+		return;
+	m->socket_path = mem_strdup(spec->path);
+	m->socket_dev = st.st_dev;
+	m->socket_ino = st.st_ino;
+}
+
 /* systemd's, else the one that --listen asks for, else the parent's on descriptor 0. */
 static void
 open_listen(struct master *m, const struct listen_spec *spec)
 {
 	struct err e = ERR_NONE;
+	bool made = false;
 
 	m->listen = listen_from_manager(&e);
 	if (m->listen == -1 && e.text[0] != '\0')
 		die("%s", e.text);
 	if (m->listen != -1 && m->opt->listen != NULL && !m->upgraded)
 		log_info(NULL, "listening on what LISTEN_FDS gave, not on --listen");
-	else if (m->opt->listen != NULL && spec->path[0] != '\0')
-		m->socket_path = mem_strdup(spec->path);
 	if (m->listen == -1 && m->opt->listen != NULL) {
-		m->listen = listen_open(spec, m->opt->listen_mode, group_of(m->opt->listen_group), &e);
+		made = true;
+		m->listen = make_listen(m, spec, &e);
 		if (m->listen == -1)
 			die("%s", e.text);
 	}
@@ -81,6 +117,7 @@ open_listen(struct master *m, const struct listen_spec *spec)
 		die("no listening socket: use --listen, systemd's LISTEN_FDS, or spawn-fcgi");
 	if (spawn_high(&m->listen, &e) == -1)
 		die("%s", e.text);
+	remember_path(m, spec, made);
 }
 
 static void
@@ -204,6 +241,7 @@ become_ready(struct master *m)
 	m->phase = SERVING;
 	stat_state(SLOT_READY);
 	rundir_announce(m);
+	log_set_nonblock(true);		/* from here on, who does not read the log does not stop us */
 	log_info(NULL, "ready listen='%s' workers=%u movers=%u generation=%" PRIu64,
 	    listen_name(m->listen, name, sizeof(name)), m->config->workers, m->movers, m->config->generation);
 	notify_send("READY=1\nSTATUS=serving, configuration %" PRIu64, m->config->generation);
@@ -270,7 +308,7 @@ on_signal(struct master *m, int signo)
 		break;
 	case SIGTERM:
 	case SIGINT:
-		stop_begin(m, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+		stop_signal(m, signo == SIGTERM ? "SIGTERM" : "SIGINT");
 		break;
 	}
 }

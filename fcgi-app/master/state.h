@@ -29,6 +29,7 @@ enum {
 	STOP_EXTRA_MS = 3000,		/* a mover cuts its clients itself at its own limit */
 	FORCED_MS = 1500,		/* after a second SIGTERM */
 	TICK_MS = 1000,
+	LISTEN_TRIES = 20, LISTEN_PAUSE_MS = 100,	/* workers of a killed master need a moment to let go */
 	STALL_MS = 3000,		/* we did not run for so long: nobody else is judged by it */
 	HANDOVER_SNDBUF = 4 << 20,
 	FD_HIGH = 128,			/* what children get is kept above all fixed descriptors */
@@ -63,7 +64,9 @@ struct master {
 	int status;			/* exit status */
 	unsigned movers;
 	char *run_dir;			/* as it was at start */
-	char *socket_path;		/* of the listening socket that we made; NULL otherwise */
+	char *socket_path;		/* of the listening socket that we, or the master before us, made; NULL otherwise */
+	dev_t socket_dev;
+	ino_t socket_ino;
 	/* descriptors; -1: none */
 	int epoll, signals, listen, config_fd, sb_fd, slots, self, resolver;
 	int console, console_board;	/* rundir.c */
@@ -117,9 +120,11 @@ void upgrade_begin(struct master *m);
 void upgrade_event(struct master *m);
 void upgrade_inherit(struct master *m);	/* at start: are we the new one? */
 void upgrade_done(struct master *m);	/* ready: tell the old one */
+void upgrade_cancel(struct master *m);	/* a signal ends us: the new one too, unless it serves */
 void upgrade_ended(struct master *m, int status);	/* the new one is dead */
 
 /* stop.c */
+void stop_signal(struct master *m, const char *why);	/* somebody asked for it */
 void stop_begin(struct master *m, const char *why);
 void stop_advance(struct master *m, int64_t now);
 

@@ -7,7 +7,7 @@
 
 #include "state.h"
 
-#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -73,6 +73,23 @@ force(struct master *m)
 	}
 }
 
+/* Unless somebody has put another one there. */
+static void
+unlink_socket(const struct master *m)
+{
+	struct stat st;
+
+	if (lstat(m->socket_path, &st) == 0 && st.st_dev == m->socket_dev && st.st_ino == m->socket_ino)
+		(void)unlink(m->socket_path);
+}
+
+void
+stop_signal(struct master *m, const char *why)
+{
+	upgrade_cancel(m);
+	stop_begin(m, why);
+}
+
 void
 stop_begin(struct master *m, const char *why)
 {
@@ -92,7 +109,7 @@ stop_begin(struct master *m, const char *why)
 		force(m);	/* nobody was served yet */
 	/* so that the front sees at once that nobody accepts; after an upgrade, or before it is done, it is the other's */
 	if (m->socket_path != NULL && m->successor == 0 && !m->upgraded)
-		(void)unlink(m->socket_path);
+		unlink_socket(m);
 	if (m->successor == 0)
 		notify_send("STOPPING=1\nSTATUS=draining");
 	m->phase = STOP_WORKERS;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,8 @@ become(const struct master *m, const char *path, int to_old)
 	(void)snprintf(text, sizeof(text), "%d", (int)getpid());
 	(void)setenv("LISTEN_PID", text, 1);
 	(void)setenv("LISTEN_FDS", "1", 1);
+	if (getenv("WATCHDOG_PID") != NULL)
+		(void)setenv("WATCHDOG_PID", text, 1);	/* it is about to be the one that is watched */
 	(void)snprintf(text, sizeof(text), "%d", CHILD_UPGRADE);
 	(void)setenv(UPGRADE_ENV, text, 1);
 	signals_restore();
@@ -111,6 +114,17 @@ upgrade_event(struct master *m)
 	notify_send("MAINPID=%d", (int)m->successor);
 	if (m->phase == SERVING)
 		stop_begin(m, "upgraded");
+}
+
+/* We are to end while another one starts: so is that one. */
+void
+upgrade_cancel(struct master *m)
+{
+	if (m->successor == 0 || m->upgrade == -1)
+		return;		/* none, or it has taken over already */
+	fd_close(&m->upgrade);
+	(void)kill(m->successor, SIGTERM);	/* not reaped yet, so it is still ours */
+	m->successor = 0;
 }
 
 void

@@ -107,6 +107,16 @@ watch_resolvers(struct master *m, int64_t now)
 	}
 }
 
+static void
+count_dropped(void)
+{
+	static uint64_t counted;
+	uint64_t dropped = log_dropped();
+
+	stat_add(COUNT_LOG_DROPPED, dropped - counted);
+	counted = dropped;
+}
+
 void
 watch_tick(struct master *m, int64_t now)
 {
@@ -115,6 +125,7 @@ watch_tick(struct master *m, int64_t now)
 
 	m->last_tick_ms = now;
 	stat_heartbeat();
+	count_dropped();
 	notify_watchdog();
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		c = &m->child[i];
