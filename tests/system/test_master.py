@@ -74,6 +74,7 @@ class Proxy:
         self.spool = os.path.join(self.dir, "cache", "spool")
         self.seen = set()
         self.process = None
+        self.program = PROGRAM
         self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.told.bind("\0eo-master-%d-%s" % (os.getpid(), os.path.basename(self.dir)))
         self.told.settimeout(LIMIT_S)
@@ -92,7 +93,7 @@ class Proxy:
             f.write(text)
 
     def start(self, *args, listen=True, command=None, env=None, pass_fds=(), stdin=subprocess.DEVNULL, ready=True):
-        argv = [PROGRAM, "--config", self.config]
+        argv = [self.program, "--config", self.config]
         if listen:
             argv += ["--listen", "unix:" + self.socket]
         argv += args
@@ -129,6 +130,9 @@ class Proxy:
     def pids(self, role):
         """Of a role's processes that are up, in the order of their slots."""
         return [p["pid"] for p in self.status()["processes"] if p["role"] == role and p["state"] in ("ready", "busy")]
+
+    def seen_now(self):
+        return [p["pid"] for p in self.status()["processes"]]
 
     def pid(self, role):
         return self.pids(role)[0]
@@ -197,6 +201,12 @@ def listening():
     return s
 
 
+def activate(s, pid):
+    """A command that hands over a socket as systemd does, and becomes what follows it."""
+    return [sys.executable, "-c", "import os, sys; os.dup2(%d, 3);"
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(%s)); os.execv(sys.argv[1], sys.argv[1:])" % (s.fileno(), pid)]
+
+
 def word(s):
     """One line of an answer."""
     text = b""
@@ -222,15 +232,13 @@ class Start(unittest.TestCase):
     def test_takes_the_socket_of_a_service_manager(self):
         p = Proxy(self)
         with listening() as s:
-            p.start(listen=False, pass_fds=(s.fileno(),), command=[
-                "sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&%d' % s.fileno(), "sh"])
+            p.start(listen=False, pass_fds=(s.fileno(),), command=activate(s, "os.getpid()"))
             self.assertEqual(len(p.ask("who", s.getsockname()).split()), 3)
 
     def test_does_not_take_a_socket_meant_for_another_process(self):
         p = Proxy(self)
         with listening() as s:
-            p.start(listen=False, ready=False, pass_fds=(s.fileno(),), command=[
-                "sh", "-c", 'LISTEN_PID=1 LISTEN_FDS=1 exec "$@" 3<&%d' % s.fileno(), "sh"])
+            p.start(listen=False, ready=False, pass_fds=(s.fileno(),), command=activate(s, "1"))
             self.assertEqual(p.wait(), 1)
         self.assertIn("no listening socket", p.log())
 
@@ -356,6 +364,16 @@ class Death(unittest.TestCase):
             self.assertEqual(word(client), "cut")
             self.assertEqual(ended(children), set())
 
+    def test_a_killed_master_can_be_started_again_at_once(self):
+        p = Proxy(self).start()
+        children = p.children()
+        p.signal(signal.SIGKILL)
+        p.process.wait()
+        p.start()
+        self.assertEqual(ended(children), set())
+        self.assertEqual(len(p.ask("who").split()), 3)
+        self.assertEqual(p.pid("master"), p.process.pid)
+
     def test_a_worker_past_its_deadline_is_replaced(self):
         p = Proxy(self).start()
         with p.say("late") as client:
@@ -395,7 +413,9 @@ class Reload(unittest.TestCase):
             p.signal(signal.SIGHUP)
             self.assertIn("MONOTONIC_USEC=", p.wait_told("RELOADING=1"))
             p.wait_told("READY=1")
-            self.assertEqual(p.ask("who").split()[1], "2")
+            p.until(lambda: p.ask("who").split()[1] == "2", "the new workers alone")
+            for _ in range(20):
+                self.assertEqual(p.ask("who").split()[1], "2")
             client.sendall(b"x")
             self.assertEqual(word(client), "done")  # the old worker's request was not cut
         p.until(lambda: not set(workers) & {s["pid"] for s in p.status()["processes"]}, "the old ones ended")
@@ -434,6 +454,14 @@ class Reload(unittest.TestCase):
         with p.say("move") as client:
             self.assertTrue(word(client).startswith("moved"))
 
+    def test_many_at_once_end_in_the_last_one(self):
+        p = Proxy(self).start()
+        for n in (3, 4, 5, 6):
+            p.configure(workers=n)
+            p.signal(signal.SIGHUP)
+        p.until(lambda: len([s for s in p.status()["processes"] if s["role"] == "worker"]) == 6, "six workers")
+        self.assertEqual(p.ask("who").split()[1], str(p.status()["generation"]))
+
     def test_many_in_a_row_end_in_the_last_one(self):
         p = Proxy(self).start()
         for _ in range(5):
@@ -465,6 +493,43 @@ class Upgrade(unittest.TestCase):
         with open(os.path.join(p.run, "eodata-proxy.pid"), encoding="ascii") as f:
             self.assertEqual(int(f.read()), successor)
         os.kill(successor, signal.SIGTERM)
+        self.assertEqual(ended([successor]), set())
+        self.assertFalse(os.path.exists(p.socket))
+
+    def test_a_replaced_program_starts_itself_until_it_is_upgraded(self):
+        p = Proxy(self)
+        folder = os.path.join(p.dir, "bin")
+        os.mkdir(folder)
+        names = ("eodata-proxy-fake", "eodata-proxy-resolver")
+        for name in names:
+            shutil.copy(os.path.join(BUILD, "tests", "fake", name), folder)
+        p.program = os.path.join(folder, names[0])
+        p.start()
+        for name in names:  # as a package manager does it; the new one is a script that says so
+            with open(os.path.join(folder, "new"), "w", encoding="ascii") as f:
+                f.write('#!/bin/sh\necho "the new one was started" >&2\nexec \'%s\' "$@"\n' % os.path.join(BUILD, "tests", "fake", name))
+            os.chmod(os.path.join(folder, "new"), 0o755)
+            os.replace(os.path.join(folder, "new"), os.path.join(folder, name))
+        for role in ("worker", "broker"):
+            before = p.pid(role)
+            os.kill(before, signal.SIGKILL)
+            p.until(lambda before=before: p.status()["ready"] and before not in p.seen_now(), "replaced")
+        self.assertNotIn("the new one", p.log())
+        p.signal(signal.SIGUSR2)
+        self.assertEqual(p.wait(), 0)
+        self.assertIn("the new one was started", p.log())
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_a_new_one_that_still_starts_ends_with_the_old_one(self):
+        p = Proxy(self).start()
+        with open(os.path.join(p.spool, "fail-broker"), "w", encoding="ascii"):
+            pass  # so that it is not ready before it is told to end
+        p.signal(signal.SIGUSR2)
+        p.until(lambda: "upgrading successor=" in p.log(), "it begins")
+        successor = int(p.log().split("upgrading successor=")[1].split()[0])
+        p.seen.add(successor)
+        p.signal(signal.SIGTERM)
+        self.assertEqual(p.wait(), 0)
         self.assertEqual(ended([successor]), set())
         self.assertFalse(os.path.exists(p.socket))
 
