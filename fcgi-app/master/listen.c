@@ -4,7 +4,7 @@
  */
 #include "base/base.h"
 
-#include "listen.h"
+#include "master/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/control.h"
-#include "listen.h"
-#include "notify.h"
+#include "master/listen.h"
+#include "master/notify.h"
 
 enum { FAULTS_MAX = 65536, EVENTS_MAX = 32 };
 

@@ -5,7 +5,7 @@
  */
 #include "base/base.h"
 
-#include "notify.h"
+#include "master/notify.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  */
 #include "base/base.h"
 
-#include "policy.h"
+#include "master/policy.h"
 
 void
 policy_died(struct policy *p, bool worked, int64_t lived_ms, int64_t now_ms)

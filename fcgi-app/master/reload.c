@@ -7,7 +7,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/control.h"
-#include "notify.h"
+#include "master/notify.h"
 
 enum { FAULTS_MAX = 65536 };
 

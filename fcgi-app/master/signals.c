@@ -4,7 +4,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -15,8 +15,8 @@
 
 #include "config/config.h"
 #include "ipc/fds.h"
-#include "master.h"
-#include "policy.h"
+#include "master/master.h"
+#include "master/policy.h"
 #include "stat/scoreboard.h"
 
 enum {

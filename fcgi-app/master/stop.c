@@ -5,7 +5,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/control.h"
-#include "notify.h"
+#include "master/notify.h"
 
 static enum role
 role_of(enum phase p)

@@ -9,7 +9,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +23,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "notify.h"
+#include "master/notify.h"
 
 enum { CHILD_LISTEN = 3, CHILD_UPGRADE = 4 };
 

@@ -6,7 +6,7 @@
  */
 #include "base/base.h"
 
-#include "state.h"
+#include "master/state.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "notify.h"
+#include "master/notify.h"
 
 #define GET(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
 

@@ -17,7 +17,7 @@
  */
 #include "base/base.h"
 
-#include "broker.h"
+#include "resolver/broker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,12 +36,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "child.h"
-#include "cooldown.h"
+#include "resolver/child.h"
+#include "resolver/cooldown.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
 #include "ipc/resolve.h"
-#include "python.h"
+#include "resolver/python.h"
 
 enum {
 	PLACES_MAX = SLOT_RESOLVERS_MAX,

@@ -14,7 +14,7 @@
  */
 #include "base/base.h"
 
-#include "child.h"
+#include "resolver/child.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -32,7 +32,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/resolve.h"
-#include "python.h"
+#include "resolver/python.h"
 
 enum {
 	CONNS_MAX = 2 * 16,		/* a mover that comes back before its old connection was seen to end */

@@ -5,7 +5,7 @@
  */
 #include "base/base.h"
 
-#include "cooldown.h"
+#include "resolver/cooldown.h"
 
 void
 cooldown_success(struct cooldown *c)

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "broker.h"
-#include "python.h"
+#include "resolver/broker.h"
+#include "resolver/python.h"
 #include "role.h"
 
 int

@@ -11,7 +11,7 @@
  */
 #include "base/base.h"
 
-#include "python.h"
+#include "resolver/python.h"
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

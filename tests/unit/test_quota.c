@@ -199,11 +199,11 @@ subjects_do_not_meet_across_realms_names_and_groups(void)
 
 	fresh();
 	memset(&who, 0, sizeof(who));
-	strcpy(who.realm, "ab");
-	strcpy(who.name, "c");
+	(void)snprintf(who.realm, sizeof(who.realm), "ab");
+	(void)snprintf(who.name, sizeof(who.name), "c");
 	charge_init(&a, &config, &rule, &who, "", "id", 0);
-	strcpy(who.realm, "a");
-	strcpy(who.name, "bc");
+	(void)snprintf(who.realm, sizeof(who.realm), "a");
+	(void)snprintf(who.name, sizeof(who.name), "bc");
 	charge_init(&b, &config, &rule, &who, "c", "id", 0);
 	CHECK(strcmp(a.entry[0].subject, b.entry[0].subject) != 0);
 	CHECK(strcmp(a.entry[0].subject, b.entry[1].subject) != 0);
@@ -639,7 +639,7 @@ a_set_that_a_reload_took_away_is_skipped(void)
 	fresh();
 	limit(0, QUOTA_REQUESTS, WINDOW_DAY, 0);
 	ch = charge_of("alice", "");
-	strcpy(ch.entry[0].set, "gone");
+	(void)snprintf(ch.entry[0].set, sizeof(ch.entry[0].set), "gone");
 	CHECK_INT(reserve(s, &ch, 1, 0, NULL), QUOTA_OK);
 	s->free(s);
 }
