@@ -238,9 +238,9 @@ serve(struct worker *w, struct call *call)
 	r.method = mem_strdup(r.method);
 	r.uri = mem_strdup(r.uri);
 	carry_out(w, call, &r, &o);
+	count(&w->decision, &o);
 	if (w->decision.charged && !o.handed_over)
 		settle(w, &o);
-	count(&w->decision, &o);
 	log_decision(w, &r, &o);
 	free((void *)(uintptr_t)r.method);
 	free((void *)(uintptr_t)r.uri);
