@@ -493,8 +493,9 @@ send_head(struct client *c)
 		a.has_length = c->facts.size != UINT64_MAX;
 		a.length = c->facts.size;
 	}
-	if (c->encoding != NULL)
-		extra = mem_printf("Content-Encoding: %s\r\n", c->encoding);
+	/* the charge's id is for the front's log, and the front hides it */
+	extra = mem_printf("X-Eodata-Charge: %s\r\n%s%s%s", c->h.id, c->encoding == NULL ? "" : "Content-Encoding: ",
+	    c->encoding == NULL ? "" : c->encoding, c->encoding == NULL ? "" : "\r\n");
 	a.extra = extra;
 	answer_write(&a, &text);
 	free(extra);

@@ -241,7 +241,7 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		/* fall through */
 	default:
 		if (resp->status == 416) {
-			client_fail_range(c, resp->has_content_range ? resp->range_size : UINT64_MAX);
+			client_fail_range(c, resp->range_size);
 		} else {
 			f = failure_of_status(resp);
 			client_fail(c, &f);
@@ -374,7 +374,7 @@ probe_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	} else if (resp->status == 200) {
 		r->no_ranges = true;
 		total = resp->has_length ? resp->length : UINT64_MAX;
-	} else if (resp->status == 416 && resp->has_content_range && resp->range_size == 0) {
+	} else if (resp->status == 416 && resp->range_size == 0) {
 		total = 0;
 	} else {
 		if (resp->status == 403)
