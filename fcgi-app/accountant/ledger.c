@@ -67,9 +67,9 @@ time_text(char ret[TIME_SIZE], int64_t ms)
 static void
 member(struct buf *out, const char *name, const char *value)
 {
-	buf_addf(out, ",\"%s\":", name);
+	(void)buf_addf(out, ",\"%s\":", name);
 	if (value == NULL)
-		buf_adds(out, "null");
+		(void)buf_adds(out, "null");
 	else
 		text_json(out, value, strlen(value));
 }
@@ -77,23 +77,23 @@ member(struct buf *out, const char *name, const char *value)
 static void
 sets(struct buf *out, const struct charge *ch)
 {
-	buf_adds(out, ",\"sets\":[");
+	(void)buf_adds(out, ",\"sets\":[");
 	for (size_t i = 0; i < ch->n; i++) {
 		const struct charge_entry *entry = &ch->entry[i];
 
-		buf_adds(out, i == 0 ? "{\"set\":" : ",{\"set\":");
+		(void)buf_adds(out, i == 0 ? "{\"set\":" : ",{\"set\":");
 		text_json(out, entry->set, strlen(entry->set));
 		member(out, "group", entry->group[0] == '\0' ? NULL : entry->group);
-		buf_addc(out, '}');
+		(void)buf_addc(out, '}');
 	}
-	buf_addc(out, ']');
+	(void)buf_addc(out, ']');
 }
 
 static void
 amounts(struct buf *out, const uint64_t n[QUOTA_KINDS])
 {
 	for (int k = 0; k < QUOTA_KINDS; k++)
-		buf_addf(out, "%s\"%s\":%llu", k == 0 ? "" : ",", quota_kind_name((enum quota_kind)k),
+		(void)buf_addf(out, "%s\"%s\":%llu", k == 0 ? "" : ",", quota_kind_name((enum quota_kind)k),
 		    (unsigned long long)n[k]);
 }
 
@@ -104,16 +104,16 @@ ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64
 
 	time_text(t, now_ms);
 	time_text(at, s->charge.at_ms < 0 ? 0 : s->charge.at_ms);
-	buf_addf(out, "{\"v\":1,\"t\":\"%s\",\"at\":\"%s\"", t, at);
+	(void)buf_addf(out, "{\"v\":1,\"t\":\"%s\",\"at\":\"%s\"", t, at);
 	member(out, "id", s->charge.id);
 	member(out, "realm", s->charge.realm);
 	member(out, "user", s->charge.user);
 	sets(out, &s->charge);
-	buf_addc(out, ',');
+	(void)buf_addc(out, ',');
 	amounts(out, s->actual);
-	buf_adds(out, ",\"reserved\":{");
+	(void)buf_adds(out, ",\"reserved\":{");
 	amounts(out, s->charge.reserved);
-	buf_addc(out, '}');
+	(void)buf_addc(out, '}');
 	member(out, "backend", s->backend);
 	member(out, "collection", s->collection);
 	member(out, "item", s->item);
@@ -121,7 +121,7 @@ ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64
 	member(out, "subpath", s->subpath);
 	member(out, "rule", s->rule);
 	member(out, "cache", s->cache);
-	buf_addf(out, ",\"status\":%lu,\"estimated\":%s,\"counted\":%s}\n", (unsigned long)s->status,
+	(void)buf_addf(out, ",\"status\":%lu,\"estimated\":%s,\"counted\":%s}\n", (unsigned long)s->status,
 	    s->estimated ? "true" : "false", counted ? "true" : "false");
 }
 

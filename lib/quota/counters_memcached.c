@@ -3,34 +3,40 @@
  * Counters in memcached: the one file with libmemcached.  Runs in workers and
  * in the accountant, one handle per process, made after fork.
  *
- * libmemcached has no batched increment.  So the additions of a decision are
- * sent as quiet increments (IncrementQ, DecrementQ), which are not answered,
- * and then all values are asked for with one mget.  memcached works the
- * commands of a connection in their order, so the values hold our own
- * additions: one wait per decision and host, whatever the number of counters
- * (DESIGN.md has the figures).
+ * libmemcached chooses the server of each key (ketama, as every other client
+ * does), but the bytes on the wire are ours, for three reasons that were
+ * measured with version 1.1.4 (DESIGN.md): it has no batched increment; its
+ * timeout bounds each wait, not the whole; and what a server answers can
+ * overrun its stack, so that whoever takes the place of memcached takes over
+ * the worker.  Here each decision sends one block of meta commands to each
+ * server and reads their answers, all within one deadline: one wait, whatever
+ * the number of counters.
  *
- * What is quiet is only success.  memcached answers an increment that fails
- * (the value is no number, no memory), nobody asked for that answer, and
- * libmemcached then gives the connection up.  slow_read is for that: a new
- * connection, the values read without adding again, and what we may or may
- * not have added put on top, so that doubt never makes anything free.
+ * An answer is one of a few words; anything else, or too much of it, closes
+ * the connection and the store counts as away.  It is then left alone for
+ * AWAY_MS.  Answers to what was posted are still due; they come first.
  *
- * The binary protocol has no keys in its grammar, and our keys are hex
- * anyway; libmemcached refuses VERIFY_KEY beside it.  It trusts the server:
- * answers with wrong lengths overrun its buffers (DESIGN.md).  So servers
- * are reached through a socket that only they can make, or a trusted network.
+ * A connection: none -> connecting -> open -> none (error, garbage, deadline).
  */
 #include "base/base.h"
 
 #include "quota/counters.h"
 
+#include <errno.h>
 #include <libmemcached/memcached.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 enum {
 	AWAY_MS = 1000,			/* the circuit breaker */
@@ -38,200 +44,175 @@ enum {
 	SERVERS_MAX = 64,
 	SERVER_TEXT_MAX = 255,
 	PORT_DEFAULT = 11211,
-	MEMORY_MAX = 4 * 1024 * 1024,	/* bytes of one allocation: buffers of SERVERS_MAX servers fit */
+	OUT_MAX = COUNTERS_MAX * 160,	/* bytes; a command is shorter than that */
+	IN_SIZE = 8192,
+	LINE_MAX = 512,			/* of an answer, without its value */
+	VALUE_TEXT_MAX = 64,		/* a longer value is no number */
+	VALUE_BYTES_MAX = 1 << 27,	/* and past this not even an item */
+	POSTED_MAX = 4096,		/* answers that may be due to nobody */
 };
 
 /* From here on a value is nonsense: nothing that we add gets there. */
 #define VALUE_MAX ((uint64_t)1 << 63)
 
+struct conn {
+	char *host, port[8];		/* host NULL: a Unix socket */
+	struct sockaddr_storage addr;
+	socklen_t addr_len;		/* 0: not resolved yet */
+	int fd;				/* -1: none */
+	bool connecting;
+	bool reused;			/* it was open before this run */
+	struct buf out;
+	size_t sent;			/* of out */
+	char in[IN_SIZE];
+	size_t in_len;
+	size_t discard;			/* bytes of a value that nobody wants */
+	size_t posted;			/* answers that are due to nobody; they come first */
+	size_t posting;			/* of those, to what is in out */
+	size_t asked, due;		/* answers that this run asked for, and that did not come yet */
+	size_t next;			/* index of the operation that the next of them belongs to */
+};
+
 struct mc {
 	struct counters base;
-	memcached_st *m;		/* NULL: made at the next use */
-	struct strs servers;
+	memcached_st *ring;
+	struct conn *conn;
+	size_t n_conns;
 	uint32_t timeout_ms;
 	pid_t pid;
 	int64_t away_until_ms;
 };
 
-/* -- the handle ------------------------------------------------------------ */
-
-/* libmemcached asks for as much memory as an answer says it is long. */
-static void *
-bounded_malloc(const memcached_st *m UNUSED, size_t n, void *context UNUSED)
-{
-	return n > MEMORY_MAX ? NULL : malloc(n);
-}
-
-static void *
-bounded_realloc(const memcached_st *m UNUSED, void *p, size_t n, void *context UNUSED)
-{
-	return n > MEMORY_MAX ? NULL : realloc(p, n);
-}
-
-static void *
-bounded_calloc(const memcached_st *m UNUSED, size_t n, size_t size, void *context UNUSED)
-{
-	return size != 0 && n > MEMORY_MAX / size ? NULL : calloc(n, size);
-}
-
-static void
-plain_free(const memcached_st *m UNUSED, void *p, void *context UNUSED)
-{
-	free(p);
-}
+/* -- servers ----------------------------------------------------------------- */
 
 static int
-add_server(memcached_st *m, const char *server)
+unix_address(struct conn *c, const char *path, struct err *e)
 {
-	char host[SERVER_TEXT_MAX + 1];
+	struct sockaddr_un *un = (struct sockaddr_un *)&c->addr;
+
+	if (strlen(path) >= sizeof(un->sun_path))
+		return err_set(e, "memcached socket path '%s' is too long", path);
+	un->sun_family = AF_UNIX;
+	strcpy(un->sun_path, path);
+	c->addr_len = sizeof(*un);
+	return 0;
+}
+
+/* The resolver library may take its time: names of memcached hosts belong in /etc/hosts. */
+static int
+inet_address(struct conn *c)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC }, *list;
+
+	if (c->host == NULL || getaddrinfo(c->host, c->port, &hints, &list) != 0)
+		return -1;
+	memcpy(&c->addr, list->ai_addr, list->ai_addrlen);
+	c->addr_len = list->ai_addrlen;
+	freeaddrinfo(list);
+	return 0;
+}
+
+/* "/path", "host", "host:port", "[v6]:port": into the ring and as an address. */
+static int
+add_server(struct mc *s, struct conn *c, const char *server, struct err *e)
+{
 	const char *colon = strrchr(server, ':'), *start = server;
-	size_t len;
-	unsigned long port = PORT_DEFAULT;
+	size_t len = strlen(server);
+	unsigned long number = PORT_DEFAULT;
 	char *end;
 
-	if (server[0] == '/')
-		return memcached_success(memcached_server_add_unix_socket(m, server)) ? 0 : -1;
-	len = strlen(server);
-	if (colon != NULL && (server[0] == '[' ? colon[-1] == ']' : true)) {
-		port = strtoul(colon + 1, &end, 10);
-		if (*end != '\0' || port == 0 || port > 65535)
-			return -1;
+	if (server[0] == '/') {
+		if (!memcached_success(memcached_server_add_unix_socket(s->ring, server)))
+			return err_set(e, "bad memcached server '%s'", server);
+		return unix_address(c, server, e);
+	}
+	if (colon != NULL && colon > server && (server[0] != '[' || colon[-1] == ']')) {
+		number = strtoul(colon + 1, &end, 10);
+		if (colon[1] < '0' || colon[1] > '9' || *end != '\0' || number == 0 || number > 65535)
+			return err_set(e, "bad port of memcached server '%s'", server);
 		len = (size_t)(colon - server);
 	}
 	if (len >= 2 && start[0] == '[' && start[len - 1] == ']') {
 		start++;
 		len -= 2;
 	}
-	if (len == 0 || len >= sizeof(host))
+	if (len == 0 || len > SERVER_TEXT_MAX)
+		return err_set(e, "bad memcached server '%s'", server);
+	c->host = mem_strndup(start, len);
+	(void)snprintf(c->port, sizeof(c->port), "%lu", number);	/* at most five digits */
+	if (!memcached_success(memcached_server_add(s->ring, c->host, (in_port_t)number)))
+		return err_set(e, "bad memcached server '%s'", server);
+	(void)inet_address(c);		/* tried again when it is needed */
+	return 0;
+}
+
+/* Which server a key lives on. */
+static struct conn *
+conn_of(struct mc *s, const char *key)
+{
+	uint32_t i = s->n_conns == 1 ? 0 : memcached_generate_hash(s->ring, key, strlen(key));
+
+	return &s->conn[i < s->n_conns ? i : 0];
+}
+
+/* -- one connection ------------------------------------------------------------ */
+
+static void
+conn_close(struct conn *c)
+{
+	fd_close(&c->fd);
+	c->connecting = c->reused = false;
+	c->in_len = c->discard = c->posted = c->sent = c->next = 0;
+}
+
+/* 0, or -1.  The connection may still be on its way. */
+static int
+conn_open(struct conn *c)
+{
+	int on = 1;
+
+	if (c->addr_len == 0 && inet_address(c) == -1)
 		return -1;
-	memcpy(host, start, len);
-	host[len] = '\0';
-	return memcached_success(memcached_server_add(m, host, (in_port_t)port)) ? 0 : -1;
-}
-
-static memcached_st *
-handle_new(const struct strs *servers, uint32_t timeout_ms, struct err *e)
-{
-	const struct { memcached_behavior_t what; uint64_t value; } set[] = {
-		{ MEMCACHED_BEHAVIOR_BINARY_PROTOCOL, 1 },
-		{ MEMCACHED_BEHAVIOR_NO_BLOCK, 1 },
-		{ MEMCACHED_BEHAVIOR_TCP_NODELAY, 1 },
-		{ MEMCACHED_BEHAVIOR_CONNECT_TIMEOUT, timeout_ms },
-		{ MEMCACHED_BEHAVIOR_POLL_TIMEOUT, timeout_ms },
-		{ MEMCACHED_BEHAVIOR_SND_TIMEOUT, (uint64_t)timeout_ms * 1000 },
-		{ MEMCACHED_BEHAVIOR_RCV_TIMEOUT, (uint64_t)timeout_ms * 1000 },
-		{ MEMCACHED_BEHAVIOR_KETAMA, servers->n > 1 },
-	};
-	memcached_st *m;
-
-	m = memcached_create(NULL);
-	if (m == NULL) {
-		(void)err_set(e, "cannot make a memcached handle");
-		return NULL;
+	c->fd = socket(c->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->fd == -1)
+		return -1;
+	if (c->addr.ss_family != AF_UNIX)
+		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));	/* only slower without */
+	if (connect(c->fd, (struct sockaddr *)&c->addr, c->addr_len) == 0)
+		return 0;
+	if (errno != EINPROGRESS) {	/* also EAGAIN: a Unix socket whose backlog is full */
+		conn_close(c);
+		return -1;
 	}
-	(void)memcached_set_memory_allocators(m, bounded_malloc, plain_free, bounded_realloc, bounded_calloc, NULL);
-	for (size_t i = 0; i < ARRAY_LEN(set); i++) {
-		if (set[i].value != 0 && !memcached_success(memcached_behavior_set(m, set[i].what, set[i].value))) {
-			(void)err_set(e, "libmemcached refuses behaviour %d", (int)set[i].what);
-			memcached_free(m);
-			return NULL;
-		}
-	}
-	for (size_t i = 0; i < servers->n; i++) {
-		if (add_server(m, servers->v[i]) == -1) {
-			(void)err_set(e, "bad memcached server '%s'", servers->v[i]);
-			memcached_free(m);
-			return NULL;
-		}
-	}
-	return m;
+	c->connecting = true;
+	return 0;
 }
 
-/* Close without a farewell that could wait. */
-static void
-handle_drop(struct mc *s)
-{
-	if (s->m == NULL)
-		return;
-	(void)memcached_behavior_set(s->m, MEMCACHED_BEHAVIOR_POLL_TIMEOUT, 0);	/* cannot fail */
-	memcached_free(s->m);
-	s->m = NULL;
-}
-
-/* True when there is a handle and the store is not known to be away. */
-static bool
-usable(struct mc *s)
-{
-	MUST(s->pid == getpid());	/* a handle used across fork mixes up answers */
-	if (clock_mono_ms() < s->away_until_ms)
-		return false;
-	if (s->m == NULL)
-		s->m = handle_new(&s->servers, s->timeout_ms, NULL);
-	return s->m != NULL;
-}
-
+/* 0, or -1: broken. */
 static int
-away(struct mc *s)
+conn_send(struct conn *c)
 {
-	handle_drop(s);
-	s->away_until_ms = clock_mono_ms() + AWAY_MS;
-	return -1;
-}
+	int failed = 0;
+	socklen_t len = sizeof(failed);
+	ssize_t n;
 
-/* What is left of the time for one run; libmemcached then waits no longer than that. */
-static bool
-time_left(struct mc *s, int64_t deadline_ms)
-{
-	int64_t left_ms = deadline_ms - clock_mono_ms();
-
-	if (left_ms <= 0)
-		return false;
-	(void)memcached_behavior_set(s->m, MEMCACHED_BEHAVIOR_POLL_TIMEOUT, (uint64_t)left_ms);	/* cannot fail */
-	return true;
-}
-
-/* -- operations ------------------------------------------------------------ */
-
-static time_t
-expiry(uint32_t ttl_s)
-{
-	if (ttl_s <= RELATIVE_TTL_MAX_S)
-		return (time_t)ttl_s;
-	return (time_t)(clock_wall_ms() / 1000 + ttl_s);
-}
-
-static memcached_return_t
-add_one(struct mc *s, const struct counter_op *op, uint64_t *ret_value)
-{
-	size_t len = strlen(op->key);
-
-	/* Subtracting from nothing makes a zero, because memcached answers "not found" even when told to be quiet. */
-	if (op->subtract)
-		return memcached_decrement_with_initial(s->m, op->key, len, op->add, 0, expiry(op->ttl_s), ret_value);
-	return memcached_increment_with_initial(s->m, op->key, len, op->add, op->add, expiry(op->ttl_s), ret_value);
-}
-
-static void
-set_quiet(struct mc *s, bool on)
-{
-	(void)memcached_behavior_set(s->m, MEMCACHED_BEHAVIOR_NOREPLY, on);	/* cannot fail */
-}
-
-/* 0, or -1: the connection failed. */
-static int
-send_all(struct mc *s, const struct counter_op *ops, size_t n)
-{
-	memcached_return_t rc = MEMCACHED_SUCCESS;
-	uint64_t ignored;
-
-	set_quiet(s, true);
-	for (size_t i = 0; i < n && memcached_success(rc); i++) {
-		if (ops[i].add != 0)
-			rc = add_one(s, &ops[i], &ignored);
+	if (c->connecting) {
+		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &failed, &len) == -1 || failed != 0)
+			return -1;
+		c->connecting = false;
 	}
-	set_quiet(s, false);
-	return memcached_success(rc) ? 0 : -1;
+	while (c->sent < c->out.len) {
+		n = send(c->fd, c->out.data + c->sent, c->out.len - c->sent, MSG_NOSIGNAL);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return errno == EAGAIN ? 0 : -1;
+		c->sent += (size_t)n;
+	}
+	return 0;
 }
+
+/* -- answers ------------------------------------------------------------------- */
 
 /*
  * A value as memcached keeps it: digits, and spaces behind them once a
@@ -257,131 +238,296 @@ value_parse(const char *p, size_t n)
 	return v;
 }
 
-static struct counter_op *
-op_of_key(struct counter_op *ops, size_t n, const char *key, size_t len)
+/* The N of "VA N" or "VA N flags"; -1 when it is none. */
+static ssize_t
+value_length(const char *line, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (strlen(ops[i].key) == len && memcmp(ops[i].key, key, len) == 0)
-			return &ops[i];
-	}
-	return NULL;
+	size_t v = 0, i;
+
+	for (i = 3; i < n && line[i] >= '0' && line[i] <= '9' && v < VALUE_BYTES_MAX; i++)
+		v = v * 10 + (size_t)(line[i] - '0');
+	if (i == 3 || v >= VALUE_BYTES_MAX || (i < n && line[i] != ' '))
+		return -1;
+	return (ssize_t)v;
+}
+
+static bool
+starts(const char *line, size_t n, const char *word)
+{
+	size_t len = strlen(word);
+
+	return n >= len && memcmp(line, word, len) == 0;
 }
 
 /*
- * Read all values with one mget per host.  found[i] says which exist.
- * 0, or -1: not all answers came; found and values are then of no use.
+ * One answer from the front of p.  Returns its bytes; 0 when more are needed,
+ * -1 for what is none.  *ret_discard: how many more belong to it that nobody needs.
  */
-static int
-read_all(struct mc *s, struct counter_op *ops, size_t n, bool *found, int64_t deadline_ms)
+static ssize_t
+answer_parse(const char *p, size_t n, uint64_t *ret_value, size_t *ret_discard)
 {
-	const char *keys[COUNTERS_MAX];
-	size_t lens[COUNTERS_MAX];
-	memcached_result_st result, *r;
-	memcached_return_t rc;
-	int status = -1;
+	const char *end = memchr(p, '\n', n < LINE_MAX ? n : LINE_MAX);
+	size_t line, whole;
+	ssize_t len;
 
-	for (size_t i = 0; i < n; i++) {
-		keys[i] = ops[i].key;
-		lens[i] = strlen(ops[i].key);
-		found[i] = false;
-	}
-	/* not one of libmemcached's own making: the end of the answers would free that */
-	MUST(memcached_result_create(s->m, &result) != NULL);
-	if (!time_left(s, deadline_ms) || !memcached_success(memcached_mget(s->m, keys, lens, n)))
-		goto out;
-	/* One more than there are keys: the last turn sees the end. */
-	for (size_t turn = 0; turn <= n; turn++) {
-		struct counter_op *op;
-
-		if (!time_left(s, deadline_ms))
-			goto out;
-		r = memcached_fetch_result(s->m, &result, &rc);
-		if (r == NULL) {
-			if (rc == MEMCACHED_END || rc == MEMCACHED_NOTFOUND)
-				status = 0;
-			break;
+	*ret_discard = 0;
+	if (end == NULL)
+		return n < LINE_MAX ? 0 : -1;
+	whole = (size_t)(end - p) + 1;
+	if (whole < 4 || end[-1] != '\r')
+		return -1;
+	line = whole - 2;
+	if (starts(p, line, "VA ")) {
+		len = value_length(p, line);
+		if (len == -1)
+			return -1;
+		if (len > VALUE_TEXT_MAX) {
+			*ret_value = UINT64_MAX;
+			*ret_discard = (size_t)len + 2;
+			return (ssize_t)whole;
 		}
-		op = op_of_key(ops, n, memcached_result_key_value(r), memcached_result_key_length(r));
-		if (op == NULL)
-			goto out;	/* what we did not ask for */
-		op->ret_value = value_parse(memcached_result_value(r), memcached_result_length(r));
-		found[op - ops] = true;
+		if (n - whole < (size_t)len + 2)
+			return 0;
+		if (memcmp(p + whole + len, "\r\n", 2) != 0)
+			return -1;
+		*ret_value = value_parse(p + whole, (size_t)len);
+		return (ssize_t)whole + len + 2;
 	}
-	if (clock_mono_ms() >= deadline_ms)
-		status = -1;	/* libmemcached calls a wait that ended in vain "not found" */
-out:
-	memcached_result_free(&result);
-	return status;
+	if (starts(p, line, "CLIENT_ERROR cannot increment or decrement non-numeric")) {
+		*ret_value = UINT64_MAX;
+		return (ssize_t)whole;
+	}
+	/* EN: not there; HD: done, without a value; NF: nothing to subtract from */
+	if (line == 2 && (starts(p, line, "EN") || starts(p, line, "HD") || starts(p, line, "NF"))) {
+		*ret_value = 0;
+		return (ssize_t)whole;
+	}
+	return -1;	/* SERVER_ERROR too: a store that cannot store is away */
+}
+
+/* Give the answer to the operation that it belongs to. */
+static void
+answer_take(struct mc *s, struct conn *c, struct counter_op *ops, size_t n, uint64_t value)
+{
+	if (c->posted > 0) {
+		c->posted--;
+		return;
+	}
+	while (c->next < n && conn_of(s, ops[c->next].key) != c)
+		c->next++;
+	MUST(c->next < n && c->due > 0);
+	ops[c->next++].ret_value = value;
+	c->due--;
+}
+
+/* Parse what is there.  0, or -1: garbage. */
+static int
+conn_parse(struct mc *s, struct conn *c, struct counter_op *ops, size_t n)
+{
+	size_t at = 0, skip;
+	uint64_t value = 0;
+	ssize_t used = 1;
+
+	while (at < c->in_len && used > 0) {
+		skip = c->in_len - at < c->discard ? c->in_len - at : c->discard;
+		at += skip;
+		c->discard -= skip;
+		if (at == c->in_len)
+			break;
+		if (c->posted == 0 && c->due == 0)
+			return -1;	/* nobody asked */
+		used = answer_parse(c->in + at, c->in_len - at, &value, &c->discard);
+		if (used > 0) {
+			answer_take(s, c, ops, n, value);
+			at += (size_t)used;
+		}
+	}
+	memmove(c->in, c->in + at, c->in_len - at);
+	c->in_len -= at;
+	return used < 0 ? -1 : 0;
+}
+
+/* 0, or -1: closed, broken or garbage. */
+static int
+conn_receive(struct mc *s, struct conn *c, struct counter_op *ops, size_t n)
+{
+	ssize_t r;
+
+	do {
+		r = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, 0);
+	} while (r == -1 && errno == EINTR);
+	if (r == -1 && errno == EAGAIN)
+		return 0;
+	if (r <= 0)
+		return -1;
+	c->in_len += (size_t)r;
+	return conn_parse(s, c, ops, n);
+}
+
+/* -- commands ------------------------------------------------------------------ */
+
+static void
+command_add(struct buf *out, const struct counter_op *op, bool want_value)
+{
+	long long expiry = op->ttl_s;
+
+	if (expiry > RELATIVE_TTL_MAX_S)
+		expiry += clock_wall_ms() / 1000;
+	if (op->add == 0)
+		(void)buf_addf(out, "mg %s v\r\n", op->key);
+	else if (op->subtract)
+		(void)buf_addf(out, "ma %s MD D%llu%s\r\n", op->key, (unsigned long long)op->add, want_value ? " v" : "");
+	else
+		(void)buf_addf(out, "ma %s N%lld J%llu D%llu%s\r\n", op->key, expiry, (unsigned long long)op->add,
+		    (unsigned long long)op->add, want_value ? " v" : "");
 }
 
 /*
- * An addition that went past 2^64 would leave a counter that starts anew:
- * put a value there that is nonsense until the window ends.
+ * An addition that went past 2^64 leaves a counter that starts anew: put a
+ * value there that is nonsense until the window ends.  Nobody waits for it.
  */
 static void
-poison(struct mc *s, const struct counter_op *op)
+poison(struct mc *s, struct counter_op *op)
 {
-	static const char nonsense[] = "9223372036854775808";	/* VALUE_MAX; additions to it are still answered quietly */
+	struct conn *c = conn_of(s, op->key);
 
-	set_quiet(s, true);
-	(void)memcached_set(s->m, op->key, strlen(op->key), nonsense, sizeof(nonsense) - 1, expiry(op->ttl_s), 0);
-	set_quiet(s, false);	/* whether it arrived or not, this decision is refused */
+	op->ret_value = UINT64_MAX;
+	if (c->fd == -1)
+		return;
+	buf_clear(&c->out);
+	c->sent = 0;
+	(void)buf_addf(&c->out, "ms %s 19 T%lu\r\n%llu\r\n", op->key,
+	    (unsigned long)(op->ttl_s < RELATIVE_TTL_MAX_S ? op->ttl_s : RELATIVE_TTL_MAX_S),
+	    (unsigned long long)VALUE_MAX);
+	if (!buf_ok(&c->out) || conn_send(c) == -1 || c->sent < c->out.len)
+		conn_close(c);		/* this decision is refused all the same */
+	else
+		c->posted++;
 }
 
-/* After an answer that nobody can read.  0, or -1: away. */
-static int
-slow_read(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
-{
-	bool found[COUNTERS_MAX];
+/* -- a run ----------------------------------------------------------------------- */
 
-	handle_drop(s);
-	s->m = handle_new(&s->servers, s->timeout_ms, NULL);
-	if (s->m == NULL || read_all(s, ops, n, found, deadline_ms) == -1)
+/* True when the store is not known to be away. */
+static bool
+usable(const struct mc *s)
+{
+	MUST(s->pid == getpid());	/* a connection used across fork mixes up answers */
+	return clock_mono_ms() >= s->away_until_ms;
+}
+
+static int
+away(struct mc *s)
+{
+	for (size_t i = 0; i < s->n_conns; i++)
+		conn_close(&s->conn[i]);
+	s->away_until_ms = clock_mono_ms() + AWAY_MS;
+	return -1;
+}
+
+/*
+ * A connection failed.  One that was open before is made anew, once, as long
+ * as no answer came: the server closed it while nobody asked (a restart), and
+ * what it may have counted went with it.  0, or -1: give up.
+ */
+static int
+conn_retry(struct conn *c)
+{
+	bool again = c->reused && c->due == c->asked;
+
+	conn_close(c);
+	c->posted = c->posting;
+	return again ? conn_open(c) : -1;
+}
+
+/* Send the commands of a run, or begin to.  0, or -1: give up. */
+static int
+conn_start(struct conn *c)
+{
+	c->reused = c->fd != -1;
+	if (c->in_len > 0 && c->posted == 0 && c->discard == 0)
+		conn_close(c);		/* it spoke without being asked */
+	if (c->fd == -1 && conn_open(c) == -1)
 		return -1;
+	c->posted += c->posting;
+	if (c->connecting || conn_send(c) == 0)
+		return 0;
+	return conn_retry(c);
+}
+
+/* Commands of all operations to their servers.  0, or -1: give up. */
+static int
+start(struct mc *s, const struct counter_op *ops, size_t n, bool want_value)
+{
+	for (size_t i = 0; i < s->n_conns; i++) {
+		buf_clear(&s->conn[i].out);
+		s->conn[i].sent = s->conn[i].asked = s->conn[i].next = 0;
+	}
 	for (size_t i = 0; i < n; i++) {
-		if (found[i]) {
-			if (ops[i].ret_value != UINT64_MAX && !ops[i].subtract)
-				ops[i].ret_value += ops[i].add;
-		} else if (ops[i].add == 0 || ops[i].subtract) {
-			ops[i].ret_value = 0;
-		} else {
-			/* A store that was emptied, or one that cannot keep anything: only an answer tells. */
-			if (!time_left(s, deadline_ms) || !memcached_success(add_one(s, &ops[i], &ops[i].ret_value)))
+		struct conn *c = conn_of(s, ops[i].key);
+
+		command_add(&c->out, &ops[i], want_value);
+		c->asked++;
+	}
+	for (size_t i = 0; i < s->n_conns; i++) {
+		struct conn *c = &s->conn[i];
+
+		c->posting = want_value ? 0 : c->asked;
+		c->asked -= c->posting;
+		c->due = c->asked;
+		if (!buf_ok(&c->out) || (c->out.len > 0 && conn_start(c) == -1))
+			return -1;
+	}
+	return 0;
+}
+
+static bool
+is_busy(const struct conn *c)
+{
+	return c->sent < c->out.len || c->due > 0 || c->posted > POSTED_MAX;
+}
+
+/* Send and read until every server has answered.  0, or -1: give up. */
+static int
+pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
+{
+	struct pollfd p[SERVERS_MAX];
+	struct conn *of[SERVERS_MAX];
+	int64_t left_ms;
+
+	for (;;) {
+		nfds_t busy = 0;
+
+		for (size_t i = 0; i < s->n_conns; i++) {
+			struct conn *c = &s->conn[i];
+			short out = c->connecting || c->sent < c->out.len ? POLLOUT : 0;
+
+			if (!is_busy(c))
+				continue;
+			of[busy] = c;
+			p[busy++] = (struct pollfd){ .fd = c->fd, .events = (short)(POLLIN | out) };
+		}
+		if (busy == 0)
+			return 0;
+		left_ms = deadline_ms - clock_mono_ms();
+		if (left_ms <= 0 || (poll(p, busy, (int)left_ms) == -1 && errno != EINTR))
+			return -1;
+		for (nfds_t i = 0; i < busy; i++) {
+			int r = 0;
+
+			if ((p[i].revents & (POLLOUT | POLLERR)) != 0)
+				r = conn_send(of[i]);
+			if (r == 0 && (p[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+				r = conn_receive(s, of[i], ops, n);
+			if (r == -1 && conn_retry(of[i]) == -1)
 				return -1;
 		}
 	}
-	return 0;
-}
-
-/* Judge what the quick way gave.  0, or -1: the answers do not add up. */
-static int
-check_all(struct mc *s, struct counter_op *ops, size_t n, const bool *found)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < n; i++) {
-		any = any || found[i];
-		if (!found[i] && ops[i].add != 0)
-			return -1;
-		if (!found[i])
-			ops[i].ret_value = 0;
-	}
-	if (!any)
-		return -1;	/* nothing at all may also be an answer that was lost */
-	for (size_t i = 0; i < n; i++) {
-		if (found[i] && !ops[i].subtract && ops[i].ret_value < ops[i].add) {
-			poison(s, &ops[i]);
-			ops[i].ret_value = UINT64_MAX;
-		}
-	}
-	return 0;
 }
 
 static int
 mc_run(struct counters *base, struct counter_op *ops, size_t n)
 {
 	struct mc *s = (struct mc *)base;
-	bool found[COUNTERS_MAX];
 	int64_t deadline_ms;
 
 	MUST(n <= COUNTERS_MAX);
@@ -390,14 +536,12 @@ mc_run(struct counters *base, struct counter_op *ops, size_t n)
 	if (!usable(s))
 		return -1;
 	deadline_ms = clock_mono_ms() + s->timeout_ms;
-	if (!time_left(s, deadline_ms))
-		return -1;
-	/* A connection that broke while it was idle shows here: slow_read makes a new one. */
-	if (send_all(s, ops, n) == 0 && read_all(s, ops, n, found, deadline_ms) == 0 &&
-	    check_all(s, ops, n, found) == 0)
-		return 0;
-	if (clock_mono_ms() >= deadline_ms || slow_read(s, ops, n, deadline_ms) == -1)
+	if (start(s, ops, n, true) == -1 || pump(s, ops, n, deadline_ms) == -1)
 		return away(s);
+	for (size_t i = 0; i < n; i++) {
+		if (!ops[i].subtract && ops[i].ret_value < ops[i].add)
+			poison(s, &ops[i]);
+	}
 	return 0;
 }
 
@@ -406,9 +550,14 @@ mc_post(struct counters *base, const struct counter_op *ops, size_t n)
 {
 	struct mc *s = (struct mc *)base;
 
+	MUST(n <= COUNTERS_MAX);
+	if (n == 0)
+		return 0;
 	if (!usable(s))
 		return -1;
-	return send_all(s, ops, n) == 0 ? 0 : away(s);
+	if (start(s, ops, n, false) == -1 || pump(s, NULL, 0, clock_mono_ms() + s->timeout_ms) == -1)
+		return away(s);
+	return 0;
 }
 
 static void
@@ -418,10 +567,13 @@ mc_free(struct counters *base)
 
 	if (s == NULL)
 		return;
-	handle_drop(s);
-	for (size_t i = 0; i < s->servers.n; i++)
-		free(s->servers.v[i]);
-	free(s->servers.v);
+	for (size_t i = 0; s->conn != NULL && i < s->n_conns; i++) {
+		conn_close(&s->conn[i]);
+		buf_release(&s->conn[i].out);
+		free(s->conn[i].host);
+	}
+	free(s->conn);
+	memcached_free(s->ring);
 	free(s);
 }
 
@@ -438,13 +590,22 @@ counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct e
 	s->base = (struct counters){ mc_run, mc_post, mc_free };
 	s->timeout_ms = timeout_ms == 0 ? 1 : timeout_ms;
 	s->pid = getpid();
-	s->servers.v = mem_alloc(servers->n * sizeof(char *));
-	for (size_t i = 0; i < servers->n; i++)
-		s->servers.v[s->servers.n++] = mem_strdup(servers->v[i]);
-	s->m = handle_new(&s->servers, s->timeout_ms, e);
-	if (s->m == NULL) {
+	s->conn = mem_alloc(servers->n * sizeof(*s->conn));
+	s->ring = memcached_create(NULL);
+	if (s->ring == NULL || (servers->n > 1 &&
+	    !memcached_success(memcached_behavior_set(s->ring, MEMCACHED_BEHAVIOR_KETAMA, 1)))) {
+		(void)err_set(e, "cannot make a memcached handle");
 		mc_free(&s->base);
 		return NULL;
+	}
+	for (size_t i = 0; i < servers->n; i++) {
+		s->conn[i].fd = -1;
+		buf_init(&s->conn[i].out, OUT_MAX);
+		s->n_conns = i + 1;
+		if (add_server(s, &s->conn[i], servers->v[i], e) == -1) {
+			mc_free(&s->base);
+			return NULL;
+		}
 	}
 	return &s->base;
 }

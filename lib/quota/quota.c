@@ -113,7 +113,7 @@ counter_key(char ret[COUNTER_KEY_SIZE], const struct charge_entry *entry, const 
 	struct buf text = BUF_INIT(1024);
 	char hex[65];
 
-	buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0', kind_names[limit->kind], '\0',
+	(void)buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0', kind_names[limit->kind], '\0',
 	    windows[limit->window].name, '\0', (long long)start_s);
 	MUST(buf_ok(&text));
 	digest_sha256_hex(text.data, text.len, hex);
@@ -366,13 +366,13 @@ quota_settle(struct counters *s, const struct config *c, const struct charge *ch
 static void
 add_sf_string(struct buf *out, const char *s)
 {
-	buf_addc(out, '"');
+	(void)buf_addc(out, '"');
 	for (; *s != '\0'; s++) {
 		if (*s == '"' || *s == '\\')
-			buf_addc(out, '\\');
-		buf_addc(out, *s >= 0x20 && *s < 0x7f ? *s : '?');
+			(void)buf_addc(out, '\\');
+		(void)buf_addc(out, *s >= 0x20 && *s < 0x7f ? *s : '?');
 	}
-	buf_addc(out, '"');
+	(void)buf_addc(out, '"');
 }
 
 void
@@ -386,11 +386,11 @@ quota_ratelimit(const struct quota_answer *a, struct buf *ratelimit, struct buf 
 		return;
 	quota_window_bounds(a->window, clock_wall_ms(), &start_s, &end_s);
 	add_sf_string(ratelimit, a->set);
-	buf_addf(ratelimit, ";r=%llu;t=%lu", (unsigned long long)(left < sf_max ? left : sf_max),
+	(void)buf_addf(ratelimit, ";r=%llu;t=%lu", (unsigned long long)(left < sf_max ? left : sf_max),
 	    (unsigned long)a->frees_in_s);
 	add_sf_string(policy, a->set);
-	buf_addf(policy, ";q=%llu", (unsigned long long)(a->limit < sf_max ? a->limit : sf_max));
+	(void)buf_addf(policy, ";q=%llu", (unsigned long long)(a->limit < sf_max ? a->limit : sf_max));
 	if (a->kind == QUOTA_BYTES || a->kind == QUOTA_UPSTREAM_BYTES)
-		buf_adds(policy, ";qu=\"content-bytes\"");
-	buf_addf(policy, ";w=%lld", (long long)(end_s - start_s));
+		(void)buf_adds(policy, ";qu=\"content-bytes\"");
+	(void)buf_addf(policy, ";w=%lld", (long long)(end_s - start_s));
 }

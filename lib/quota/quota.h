@@ -15,7 +15,10 @@ enum quota_verdict { QUOTA_OK, QUOTA_OVER, QUOTA_AWAY_ALLOW, QUOTA_AWAY_REFUSE }
 
 struct quota_answer {
 	enum quota_verdict verdict;
-	/* QUOTA_OVER: the limit that said no.  Else: the one with the least left (limit 0 when there is none). */
+	/*
+	 * QUOTA_OVER: the limit that said no; of several, the one that frees last.
+	 * QUOTA_OK: the one with the smallest part left.  limit 0 when there is none.
+	 */
 	char set[CHARGE_SET_MAX + 1];
 	enum quota_kind kind;
 	enum quota_window window;
@@ -26,11 +29,12 @@ struct quota_answer {
 /*
  * Reserve add[kind] of each kind for every limit of the charge's sets.  A kind
  * with add 0 is not looked at.  On QUOTA_OK and QUOTA_AWAY_ALLOW ch->reserved
- * grows; else nothing is kept.
+ * grows; else nothing is kept.  Counted in the windows of ch->at_ms; where one
+ * of them is over by now, in the present one.
  */
 void quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
     struct quota_answer *ret);
-/* Move the counters from reserved to actual, in the windows of ch->at_ms.  0, or -1: the store is away. */
+/* Move the counters from reserved to actual, in the windows of ch->at_ms that are not over.  0, or -1: the store is away. */
 int quota_settle(struct counters *s, const struct config *c, const struct charge *ch, const uint64_t actual[QUOTA_KINDS]);
 
 /* Start and end of the window that holds at_ms, in s since the epoch, UTC. */

@@ -174,6 +174,13 @@ def test_subtracting_stops_at_nothing(probe):
     assert probe.run("eo:none=", "eo:none2=")[0] == [0, 0]
 
 
+def test_answers_to_what_was_posted_are_nobody_else_s(server, probe):
+    server.put("eo:bad", "abc")
+    for i in range(1, 5001):
+        assert probe.post("eo:a+1", "eo:none-1", "eo:bad+1") == "ok"
+    assert probe.run("eo:a=", "eo:none=", "eo:b+3")[0] == [5000, 0, 3]
+
+
 def test_a_posted_operation_is_there_for_the_next_reader(probe):
     probe.run("eo:a+5")
     assert probe.post("eo:a-2", "eo:b+7") == "ok"
@@ -202,10 +209,8 @@ def test_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, pro
     probe.run("eo:good+1")
     server.put("eo:bad", value)
     for i in range(3):
-        values, _ = probe.run("eo:good+1", "eo:bad+1", "eo:other+1")
-        assert values[1] == NONSENSE
-        # doubt counts up, never down: where the answer was lost, what may be missing is put on top
-        assert i + 2 <= values[0] <= i + 3 and i + 1 <= values[2] <= i + 2
+        assert probe.run("eo:good+1", "eo:bad+1", "eo:other+1")[0] == [i + 2, NONSENSE, i + 1]
+        assert probe.run("eo:bad=")[0] == [NONSENSE]
     assert probe.run("eo:good=", "eo:other=")[0] == [4, 3]
 
 
@@ -329,6 +334,7 @@ def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server
     for _ in range(5):
         values, ms = probe.run("eo:a+1")
         assert values is None and ms < 5
+        assert probe.post("eo:a+1") == "away"
     server.process.send_signal(signal.SIGCONT)
     assert probe.run("eo:a+1")[0] is None           # the breaker holds
     probe.pass_time(1000)
@@ -370,28 +376,33 @@ def test_no_server_at_all_is_away(room):
     p.end()
 
 
-def header(opcode, status=0, keylen=0, extlen=0, bodylen=0):
+def binary(opcode, status=0, keylen=0, extlen=0, bodylen=0):
     return struct.pack(">BBHBBHIIQ", 0x81, opcode, keylen, extlen, 0, status, bodylen, 0, 0)
 
 
-GETKQ, NOOP = 0x0D, 0x0A
+# The last three overran the stack of libmemcached 1.1.4 when it read answers for us.
 GARBAGE = {
     "http": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-    "text protocol": b"ERROR\r\n" * 20,
+    "unknown words": b"ERROR\r\n" * 20,
+    "no memory": b"SERVER_ERROR out of memory storing object\r\n" * 2,
     "zeros": bytes(4096),
     "high bytes": b"\xff" * 4096,
-    "random": b"\x80" + os.urandom(65536),
-    "request": b"\x80" + header(GETKQ)[1:] * 10,
-    "half a header": header(GETKQ)[:12],
-    "unknown opcode": header(0x77) * 4,
-    "unknown status": header(GETKQ, status=0x99) * 4,
-    "other key": header(GETKQ, keylen=4, extlen=4, bodylen=9) + b"\0\0\0\0eo:z7" + header(NOOP),
-    "no key": header(GETKQ, keylen=0, extlen=4, bodylen=5) + b"\0\0\0\0" + b"7" + header(NOOP),
-    "value that never ends": header(GETKQ, keylen=4, extlen=4, bodylen=2**31) + b"\0\0\0\0eo:a" + b"7" * 65536,
-    "length below the key's": header(GETKQ, keylen=4, extlen=4, bodylen=4) + b"\0\0\0\0eo:a" + b"7" * 65536,
-    "error that never ends": header(0x15, status=6, bodylen=2**32 - 1) + b"x" * 65536,
-    "end without values": header(NOOP) * 8,
-    "same key for ever": (header(GETKQ, keylen=4, extlen=4, bodylen=9) + b"\0\0\0\0eo:a1") * 10000,
+    "random": os.urandom(65536),
+    "only a newline": b"\n",
+    "bare newlines": b"HD\nHD\n",
+    "half a line": b"VA 1",
+    "half a value": b"VA 10\r\n123",
+    "endless line": b"VA 1 " + b"f" * 65536,
+    "negative length": b"VA -1\r\n1\r\n" * 2,
+    "length past 64 bits": b"VA 99999999999999999999999\r\n1\r\n" * 2,
+    "length of 2 GiB": b"VA 2147483648\r\n" + b"7" * 65536,
+    "value longer than said": b"VA 1\r\n12345\r\n" * 2,
+    "value that never ends": b"VA 100000000\r\n" + b"7" * 65536,
+    "nul in a word": b"H\0D\r\n" * 2,
+    "one answer of two": b"VA 1\r\n1\r\n",
+    "binary version": binary(0x0B, bodylen=4096) + b"1" * 4096,
+    "binary key": binary(0x0D, keylen=60000, extlen=4, bodylen=60010) + b"k" * 60010,
+    "binary stat": binary(0x10, keylen=60000, bodylen=100) + b"k" * 60000,
 }
 
 
@@ -408,8 +419,38 @@ def test_garbage_is_away_in_time(room, name):
         print(f"{name}: {values} after {ms} ms")
         assert values is None
         assert ms <= TIMEOUT_MS + SLACK_MS
-        p.pass_time(1000)
-        assert p.run("eo:a+1")[0] is None or name == "same key for ever"
+        p.end()
+    finally:
+        fake.close()
+
+
+def test_answers_that_trickle_in_are_away_in_time(room):
+    def serve(c):
+        c.recv(65536)
+        for byte in b"VA 1                                        \r\n":
+            c.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    fake = Listener(room / "g", serve)
+    p = Probe(fake.path)
+    try:
+        values, ms = p.run("eo:a+1")
+        print(f"trickle: away after {ms} ms")
+        assert values is None and ms <= TIMEOUT_MS + SLACK_MS
+        p.end()
+    finally:
+        fake.close()
+
+
+def test_more_answers_than_questions_are_not_taken_for_later_ones(room):
+    def serve(c):
+        while c.recv(65536):
+            c.sendall(b"VA 1\r\n1\r\nVA 1\r\n1\r\n")
+
+    fake = Listener(room / "g", serve)
+    p = Probe(fake.path)
+    try:
+        assert p.run("eo:a+1")[0] is None
         p.end()
     finally:
         fake.close()
@@ -439,7 +480,7 @@ def test_a_connection_that_got_garbage_is_not_used_again(room, server):
     def serve(c):
         if garbage[0]:
             c.recv(65536)
-            c.sendall(GARBAGE["text protocol"])
+            c.sendall(GARBAGE["http"])
         else:
             relay(server, [])(c)
 
