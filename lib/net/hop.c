@@ -14,6 +14,9 @@
 
 #include "base/text.h"
 
+/* CURLE_TOO_LARGE, since 8.6; the library may be newer than the header that we were built with. */
+enum { CODE_TOO_LARGE = 100 };
+
 void
 hop_verdict(struct fetch *f, enum fetch_error x, const char *fmt, ...)
 {
@@ -171,6 +174,8 @@ hop_judge(struct fetch *f, CURLcode code)
 		hop_verdict(f, FETCH_REFUSED, "its address is not public");
 		return f->verdict;
 	}
+	if ((int)code == CODE_TOO_LARGE)
+		code = CURLE_WEIRD_SERVER_REPLY;
 	switch (code) {
 	case CURLE_OK:
 		judge_success(f);
@@ -189,9 +194,6 @@ hop_judge(struct fetch *f, CURLcode code)
 	case CURLE_BAD_CONTENT_ENCODING:
 	case CURLE_BAD_FUNCTION_ARGUMENT:	/* what 7.88 says of a folded first header */
 	case CURLE_HTTP_RETURNED_ERROR:
-#if LIBCURL_VERSION_NUM >= 0x080600
-	case CURLE_TOO_LARGE:
-#endif
 	case CURLE_OUT_OF_MEMORY:		/* what 7.88 says of a header line without end */
 	case CURLE_FILESIZE_EXCEEDED:
 	case CURLE_WRITE_ERROR:

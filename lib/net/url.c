@@ -62,20 +62,45 @@ has_scheme(const char *s)
 	return *s == ':';
 }
 
-/* What libcurl would be generous about.  *ret_encode is set when it holds spaces or bytes that must be percent-encoded. */
 static int
-check_shape(const char *text, bool *ret_https, bool *ret_encode, struct err *e)
+check_bytes(const char *text, struct err *e)
 {
-	size_t n = strnlen(text, URL_MAX + 1), i;
+	size_t n = strnlen(text, URL_MAX + 1);
 
 	if (n > URL_MAX)
 		return err_set(e, "the URL is longer than %d bytes", URL_MAX);
-	for (i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f)
 			return err_set(e, "the URL holds a control byte");
-		if (text[i] == ' ' || (uint8_t)text[i] > 0x7f)
-			*ret_encode = true;
 	}
+	return 0;
+}
+
+/*
+ * Spaces and bytes above ASCII, which catalogues write into paths, become
+ * %XX; all else stays, for a signature may cover it.  (libcurl's own encoding
+ * changes between versions and touches what is encoded already.)
+ */
+static char *
+encode(const char *text)
+{
+	struct buf b = BUF_INIT(3 * URL_MAX);
+
+	for (; *text != '\0'; text++) {
+		if (*text == ' ' || (uint8_t)*text > 0x7f)
+			text_percent(&b, text, 1);
+		else
+			(void)buf_addc(&b, *text);	/* there is room for any URL_MAX bytes */
+	}
+	return buf_take(&b);
+}
+
+/* What libcurl would be generous about. */
+static int
+check_shape(const char *text, bool *ret_https, struct err *e)
+{
+	size_t n, i;
+
 	*ret_https = strncasecmp(text, "https://", 8) == 0;
 	if (!*ret_https && strncasecmp(text, "http://", 7) != 0)
 		return err_set(e, "the URL is neither http:// nor https://");
@@ -179,21 +204,18 @@ out:
 	return rc;
 }
 
-struct url *
-url_new(const struct config *c, const char *text, struct err *e)
+static struct url *
+parse(const struct config *c, const char *text, struct err *e)
 {
 	struct url *u = mem_alloc(sizeof(*u));
 	CURLU *cu = NULL;
-	unsigned flags = CURLU_PATH_AS_IS | CURLU_DISALLOW_USER;
-	bool encode = false;
 	int rc = -1;
 
-	if (check_shape(text, &u->https, &encode, e) != 0)
+	if (check_shape(text, &u->https, e) != 0)
 		goto out;
 	cu = curl_url();
 	MUST(cu != NULL);
-	/* only where it must be: encoding also changes the case of %xx, which a signature may cover */
-	if (curl_url_set(cu, CURLUPART_URL, text, flags | (encode ? CURLU_URLENCODE : 0)) != CURLUE_OK) {
+	if (curl_url_set(cu, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_DISALLOW_USER) != CURLUE_OK) {
 		err_set(e, "the URL is malformed");
 		goto out;
 	}
@@ -207,6 +229,28 @@ out:
 	return u;
 }
 
+static void
+text_free(char *text)
+{
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+struct url *
+url_new(const struct config *c, const char *text, struct err *e)
+{
+	struct url *u;
+	char *encoded;
+
+	if (check_bytes(text, e) != 0)
+		return NULL;
+	encoded = encode(text);
+	u = parse(c, encoded, e);
+	text_free(encoded);
+	return u;
+}
+
 static char *
 resolve_relative(const struct url *base, const char *location)
 {
@@ -215,49 +259,53 @@ resolve_relative(const struct url *base, const char *location)
 
 	MUST(cu != NULL);
 	if (curl_url_set(cu, CURLUPART_URL, base->text, CURLU_PATH_AS_IS) == CURLUE_OK &&
-	    curl_url_set(cu, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK)
+	    curl_url_set(cu, CURLUPART_URL, location, 0) == CURLUE_OK)
 		(void)part(cu, CURLUPART_URL, 0, &text);	/* text stays NULL */
 	curl_url_cleanup(cu);
 	return text;
 }
 
-struct url *
-url_follow(const struct config *c, const struct url *base, const char *location, struct err *e)
+/* location is encoded. */
+static struct url *
+follow(const struct config *c, const struct url *base, const char *location, struct err *e)
 {
+	bool whole = has_scheme(location), network = location[0] == '/' && location[1] == '/';
 	struct url *u = NULL;
 	char *text = NULL;
-	bool whole = has_scheme(location), network = location[0] == '/' && location[1] == '/';
 
-	if (strnlen(location, URL_MAX + 1) > URL_MAX) {
-		err_set(e, "the URL is longer than %d bytes", URL_MAX);
-		return NULL;
-	}
-	if (location[0] == '\\' || (location[0] == '/' && location[1] == '\\')) {
-		err_set(e, "the URL is malformed");
-		return NULL;
-	}
+	if (location[0] == '\\' || (location[0] == '/' && location[1] == '\\'))
+		goto out;
 	if (whole)
 		text = mem_strdup(location);
 	else if (network)
 		text = mem_printf("%s:%s", base->https ? "https" : "http", location);
 	else
 		text = resolve_relative(base, location);
-	if (text == NULL) {
-		err_set(e, "the URL is malformed");
-		return NULL;
-	}
+	if (text == NULL)
+		goto out;
 	u = url_new(c, text, e);
-	explicit_bzero(text, strlen(text));
-	free(text);
-	if (u == NULL)
+	text_free(text);
+	if (u == NULL || whole || network || url_same_origin(base, u))
+		return u;
+out:
+	url_free(u);
+	err_set(e, "the URL is malformed");
+	return NULL;
+}
+
+struct url *
+url_follow(const struct config *c, const struct url *base, const char *location, struct err *e)
+{
+	struct url *u;
+	char *encoded;
+
+	if (check_bytes(location, e) != 0)
 		return NULL;
-	if (base->https && !u->https) {
+	encoded = encode(location);
+	u = follow(c, base, encoded, e);
+	text_free(encoded);
+	if (u != NULL && base->https && !u->https) {
 		err_set(e, "a redirect from https to http");
-		url_free(u);
-		return NULL;
-	}
-	if (!whole && !network && !url_same_origin(base, u)) {
-		err_set(e, "the URL is malformed");
 		url_free(u);
 		return NULL;
 	}
@@ -275,9 +323,7 @@ url_free(struct url *u)
 {
 	if (u == NULL)
 		return;
-	if (u->text != NULL)
-		explicit_bzero(u->text, strlen(u->text));
-	free(u->text);
+	text_free(u->text);
 	free(u->host);
 	free(u);
 }

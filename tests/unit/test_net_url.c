@@ -7,7 +7,6 @@
 #include "unit.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #include "net/url.h"
 
@@ -61,9 +60,8 @@ good_urls_are_kept_as_they_are(void)
 		(void)snprintf(want, sizeof(want), "%.*s", (int)strcspn(text[i], "#"), text[i]);
 		CHECK_STR(parsed(&strict, text[i]), want);
 	}
-	/* the case of the digits differs between versions of libcurl */
-	CHECK(strcasecmp(parsed(&strict, "https://example.org/a b/\xc3\xa9?q=\xc3\xa9"),
-	    "https://example.org/a%20b/%c3%a9?q=%c3%a9") == 0);
+	CHECK_STR(parsed(&strict, "https://example.org/a b/\xc3\xa9%2f?q=\xc3\xa9 +%2f"),
+	    "https://example.org/a%20b/%C3%A9%2f?q=%C3%A9%20+%2f");
 	CHECK_STR(parsed(&strict, "https://example.org/x#fragment"), "https://example.org/x");
 	/* the host is before the '#', for us as for libcurl */
 	CHECK_STR(parsed(&strict, "https://good.example.org#@evil.example.org/"), "https://good.example.org/");
@@ -165,6 +163,8 @@ locations_resolve_against_the_base(void)
 	CHECK_STR(followed(&strict, base, "/x/y?z"), "https://example.org/x/y?z");
 	CHECK_STR(followed(&strict, base, "x"), "https://example.org/a/b/x");
 	CHECK_STR(followed(&strict, base, "../x"), "https://example.org/a/x");
+	CHECK_STR(followed(&strict, base, "/x y/\xc3\xa9"), "https://example.org/x%20y/%C3%A9");
+	CHECK_STR(followed(&strict, base, "/x?s=%2f+a"), "https://example.org/x?s=%2f+a");
 	CHECK_STR(followed(&strict, base, "?e=f"), "https://example.org/a/b/c?e=f");
 	CHECK_STR(followed(&strict, base, "//other.org/x"), "https://other.org/x");
 	CHECK_STR(followed(&strict, base, "https://other.org:8443/x?s=%2f"), "https://other.org:8443/x?s=%2f");
