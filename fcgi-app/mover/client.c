@@ -475,12 +475,19 @@ on_fd(void *arg, uint32_t events)
 
 /* ---- answering ------------------------------------------------------------------ */
 
+static void
+add_line(struct buf *out, const char *name, const char *value)
+{
+	if (value != NULL)
+		(void)buf_addf(out, "%s: %s\r\n", name, value);
+}
+
 /* The head goes out, then the body as it comes. */
 static void
 send_head(struct client *c)
 {
 	struct buf text = BUF_INIT(ANSWER_HEAD_MAX);
-	char *extra = NULL;
+	struct buf extra = BUF_INIT(ANSWER_HEAD_MAX / 2);
 	struct answer a = {
 		.status = c->status, .id = c->h.id, .etag = c->facts.etag, .last_modified = c->facts.last_modified,
 		.media_type = c->facts.media_type, .disposition = c->facts.disposition,
@@ -493,12 +500,13 @@ send_head(struct client *c)
 		a.has_length = c->facts.size != UINT64_MAX;
 		a.length = c->facts.size;
 	}
-	/* the charge's id is for the front's log, and the front hides it */
-	extra = mem_printf("X-Eodata-Charge: %s\r\n%s%s%s", c->h.id, c->encoding == NULL ? "" : "Content-Encoding: ",
-	    c->encoding == NULL ? "" : c->encoding, c->encoding == NULL ? "" : "\r\n");
-	a.extra = extra;
+	add_line(&extra, "X-Eodata-Charge", c->h.id);	/* for the front's log; the front hides it */
+	add_line(&extra, "Content-Encoding", c->encoding);
+	add_line(&extra, "RateLimit", c->h.ratelimit);
+	add_line(&extra, "RateLimit-Policy", c->h.ratelimit_policy);
+	a.extra = buf_str(&extra);
 	answer_write(&a, &text);
-	free(extra);
+	buf_release(&extra);
 	if (c->status >= 400)
 		stat_inc(COUNT_CLIENT_ERRORS);
 	MUST(buf_ok(&text));

@@ -85,12 +85,21 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 		.hit_key = hit ? buf_str(&d->key) : NULL,
 		.charge = d->charge,
 	};
+	struct buf limit = BUF_INIT(512), policy = BUF_INIT(512);
 	unsigned owner;
+	int rc;
 
+	if (d->has_quota)
+		quota_ratelimit(&d->quota, &limit, &policy);
+	h.ratelimit = limit.len == 0 ? NULL : buf_str(&limit);
+	h.ratelimit_policy = policy.len == 0 ? NULL : buf_str(&policy);
 	memcpy(h.id, r->id, sizeof(h.id));
 	memcpy(h.trace, r->trace, sizeof(h.trace));
 	owner = handover_owner(&h, w->movers);
-	if (handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object.fd : -1, HANDOVER_WAIT_MS) == 0) {
+	rc = handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object.fd : -1, HANDOVER_WAIT_MS);
+	buf_release(&limit);
+	buf_release(&policy);
+	if (rc == 0) {
 		stat_inc(COUNT_HANDOVERS_SENT);
 		call_detach(call);
 		return 0;

@@ -66,6 +66,8 @@ handover_put(struct buf *msg, const struct handover *h)
 	msg_u64(msg, (uint64_t)h->accepted_mono_us);
 	msg_u64(msg, (uint64_t)h->deadline_mono_ms);
 	msg_str(msg, h->hit_key);
+	msg_str(msg, h->ratelimit);
+	msg_str(msg, h->ratelimit_policy);
 	charge_put(msg, &h->charge);
 	/* what the mover would drop must be seen here, where the client can still be answered */
 	if (buf_ok(msg) && handover_get(msg->data + start, msg->len - start, &check) == -1)
@@ -103,6 +105,8 @@ handover_get(const void *data, size_t n, struct handover *ret)
 	h.accepted_mono_us = msg_get_i64(&m);
 	h.deadline_mono_ms = msg_get_i64(&m);
 	h.hit_key = msg_get_str(&m, SUBPATH_MAX);
+	h.ratelimit = msg_get_str(&m, HEADER_MAX);
+	h.ratelimit_policy = msg_get_str(&m, HEADER_MAX);
 	charge_get(&m, &h.charge);
 	if (!msg_done(&m) || h.fcgi_id == 0 || !trace_is_valid(h.trace))
 		return -1;

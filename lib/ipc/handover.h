@@ -31,6 +31,7 @@ struct handover {
 	 * the object's, and the second descriptor is its open file.  NULL: a miss.
 	 */
 	const char *hit_key;
+	const char *ratelimit, *ratelimit_policy;	/* header values for the answer (quota_ratelimit), or NULL */
 	struct charge charge;
 };
 
