@@ -16,6 +16,18 @@
 #include "config/config.h"
 #include "stat/scoreboard.h"
 
+/* A build whose checkers want to look at the process like a debugger. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ROLE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ROLE_SANITIZED 1
+#endif
+#endif
+#ifndef ROLE_SANITIZED
+#define ROLE_SANITIZED 0
+#endif
+
 struct role_env {
 	struct config *config;		/* owned; replaced by role_reload */
 	struct scoreboard *scoreboard;

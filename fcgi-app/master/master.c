@@ -26,6 +26,7 @@
 #include "ipc/control.h"
 #include "master/listen.h"
 #include "master/notify.h"
+#include "role.h"
 
 enum { FAULTS_MAX = 65536, EVENTS_MAX = 32 };
 
@@ -153,10 +154,8 @@ own_process(void)
 	/* resolvers of a broker that died become our children, and are reaped */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		die("cannot become a reaper: %s", strerror(errno));
-#ifndef __SANITIZE_ADDRESS__
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		die("cannot forbid core dumps: %s", strerror(errno));
-#endif
 }
 
 static void

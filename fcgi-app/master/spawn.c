@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/control.h"
+#include "role.h"
 
 enum { ENV_MAX = 8, PLAN_MAX = FD_FIRST + MOVERS_MAX + 1 };
 
@@ -208,7 +209,7 @@ environment(char *env[ENV_MAX])
 	static const char *const keep[] = {
 		"LANG", "TZ",
 		"EODATA_PROXY_GLUE_DIR",	/* for a resolver that is not installed; role_start removes it */
-#ifdef __SANITIZE_ADDRESS__
+#if ROLE_SANITIZED
 		"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
 #endif
 	};
