@@ -17,10 +17,14 @@ struct access_verdict {
 	bool allow;
 	const struct rule *rule;	/* NULL when none matched */
 	bool login_would_help;		/* denied, anonymous, and a rule for this resource wants an identity: 401 */
-	/* subject of each quota set of the rule: the user, or the first group of the rule that they have ("" = none: the user) */
+	/*
+	 * subject of each quota set of the rule: the user, or the first group of the rule that they
+	 * have ("" = none: the user)
+	 */
 	const char *group;
 };
 
-void rules_decide(const struct config *c, const struct identity *i, const struct access_request *r, struct access_verdict *ret);
+void rules_decide(const struct config *c, const struct identity *i, const struct access_request *r,
+    struct access_verdict *ret);
 
 #endif

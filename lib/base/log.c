@@ -87,7 +87,8 @@ vline(enum log_level level, const char *id, const char *code, const char *fmt, v
 
 	(void)gmtime_r(&s, &tm);
 	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	w = snprintf(line + n, sizeof(line) - n, ".%03dZ %s %s[%d] ", (int)(now % 1000), level_name[level], log_role, (int)getpid());
+	w = snprintf(line + n, sizeof(line) - n, ".%03dZ %s %s[%d] ", (int)(now % 1000), level_name[level],
+	    log_role, (int)getpid());
 	n += (size_t)w;
 	if (id != NULL && id[0] != '\0')
 		n += (size_t)snprintf(line + n, sizeof(line) - n, "id=%.64s ", id);

@@ -12,7 +12,8 @@
 
 struct object_meta {
 	uint64_t length;
-	char *etag;			/* with quotes; the provider's strong one, else derived; never NULL in a stored object */
+	/* with quotes; the provider's strong one, else derived; never NULL in a stored object */
+	char *etag;
 	int64_t last_modified;		/* s since the epoch; -1 unknown */
 	char *media_type;
 	char *disposition;		/* whole header value, or NULL */
@@ -54,8 +55,12 @@ struct store_ops {
 	enum store_result (*lookup)(struct store *s, const char *key, struct store_object *ret, struct err *e);
 	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
 	int (*spool_open)(struct store *s, struct err *e);
-	/* Mover.  NULL and e when the store takes nothing now (min_free). spool_fd is borrowed until the fill is freed. */
-	struct store_fill *(*fill_begin)(struct store *s, const char *key, int spool_fd, const struct object_meta *m, struct err *e);
+	/*
+	 * Mover.  NULL and e when the store takes nothing now (min_free). spool_fd is borrowed
+	 * until the fill is freed.
+	 */
+	struct store_fill *(*fill_begin)(struct store *s, const char *key, int spool_fd,
+	    const struct object_meta *m, struct err *e);
 	/* Bytes [0, upto) of the spool are final. */
 	void (*fill_advance)(struct store_fill *f, uint64_t upto);
 	/* Verified as a whole: publish, with the final metadata.  The state tells when it is done. */

@@ -56,7 +56,8 @@ struct rule {
 	char *name;			/* for the log; "rules[3]" when not given */
 	enum rule_who who;
 	struct strs users, groups, scopes;
-	struct strs methods, routes, backends, collections, items, assets;	/* globs; empty = all (routes: empty = data only) */
+	/* globs; empty = all (routes: empty = data only) */
+	struct strs methods, routes, backends, collections, items, assets;
 	bool allow;
 	enum delivery delivery;
 	size_t quota[RULE_QUOTAS_MAX];	/* indices into config.quotas */
@@ -112,14 +113,19 @@ struct config {
 	uint32_t front_timeout_ms;
 	uint32_t answer_deadline_ms;	/* queue, item, resolve and first byte together; < front_timeout */
 	char *site_id;			/* CDN-Loop */
-	struct strs peers;		/* TCP peers that may connect; Unix: checked by SO_PEERCRED (uids/names), empty = any that the socket's mode lets in */
+	/*
+	 * TCP peers that may connect; Unix: checked by SO_PEERCRED (uids/names), empty = any that
+	 * the socket's mode lets in
+	 */
+	struct strs peers;
 	/* dirs */
 	char *dir_run, *dir_state, *dir_spool;
 	/* pool */
 	uint32_t workers, movers;
 	uint32_t drain_ms;		/* SIGTERM: running transfers get so long */
 	/* upstream (net) */
-	struct strs allow_private;	/* "127.0.0.1", "10.0.0.0/8", "::1": private addresses that may be connected to */
+	/* "127.0.0.1", "10.0.0.0/8", "::1": private addresses that may be connected to */
+	struct strs allow_private;
 	bool allow_http;		/* else https only */
 	struct strs ca_file;		/* 0 or 1 */
 	uint32_t connect_timeout_ms, first_byte_timeout_ms, low_speed_time_ms;
@@ -165,7 +171,8 @@ void config_dump(const struct config *c, struct buf *out);
 void config_manual(struct buf *out);
 
 /* First match wins; NULL: delivered, never stored. */
-const struct dataset *config_dataset(const struct config *c, const char *backend, const char *collection, const char *asset);
+const struct dataset *config_dataset(const struct config *c, const char *backend, const char *collection,
+    const char *asset);
 const struct backend_limits *config_backend(const struct config *c, const char *backend);	/* never NULL */
 const struct quota_set *config_quota(const struct config *c, const char *name);		/* NULL when unknown */
 bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern matches */

@@ -14,10 +14,14 @@ enum {
 	FD_LISTEN = 6,		/* worker: the listening socket */
 	FD_HANDOVER = 7,	/* mover: where connections arrive (SEQPACKET) */
 	FD_BROKER = 8,		/* mover: SEQPACKET to the resolvers' broker */
-	FD_ACCOUNT = 9,		/* worker, mover: SEQPACKET to the accountant.  Workers share one; each mover has its own */
+	/* worker, mover: SEQPACKET to the accountant.  Workers share one; each mover has its own */
+	FD_ACCOUNT = 9,
 	FD_SLOTS = 10,		/* mover: the mapped file of provider slots */
-	FD_FIRST = 16,		/* worker: FD_FIRST + i is the sending end to mover i; accountant: FD_FIRST is the workers' end,
-				 * FD_FIRST + 1 + i mover i's; broker: FD_FIRST + i mover i's */
+	/*
+	 * worker: FD_FIRST + i is the sending end to mover i; accountant: FD_FIRST is the
+	 * workers' end, FD_FIRST + 1 + i mover i's; broker: FD_FIRST + i mover i's
+	 */
+	FD_FIRST = 16,
 	MOVERS_MAX = 16,
 };
 

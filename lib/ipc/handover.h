@@ -18,7 +18,8 @@ struct handover {
 	char id[CHARGE_ID_MAX + 1];
 	char trace[TRACE_SIZE];
 	bool head;
-	const char *backend, *collection, *item, *asset, *subpath;	/* subpath: decoded segments each percent-encoded, joined by '/'; NULL without */
+	/* subpath: decoded segments each percent-encoded, joined by '/'; NULL without */
+	const char *backend, *collection, *item, *asset, *subpath;
 	const char *range;			/* raw, NULL without */
 	struct conditions cond;
 	const char *origin;			/* the Origin header, or NULL */

@@ -64,7 +64,8 @@ struct resolve_answer {
 	const char *url;		/* secret when it is signed */
 	const char *method;		/* "GET", "POST" */
 	const char *body;		/* NULL without */
-	const char *headers[SOURCE_HEADERS_MAX];	/* "Name: value": credentials; only for the URL's scheme, host and port */
+	/* "Name: value": credentials; only for the URL's scheme, host and port */
+	const char *headers[SOURCE_HEADERS_MAX];
 	size_t n_headers;
 	int64_t expires_ms;		/* wall clock; 0 unknown */
 	const char *media_type;		/* of the asset, or NULL */
@@ -73,7 +74,8 @@ struct resolve_answer {
 	const char *checksum;		/* file:checksum, or NULL */
 	bool tls_verify;
 	const char *digest_user;	/* "user:password" for HTTP digest, or NULL */
-	const char *bucket, *s3_key, *s3_region, *s3_endpoint, *s3_access, *s3_secret, *s3_token;	/* SOURCE_S3; NULL elsewhere */
+	/* SOURCE_S3; NULL elsewhere */
+	const char *bucket, *s3_key, *s3_region, *s3_endpoint, *s3_access, *s3_secret, *s3_token;
 	bool s3_requester_pays, s3_anonymous;
 	/* RESOLVE_PENDING, RESOLVE_FAILED */
 	uint32_t status;		/* for the client: 404, 502, 503, 504, 403, 429 */

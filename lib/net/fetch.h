@@ -25,7 +25,8 @@ void net_set_config(struct net *n, const struct config *c);
 void net_free(struct net *n);				/* cancels all */
 void net_on_fd(struct net *n, int fd, uint32_t events);	/* EPOLL bits */
 int net_timeout_ms(struct net *n);			/* for epoll_wait; -1 none */
-void net_on_timeout(struct net *n);			/* call when it has passed; cheap when it has not; also runs fetches' own deadlines */
+/* call when it has passed; cheap when it has not; also runs fetches' own deadlines */
+void net_on_timeout(struct net *n);
 
 enum fetch_error {
 	FETCH_OK,
@@ -46,14 +47,16 @@ struct fetch_response {
 	bool has_length;
 	uint64_t length;	/* of the body */
 	bool has_content_range;
-	bool bad_content_range;		/* 206 whose Content-Range is absent, malformed or not the range asked for (clipped to the size) */
+	/* 206 whose Content-Range is absent, malformed or not the range asked for (clipped to the size) */
+	bool bad_content_range;
 	uint64_t range_first, range_last, range_size;	/* range_size UINT64_MAX when "*" */
 	char *media_type, *etag, *disposition, *content_encoding;	/* NULL when absent or malformed */
 	int64_t last_modified;		/* s, -1 absent */
 	int64_t retry_after_s;		/* -1 absent */
 	struct checksum checksum;	/* announced by the provider */
 	bool excess;			/* known in on_done: more came than was announced, and was cut off */
-	bool framed;			/* the end of the body is proven by length or chunked framing; false: by close */
+	/* the end of the body is proven by length or chunked framing; false: by close */
+	bool framed;
 	bool accepts_ranges;		/* Accept-Ranges: bytes, or a 206 */
 };
 
@@ -76,11 +79,15 @@ struct fetch_request {
 	uint64_t range_first, range_last;	/* inclusive; last UINT64_MAX = open */
 	uint64_t max_size;		/* of the body; 0 = upstream_max_size */
 	bool tls_verify;
-	int64_t first_byte_deadline_mono_ms;	/* of the caller; 0 none: the configured first_byte_timeout counts anyway */
+	/* of the caller; 0 none: the configured first_byte_timeout counts anyway */
+	int64_t first_byte_deadline_mono_ms;
 };
 
 struct fetch_ops {
-	/* The final response's headers are whole.  r is borrowed for the life of the fetch.  0 go on, -1 stop (FETCH_CANCELLED). */
+	/*
+	 * The final response's headers are whole.  r is borrowed for the life of the fetch.  0 go
+	 * on, -1 stop (FETCH_CANCELLED).
+	 */
 	int (*on_response)(void *arg, const struct fetch_response *r);
 	/* Body bytes.  0: all taken.  1: pause, nothing taken (they come again after fetch_resume).  -1: stop. */
 	int (*on_data)(void *arg, const char *data, size_t n);
@@ -89,10 +96,14 @@ struct fetch_ops {
 };
 
 /* NULL and e when url or policy forbid it at once.  Callbacks never come from inside this call. */
-struct fetch *fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops *ops, void *arg, struct err *e);
+struct fetch *fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops *ops, void *arg,
+    struct err *e);
 /* Start reading again.  Callbacks may come from inside net_on_timeout, never from inside this call. */
 void fetch_resume(struct fetch *f);
-/* No callback comes any more; the connection is closed unless it was idle.  Not from inside a callback of f (return -1 there). */
+/*
+ * No callback comes any more; the connection is closed unless it was idle.  Not from inside a
+ * callback of f (return -1 there).
+ */
 void fetch_cancel(struct fetch *f);
 const struct fetch_response *fetch_response(const struct fetch *f);
 

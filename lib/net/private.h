@@ -99,7 +99,10 @@ struct fetch {
 /* handle.c: the one place that makes a curl handle.  0, or -1 and e. */
 int handle_make(struct fetch *f, struct err *e);
 void handle_free(struct fetch *f);		/* not inside a callback of curl; not while added */
-/* A header line of a caller.  -1: malformed; 0: ours to write, so dropped; 1: to send; 2: to send, and it is User-Agent. */
+/*
+ * A header line of a caller.  -1: malformed; 0: ours to write, so dropped; 1: to send; 2: to send,
+ * and it is User-Agent.
+ */
 int handle_header_kind(const char *line);
 
 /* hop.c: what libcurl calls. */

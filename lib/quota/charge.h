@@ -19,7 +19,8 @@ struct charge {
 	size_t n;
 	struct charge_entry {
 		char set[CHARGE_SET_MAX + 1];		/* a member of config.quotas */
-		char subject[CHARGE_SUBJECT_MAX + 1];	/* hex of a hash over (realm, user) or (group): what counters are keyed by */
+		/* hex of a hash over (realm, user) or (group): what counters are keyed by */
+		char subject[CHARGE_SUBJECT_MAX + 1];
 		char group[IDENTITY_GROUP_MAX + 1];	/* charged group, "" for a user: for the ledger */
 	} entry[RULE_QUOTAS_MAX];
 	uint64_t reserved[QUOTA_KINDS];	/* so far */

@@ -34,8 +34,12 @@ struct quota_answer {
  */
 void quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
     struct quota_answer *ret);
-/* Move the counters from reserved to actual, in the windows of ch->at_ms that are not over.  0, or -1: the store is away. */
-int quota_settle(struct counters *s, const struct config *c, const struct charge *ch, const uint64_t actual[QUOTA_KINDS]);
+/*
+ * Move the counters from reserved to actual, in the windows of ch->at_ms that are not over.  0, or
+ * -1: the store is away.
+ */
+int quota_settle(struct counters *s, const struct config *c, const struct charge *ch,
+    const uint64_t actual[QUOTA_KINDS]);
 
 /* Start and end of the window that holds at_ms, in s since the epoch, UTC. */
 void quota_window_bounds(enum quota_window w, int64_t at_ms, int64_t *ret_start_s, int64_t *ret_end_s);
@@ -43,7 +47,10 @@ const char *quota_kind_name(enum quota_kind k);		/* "requests" */
 const char *quota_window_name(enum quota_window w);	/* "second" */
 /* The limit that refused, as a member of a problem (wire/problem.h). */
 void quota_members(const struct quota_answer *a, struct buf *out);
-/* `"standard";r=19;t=1` and `"standard";q=20;w=1` (draft-ietf-httpapi-ratelimit-headers); nothing is appended when limit is 0. */
+/*
+ * `"standard";r=19;t=1` and `"standard";q=20;w=1` (draft-ietf-httpapi-ratelimit-headers); nothing
+ * is appended when limit is 0.
+ */
 void quota_ratelimit(const struct quota_answer *a, struct buf *ratelimit, struct buf *policy);
 
 #endif

@@ -51,7 +51,8 @@ static void
 add_range(const struct answer *a, struct buf *out)
 {
 	if (a->status == 206)
-		(void)buf_addf(out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", a->first, a->last, a->total);
+		(void)buf_addf(out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", a->first,
+		    a->last, a->total);
 	else if (a->status == 416)
 		(void)buf_addf(out, "Content-Range: bytes */%" PRIu64 "\r\n", a->total);
 	if (a->status == 200 || a->status == 206)

@@ -32,13 +32,19 @@ int64_t header_retry_after(const char *v, size_t len, int64_t now_s);
 int header_media_type(const char *v, size_t len, struct buf *out);
 /* Is this media type an HTML or XHTML page? (parameters ignored) */
 bool media_type_is_html(const char *v);
-/* Does the body's beginning look like an HTML page? (BOM and white space skipped, case-insensitive: "<!doctype html", "<html") */
+/*
+ * Does the body's beginning look like an HTML page? (BOM and white space skipped, case-insensitive:
+ * "<!doctype html", "<html")
+ */
 bool body_looks_html(const char *body, size_t len);
 /* Filename out of a provider's Content-Disposition (filename*, filename; RFC 6266), sanitized; -1 when none. */
 int disposition_filename(const char *v, size_t len, struct buf *out);
 /* `attachment; filename="x"; filename*=UTF-8''x` for any name: basename only, controls and quotes gone. */
 void disposition_write(struct buf *out, const char *filename);
-/* Type by the name's extension (.tif .jp2 .json .nc .zip .xml .png .jpg .h5 .parquet ...); "application/octet-stream" else. */
+/*
+ * Type by the name's extension (.tif .jp2 .json .nc .zip .xml .png .jpg .h5 .parquet ...);
+ * "application/octet-stream" else.
+ */
 const char *media_type_of_name(const char *name);
 
 #endif

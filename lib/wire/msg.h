@@ -25,7 +25,10 @@ struct msg_in {
 void msg_open(struct msg_in *m, const void *data, size_t n);	/* reads the type */
 uint32_t msg_get_u32(struct msg_in *m);
 uint64_t msg_get_u64(struct msg_in *m);
-/* Borrowed from the message, NUL-terminated there; NULL where NULL was written.  A NUL inside, or longer than max, fails. */
+/*
+ * Borrowed from the message, NUL-terminated there; NULL where NULL was written.  A NUL inside, or
+ * longer than max, fails.
+ */
 const char *msg_get_str(struct msg_in *m, size_t max);
 /* The same for bytes; a NUL that does not count follows them. */
 const void *msg_get_bytes(struct msg_in *m, size_t max, size_t *ret_n);
@@ -40,7 +43,10 @@ bool msg_done(const struct msg_in *m);
 
 /* Frames on a stream socket: 4 bytes length (big-endian), then a message. */
 void msg_frame(struct buf *out, const struct buf *msg);
-/* From the front of in: 1 and *ret_msg (borrowed from in->data; call buf_consume(in, 4 + *ret_n) when done), 0 when more is needed, -1 when longer than max or empty. */
+/*
+ * From the front of in: 1 and *ret_msg (borrowed from in->data; call buf_consume(in, 4 + *ret_n)
+ * when done), 0 when more is needed, -1 when longer than max or empty.
+ */
 int msg_unframe(const struct buf *in, size_t max, const void **ret_msg, size_t *ret_n);
 
 #endif

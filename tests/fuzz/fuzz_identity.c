@@ -26,11 +26,13 @@ check_identity(const struct identity *i, char *const *envp)
 	}
 	MUST(named == 1 || (named == 0 && identity_is_anonymous(i)));
 	MUST(strcmp(i->realm, i->name[0] == '\0' ? "" : "front") == 0);
-	MUST(strchr(i->name, ',') == NULL && strlen(i->name) <= IDENTITY_NAME_MAX && text_is_utf8(i->name, strlen(i->name)));
+	MUST(strchr(i->name, ',') == NULL && strlen(i->name) <= IDENTITY_NAME_MAX &&
+	    text_is_utf8(i->name, strlen(i->name)));
 	MUST(i->name[0] != '\0' || i->n_groups == 0);
 	MUST(i->n_groups <= IDENTITY_GROUPS_MAX);
 	for (size_t g = 0; g < i->n_groups; g++) {
-		MUST(i->group[g][0] != '\0' && strlen(i->group[g]) <= IDENTITY_GROUP_MAX && strchr(i->group[g], ',') == NULL);
+		MUST(i->group[g][0] != '\0' && strlen(i->group[g]) <= IDENTITY_GROUP_MAX &&
+		    strchr(i->group[g], ',') == NULL);
 		MUST(identity_in_group(i, i->group[g]));
 	}
 }

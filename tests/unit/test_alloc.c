@@ -177,7 +177,8 @@ dispositions_report_it(void)
 static bool
 media_type(void)
 {
-	static const char v[] = "image/tiff; application=geotiff; profile=cloud-optimized; more=parameters-than-fit-at-first";
+	static const char v[] = "image/tiff; application=geotiff; profile=cloud-optimized; "
+	    "more=parameters-than-fit-at-first";
 	struct buf out = BUF_INIT(1000);
 	bool ok = header_media_type(v, sizeof(v) - 1, &out) == 0;
 

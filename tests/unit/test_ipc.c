@@ -25,7 +25,8 @@
 static struct charge
 sample_charge(void)
 {
-	struct charge ch = { .id = "a1b2c3", .realm = "front", .user = "alice \xc3\xa9", .at_ms = 1790000000000, .n = 2 };
+	struct charge ch = { .id = "a1b2c3", .realm = "front", .user = "alice \xc3\xa9", .at_ms = 1790000000000,
+	    .n = 2 };
 
 	(void)snprintf(ch.entry[0].set, sizeof(ch.entry[0].set), "standard");
 	(void)snprintf(ch.entry[0].subject, sizeof(ch.entry[0].subject), "00ff");
@@ -42,7 +43,8 @@ sample_handover(void)
 {
 	return (struct handover){
 		.fcgi_id = 1, .id = "a1b2c3", .trace = TRACE, .head = true, .backend = "peps",
-		.collection = "S2_MSI_L1C", .item = "S2A X/y", .asset = "B04", .subpath = "a/b%2Fc", .range = "bytes=0-9",
+		.collection = "S2_MSI_L1C", .item = "S2A X/y", .asset = "B04", .subpath = "a/b%2Fc",
+		.range = "bytes=0-9",
 		.cond = { "\"m\"", "\"n\"", "ms", "us", "\"r\"" }, .origin = "https://x", .rule = "rules[0]",
 		.delivery = DELIVERY_AUTO, .rate = 1000, .accepted_mono_us = 12345678, .deadline_mono_ms = 62345,
 		.hit_key = "30d/peps/x", .charge = sample_charge(),
@@ -264,7 +266,8 @@ hostile_handovers_are_refused(void)
 static void
 owner_depends_on_the_asset_alone(void)
 {
-	struct handover h = sample_handover(), g = { .backend = "peps", .collection = "S2_MSI_L1C", .item = "S2A X/y", .asset = "B04" };
+	struct handover h = sample_handover(), g = { .backend = "peps", .collection = "S2_MSI_L1C",
+	    .item = "S2A X/y", .asset = "B04" };
 
 	for (unsigned movers = 1; movers <= 16; movers++) {
 		CHECK_INT(handover_owner(&h, movers), handover_owner(&g, movers));
@@ -449,7 +452,8 @@ static struct account_settle
 sample_settle(void)
 {
 	return (struct account_settle){
-		.charge = sample_charge(), .actual = { 1, 1, 500, 600 }, .backend = "peps", .collection = "c", .item = "i",
+		.charge = sample_charge(), .actual = { 1, 1, 500, 600 }, .backend = "peps", .collection = "c",
+		.item = "i",
 		.asset = "a", .subpath = NULL, .cache = "miss", .rule = "r", .status = 206, .estimated = true,
 	};
 }
@@ -457,7 +461,8 @@ sample_settle(void)
 static void
 reservations_come_back(void)
 {
-	struct account_reserve r = { .seq = UINT64_MAX, .charge = sample_charge(), .add = { 0, 1, 1ULL << 33, 0 } }, got;
+	struct account_reserve r = { .seq = UINT64_MAX, .charge = sample_charge(),
+	    .add = { 0, 1, 1ULL << 33, 0 } }, got;
 	struct buf msg = BUF_INIT(ACCOUNT_MAX);
 
 	account_reserve_put(&msg, &r);
@@ -472,7 +477,8 @@ reservations_come_back(void)
 static void
 answers_to_reservations_come_back(void)
 {
-	struct account_reserved r = { .seq = 4, .answer = { QUOTA_OVER, "standard", QUOTA_BYTES, WINDOW_MONTH, 1000, 999, 86400 } };
+	struct account_reserved r = { .seq = 4, .answer = { QUOTA_OVER, "standard", QUOTA_BYTES, WINDOW_MONTH,
+	    1000, 999, 86400 } };
 	struct account_reserved got;
 	struct buf msg = BUF_INIT(ACCOUNT_MAX);
 
@@ -582,7 +588,8 @@ jobs_come_back(void)
 {
 	static const char item[] = "{\"id\":\"x\"}";
 	struct resolve_job j = {
-		.job = 99, .trace = TRACE, .backend = "peps", .collection = "c", .item = "i", .asset = "a", .subpath = "s/t",
+		.job = 99, .trace = TRACE, .backend = "peps", .collection = "c", .item = "i", .asset = "a",
+		.subpath = "s/t",
 		.item_json = item, .item_json_len = sizeof(item) - 1, .fresh = true,
 	}, got;
 	struct buf msg = BUF_INIT(RESOLVE_FRAME_MAX);
@@ -612,8 +619,10 @@ sample_answer(void)
 {
 	return (struct resolve_answer){
 		.job = 5, .kind = RESOLVE_SOURCE, .source = SOURCE_HTTP, .backend = "peps", .url = "https://h/p?sig=x",
-		.method = "GET", .headers = { "Authorization: Bearer x", "X-Api-Key: y" }, .n_headers = 2, .expires_ms = 1790000000000,
-		.media_type = "image/tiff", .filename = "a.tif", .size = UINT64_MAX, .checksum = "1220", .tls_verify = true,
+		.method = "GET", .headers = { "Authorization: Bearer x", "X-Api-Key: y" }, .n_headers = 2,
+		.expires_ms = 1790000000000,
+		.media_type = "image/tiff", .filename = "a.tif", .size = UINT64_MAX, .checksum = "1220",
+		.tls_verify = true,
 	};
 }
 
@@ -642,8 +651,10 @@ static void
 s3_sources_come_back(void)
 {
 	struct resolve_answer a = {
-		.job = 5, .kind = RESOLVE_SOURCE, .source = SOURCE_S3, .backend = "creodias_s3", .size = 10, .bucket = "eodata",
-		.s3_key = "a/b c", .s3_region = "eu", .s3_endpoint = "https://e", .s3_access = "k", .s3_secret = "s", .s3_token = "t",
+		.job = 5, .kind = RESOLVE_SOURCE, .source = SOURCE_S3, .backend = "creodias_s3", .size = 10,
+		.bucket = "eodata",
+		.s3_key = "a/b c", .s3_region = "eu", .s3_endpoint = "https://e", .s3_access = "k",
+		.s3_secret = "s", .s3_token = "t",
 		.s3_requester_pays = true, .tls_verify = true,
 	}, got;
 	struct buf msg = BUF_INIT(RESOLVE_FRAME_MAX);
@@ -661,8 +672,10 @@ s3_sources_come_back(void)
 static void
 other_answers_come_back(void)
 {
-	struct resolve_answer p = { .job = 1, .kind = RESOLVE_PENDING, .status = 503, .retry_after_s = 600, .order_id = "o-1" }, got;
-	struct resolve_answer f = { .job = 2, .kind = RESOLVE_FAILED, .status = 502, .who = "upstream", .reason = "login refused" };
+	struct resolve_answer p = { .job = 1, .kind = RESOLVE_PENDING, .status = 503, .retry_after_s = 600,
+	    .order_id = "o-1" }, got;
+	struct resolve_answer f = { .job = 2, .kind = RESOLVE_FAILED, .status = 502, .who = "upstream",
+	    .reason = "login refused" };
 	struct resolve_answer c = { .job = 3, .kind = RESOLVE_CARRY };
 	struct buf msg = BUF_INIT(RESOLVE_FRAME_MAX);
 

@@ -74,7 +74,8 @@ static void
 malformed_lists_match_nothing(void)
 {
 	static const char *const s[] = {
-		"", " ", ",", "abc", "\"abc", "abc\"", "\"abc\" \"abc\"", "\"abc\"x", "w/\"abc\"", "W/abc", "W/ \"abc\"",
+		"", " ", ",", "abc", "\"abc", "abc\"", "\"abc\" \"abc\"", "\"abc\"x", "w/\"abc\"", "W/abc",
+		"W/ \"abc\"",
 		"\"abc\", x", "'abc'", "\"a bc\"", "W/", "W", "\"", "**",
 	};
 

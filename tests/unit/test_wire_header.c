@@ -42,8 +42,10 @@ static void
 smuggling_lines_are_refused(void)
 {
 	static const char *const s[] = {
-		"", ":", ": x", "X", "X x", "X : x", " X: x", "\tX: x", "X\t: x", "X: a\rb", "X: a\nSet-Cookie: b", "X: a\r",
-		"X: \x01", "X: \x7f", "X\r: a", "X\n: a", "(x): a", "X\xc3\xa9: a", "X: \x1b[0m", "X\"y: a", "HTTP/1.1 200 OK",
+		"", ":", ": x", "X", "X x", "X : x", " X: x", "\tX: x", "X\t: x", "X: a\rb",
+		"X: a\nSet-Cookie: b", "X: a\r",
+		"X: \x01", "X: \x7f", "X\r: a", "X\n: a", "(x): a", "X\xc3\xa9: a", "X: \x1b[0m", "X\"y: a",
+		"HTTP/1.1 200 OK",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(s); i++) {
@@ -95,7 +97,8 @@ static void
 lengths_that_lie_are_refused(void)
 {
 	static const char *const s[] = {
-		"", " ", "-1", "+1", "1 2", "5, 6", "5,", ",5", "5,,5", "0x10", "1e3", "18446744073709551616", "5;", "5\r", "١",
+		"", " ", "-1", "+1", "1 2", "5, 6", "5,", ",5", "5,,5", "0x10", "1e3", "18446744073709551616",
+		"5;", "5\r", "١",
 		"99999999999999999999999999",
 	};
 

@@ -115,7 +115,8 @@ static void
 control_characters_are_refused(void)
 {
 	static const char *const uri[] = {
-		"/data/%00", "/data/a%00b", "/data/%0d%0aSet-Cookie:x", "/data/%0a", "/data/%7f", "/data/%1b", "/data/%09",
+		"/data/%00", "/data/a%00b", "/data/%0d%0aSet-Cookie:x", "/data/%0a", "/data/%7f", "/data/%1b",
+		"/data/%09",
 		"/data/%c2%85", "/data/a\rb", "/data/a\nb", "/data/a b", "/data/\x7f", "/data/a?x=\r\n", "/data/a?\t",
 	};
 
@@ -138,7 +139,8 @@ empty_segments_are_refused(void)
 static void
 broken_percent_is_refused(void)
 {
-	static const char *const uri[] = { "/data/%", "/data/%2", "/data/%zz", "/data/%2g", "/data/a%/b", "/data/%%41" };
+	static const char *const uri[] = { "/data/%", "/data/%2", "/data/%zz", "/data/%2g", "/data/a%/b",
+	    "/data/%%41" };
 
 	for (size_t i = 0; i < ARRAY_LEN(uri); i++)
 		CHECK_INT(parse(uri[i]), PATH_BAD);
@@ -210,7 +212,8 @@ static void
 what_is_no_path_is_refused(void)
 {
 	static const char *const uri[] = {
-		"", "*", "data/x", "?x", "http://", "http://host", "http:/data/x", "ftp://h/data/x", "/data/x#f", "/data/x?a#b",
+		"", "*", "data/x", "?x", "http://", "http://host", "http:/data/x", "ftp://h/data/x",
+		"/data/x#f", "/data/x?a#b",
 		"host:443",
 	};
 

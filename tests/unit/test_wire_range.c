@@ -63,8 +63,10 @@ static void
 what_is_no_range_gives_the_whole(void)
 {
 	static const char *const value[] = {
-		"", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=alpha", "bytes=1", "bytes=a-b", "bytes=1-b", "bytes=--1",
-		"bytes=1--2", "bytes=+1-2", "bytes=0x1-2", "bytes=1 -2", "bytes=1- 2", "bytes =0-1", "items=0-1", "byte=0-1",
+		"", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=alpha", "bytes=1", "bytes=a-b",
+		"bytes=1-b", "bytes=--1",
+		"bytes=1--2", "bytes=+1-2", "bytes=0x1-2", "bytes=1 -2", "bytes=1- 2", "bytes =0-1",
+		"items=0-1", "byte=0-1",
 		"bytes=0-1;x", "bytes=1-2-3", "bytes=,", "bytes= , ,", "bytes=0.5-1", "bytes:0-1", "bytes=\t", "=0-1",
 		"bytes=18446744073709551620-5",
 	};
