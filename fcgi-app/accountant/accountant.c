@@ -52,7 +52,6 @@ struct accountant {
 	struct strs servers;		/* that counters was made for */
 	uint32_t timeout_ms;
 	struct ledger *ledger;
-	char *dir_state;
 	bool ledger_bad;
 	int64_t retry_ms, sync_ms;	/* mono: not before */
 	struct peer peer[1 + MOVERS_MAX];
@@ -123,23 +122,6 @@ counters_open(struct accountant *a)
 	a->timeout_ms = c->memcached_timeout_ms;
 }
 
-/* Bring a waiting ledger along when only its place changes. */
-static void
-ledger_move(struct accountant *a)
-{
-	struct err e = ERR_NONE;
-
-	if (ledger_flush(a->ledger, &e) == -1) {
-		log_error(NULL, "EO-LEDGER", "dirs.state not taken while the old ledger waits: %s", e.text);
-		return;
-	}
-	(void)ledger_sync(a->ledger, &e);	/* reported at the next tick if the disk is bad */
-	ledger_free(a->ledger);
-	free(a->dir_state);
-	a->dir_state = mem_strdup(a->env->config->dir_state);
-	a->ledger = ledger_new(a->dir_state);
-}
-
 static void
 reload(struct accountant *a, int fd)
 {
@@ -152,8 +134,6 @@ reload(struct accountant *a, int fd)
 		counters_close(a);
 		counters_open(a);
 	}
-	if (strcmp(a->dir_state, c->dir_state) != 0)
-		ledger_move(a);
 }
 
 /* -- the ledger --------------------------------------------------------------- */
@@ -447,8 +427,7 @@ watch(struct accountant *a, int fd, int tag)
 static void
 open_all(struct accountant *a)
 {
-	a->dir_state = mem_strdup(a->env->config->dir_state);
-	a->ledger = ledger_new(a->dir_state);
+	a->ledger = ledger_new(a->env->config->dir_state);	/* a reload does not change it */
 	counters_open(a);
 	a->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (a->epoll == -1)
@@ -483,7 +462,6 @@ accountant_run(struct role_env *env)
 	status = ledger_queued(a->ledger) == 0 ? 0 : 1;
 	ledger_free(a->ledger);
 	counters_close(a);
-	free(a->dir_state);
 	fd_close(&a->epoll);
 	free(a);
 	return status;

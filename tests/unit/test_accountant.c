@@ -421,8 +421,8 @@ struct run {
 	int control;			/* ours */
 	int peer[1 + MOVERS];		/* the senders' ends; [0] is the workers' */
 	int kept[1 + MOVERS];		/* the accountant's ends, as the master keeps them; -1 closed */
-	struct config config;
-	struct quota_set set;
+	struct config *config;
+	struct quota_set *set;
 };
 
 static void
@@ -438,16 +438,17 @@ pair(int *ours, int *theirs)
 static void
 child(struct run *r, int control)
 {
-	struct role_env env = { .config = &r->config, .role = ROLE_ACCOUNTANT };
-	int high[2 + MOVERS], to[2 + MOVERS];
+	struct role_env env = { .config = r->config, .role = ROLE_ACCOUNTANT };
+	int high[2 + MOVERS], to[2 + MOVERS], fd;
 
+	env.scoreboard = scoreboard_create(&fd, NULL);
 	for (int i = 0; i < 2 + MOVERS; i++) {	/* out of the way first */
 		high[i] = fcntl(i == 0 ? control : r->kept[i - 1], F_DUPFD, 200);
 		to[i] = i == 0 ? FD_CONTROL : FD_FIRST + i - 1;
 	}
 	for (int i = 0; i < 2 + MOVERS; i++)
 		MUST(dup2(high[i], to[i]) == to[i]);
-	for (int fd = 3; fd < 300; fd++) {
+	for (fd = 3; fd < 300; fd++) {
 		if (fd != FD_CONTROL && (fd < FD_FIRST || fd > FD_FIRST + MOVERS))
 			(void)close(fd);	/* mostly not open */
 	}
@@ -465,9 +466,11 @@ run_new(bool refuse)
 	fresh();
 	clock_shift_ms(0);		/* the child is another process: real time */
 	r->pid = -1;
-	r->set = (struct quota_set){ .name = (char *)(uintptr_t)"standard", .refuse_when_unavailable = refuse,
+	r->set = mem_alloc(sizeof(*r->set));
+	*r->set = (struct quota_set){ .name = mem_strdup("standard"), .refuse_when_unavailable = refuse,
 		.n_limits = 1, .limit = { { QUOTA_BYTES, WINDOW_DAY, 1000 } } };
-	r->config = (struct config){ .quotas = &r->set, .n_quotas = 1, .dir_state = room, .movers = MOVERS,
+	r->config = mem_alloc(sizeof(*r->config));	/* the role's to free */
+	*r->config = (struct config){ .quotas = r->set, .n_quotas = 1, .dir_state = mem_strdup(room), .movers = MOVERS,
 		.memcached_timeout_ms = 50 };
 	for (int i = 0; i <= MOVERS; i++)
 		pair(&r->peer[i], &r->kept[i]);
@@ -505,6 +508,7 @@ run_end(struct run *r)
 		fd_close(&r->kept[i]);
 	}
 	fd_close(&r->control);
+	config_free(r->config);
 	free(r);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
@@ -605,6 +609,40 @@ a_mover_gets_the_answer_to_its_question(void)
 	CHECK_INT(ask_reserve(r, 1, UINT32_MAX), QUOTA_AWAY_REFUSE);
 	CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
 	CHECK_INT(run_end(r), 0);
+}
+
+static void
+a_reload_is_taken_in_place(void)
+{
+	static const char text[] = "{ \"memcached\": [\"/nonexistent/m\"], \"quotas\": { \"standard\": { \"per\": \"user\", "
+	    "\"bytes\": [\"1000 B per day\"], \"when_unavailable\": \"refuse\" } } }";
+	struct buf faults = BUF_INIT(4096);
+	struct run *r = run_new(false);
+	uint64_t generation = 99;
+	struct config *c;
+	size_t lines;
+	int fd;
+
+	c = config_parse("test", text, strlen(text), false, &faults);
+	CHECK_STR(buf_str(&faults), "");
+	MUST(c != NULL);
+	c->generation = 7;
+	fd = config_to_memfd(c, NULL);
+	CHECK(fd != -1);
+	run_start(r);
+	CHECK_INT(ask_reserve(r, 1, 1), QUOTA_AWAY_ALLOW);
+	CHECK_INT(control_send(r->control, CONTROL_RELOAD, fd), 0);
+	for (int i = 0; i < 1000 && control_read_child(r->control, &generation) != CONTROL_READY; i++)
+		(void)usleep(10000);
+	CHECK_INT(generation, 7);
+	CHECK_INT(ask_reserve(r, 1, 2), QUOTA_AWAY_REFUSE);
+	send_settle(r, 0, "after", 3);
+	CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
+	CHECK_INT(run_end(r), 0);
+	CHECK_INT(books("bytes", &lines), 3);	/* where it was before: dirs.state wants a restart */
+	fd_close(&fd);
+	config_free(c);
+	buf_release(&faults);
 }
 
 static void
@@ -727,6 +765,7 @@ main(void)
 		UNIT(what_was_queued_before_the_end_is_in_the_books),
 		UNIT(an_accountant_without_a_master_waits_for_its_senders),
 		UNIT(a_mover_gets_the_answer_to_its_question),
+		UNIT(a_reload_is_taken_in_place),
 		UNIT(a_charge_that_could_not_be_counted_is_still_in_the_books),
 		UNIT(nonsense_is_dropped_and_the_next_charge_counts),
 		UNIT(while_the_ledger_cannot_be_written_charges_wait),
