@@ -29,6 +29,7 @@
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ enum {
 	RIPE_MS = 1000,			/* idle for so long before it may have to make room */
 	LOOP_MS = 1000,
 	CONNECT_MSG_MAX = 1024,
+	FINGERPRINT_MAX = 1 << 20,
 	MESSAGES_PER_TURN = 64,
 };
 
@@ -82,6 +84,7 @@ struct broker {
 	size_t n_places;
 	struct wish wish[WISHES_MAX];
 	size_t n_wishes;
+	struct buf fingerprint;		/* of what EODAG was set up with */
 	bool draining;
 };
 
@@ -439,12 +442,12 @@ place_reaped(struct broker *b, struct place *p, int status)
 		stat_inc(COUNT_RESOLVER_DEATHS);
 		if (p->state == PLACE_DYING || (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)) {
 			cooldown_timeout(&b->cooldown[p->backend], now, wait_ms);
-			log_warn(NULL, "EO-RESOLVER-TIMEOUT", "resolver was too slow and was killed pid=%d backend=%s cooldown_ms=%u",
-			    (int)p->pid, name, cooldown_left_ms(&b->cooldown[p->backend], now));
+			log_warn(NULL, "EO-RESOLVER-TIMEOUT",
+			    "resolver was too slow and was killed pid=%d backend=%s cooldown_ms=%u", (int)p->pid, name, cooldown_left_ms(&b->cooldown[p->backend], now));
 		} else {
 			cooldown_crash(&b->cooldown[p->backend], now, wait_ms);
-			log_warn(NULL, "EO-RESOLVER-CRASH", "resolver died pid=%d backend=%s %s=%d cooldown_ms=%u", (int)p->pid,
-			    name, WIFSIGNALED(status) ? "signal" : "status",
+			log_warn(NULL, "EO-RESOLVER-CRASH", "resolver died pid=%d backend=%s %s=%d cooldown_ms=%u",
+			    (int)p->pid, name, WIFSIGNALED(status) ? "signal" : "status",
 			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 			    cooldown_left_ms(&b->cooldown[p->backend], now));
 		}
@@ -526,6 +529,18 @@ retire_all(struct broker *b)
 	}
 }
 
+/* A file that EODAG reads: another one, or the same one changed. */
+static void
+print_file(struct buf *out, const char *path)
+{
+	struct stat st = { 0 };
+
+	if (path == NULL || path[0] == '\0' || stat(path, &st) < 0)
+		path = "";
+	(void)buf_addf(out, "%s %llu %lld %lld.%09ld\f", path, (unsigned long long)st.st_ino, (long long)st.st_size,
+	    (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec);
+}
+
 static void
 print_strs(struct buf *out, const struct strs *s)
 {
@@ -534,13 +549,15 @@ print_strs(struct buf *out, const struct strs *s)
 	(void)buf_addc(out, '\f');
 }
 
-/* All that EODAG was set up with: when it changes, the broker must start again. */
+/* All that EODAG and its children were set up with: when it changes, the broker must start again. */
 static void
 fingerprint(const struct config *c, struct buf *out)
 {
-	(void)buf_addf(out, "%s\f%s\f%s\f%s\f%s\f%s\f%u\f%u\f%u\f%u\f%llu\f", c->eodag_python, c->eodag_config_file,
-	    c->eodag_providers_dir, c->eodag_collections_file, c->dir_run, c->dir_state, c->eodag_resolvers,
+	(void)buf_addf(out, "%s\f%s\f%u\f%u\f%u\f%u\f%llu\f", c->eodag_python, c->dir_run, c->eodag_resolvers,
 	    c->eodag_timeout_ms, c->eodag_idle_ms, c->eodag_cooldown_ms, (unsigned long long)c->eodag_memory_max);
+	print_file(out, c->eodag_config_file);
+	print_file(out, c->eodag_providers_dir);
+	print_file(out, c->eodag_collections_file);
 	print_strs(out, &c->public_urls);
 	print_strs(out, &c->ca_file);
 }
@@ -554,7 +571,7 @@ start_again(struct broker *b, int config_fd)
 
 	log_info(NULL, "the configuration of EODAG changed, starting again");
 	retire_all(b);
-	if (lseek(config_fd, 0, SEEK_SET) < 0 || dup2(config_fd, FD_CONFIG) < 0)
+	if (dup2(config_fd, FD_CONFIG) < 0)
 		die("cannot take the new configuration: %s", strerror(errno));
 	for (size_t i = 0; i < ARRAY_LEN(keep); i++)
 		(void)fd_set_cloexec(keep[i], false);
@@ -570,22 +587,23 @@ start_again(struct broker *b, int config_fd)
 static void
 reload(struct broker *b, int fd)
 {
-	struct buf before = BUF_INIT(1 << 20), after = BUF_INIT(1 << 20);
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 64);
-	struct config *next;
+	struct buf print = BUF_INIT(FINGERPRINT_MAX);
+	struct config *next = config_from_memfd(fd, NULL);
+	struct err e = ERR_NONE;
+	bool same = true;
 
-	next = copy == -1 ? NULL : config_from_memfd(copy, NULL);
 	if (next != NULL) {
-		fingerprint(b->env->config, &before);
-		fingerprint(next, &after);
+		fingerprint(next, &print);
+		same = strcmp(buf_str(&print), buf_str(&b->fingerprint)) == 0;
+		if (!same && python_check(next, &e) < 0) {
+			log_error(NULL, "EO-BROKER-RELOAD", "the old EODAG stays: %s", e.text);
+			same = true;
+		}
 		config_free(next);
-		if (strcmp(buf_str(&before), buf_str(&after)) != 0)
-			start_again(b, copy);
 	}
-	buf_release(&before);
-	buf_release(&after);
-	fd_close(&copy);
-	(void)lseek(fd, 0, SEEK_SET);
+	buf_release(&print);
+	if (!same)
+		start_again(b, fd);
 	(void)role_reload(b->env, fd);	/* it logs, and the old one stays */
 }
 
@@ -642,6 +660,8 @@ broker_init(struct broker *b, struct role_env *env, char **argv, const char *glu
 	b->env = env;
 	b->argv = argv;
 	b->glue_dir = glue_dir;
+	buf_init(&b->fingerprint, FINGERPRINT_MAX);
+	fingerprint(env->config, &b->fingerprint);
 	b->backend = python_backends(&b->n_backends);
 	b->cooldown = mem_alloc(b->n_backends * sizeof(b->cooldown[0]));
 	b->n_places = env->config->eodag_resolvers < PLACES_MAX ? env->config->eodag_resolvers : PLACES_MAX;
@@ -728,5 +748,6 @@ broker_run(struct role_env *env, char **argv, const char *glue_dir)
 		serve_wishes(&b);
 	}
 	free(b.cooldown);
+	buf_release(&b.fingerprint);
 	return 0;
 }

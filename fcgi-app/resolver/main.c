@@ -20,7 +20,7 @@ main(int argc, char **argv)
 {
 	struct role_env env = { 0 };
 	struct err e = ERR_NONE;
-	const char *glue_dir = getenv("EODATA_PROXY_GLUE_DIR");	/* before role_start clears it: for an uninstalled program */
+	const char *glue_dir = getenv("EODATA_PROXY_GLUE_DIR");	/* role_start clears it */
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

@@ -103,8 +103,8 @@ log_exception(const char *phase, struct err *e)
 	where_raised(tb, where, sizeof(where));
 	safe_text(value, text, sizeof(text));
 	log_error(NULL, "EO-RESOLVER-PYTHON", "phase=%s exception=%s at=%s text=%s", phase,
-	    PyType_Check(type) ? ((PyTypeObject *)type)->tp_name : "?", text_esc_to(where_esc, sizeof(where_esc), where),
-	    text_esc_to(esc, sizeof(esc), text));
+	    PyType_Check(type) ? ((PyTypeObject *)type)->tp_name : "?",
+	    text_esc_to(where_esc, sizeof(where_esc), where), text_esc_to(esc, sizeof(esc), text));
 	err_set(e, "%s", text[0] != '\0' ? text : "python raised an exception, see the line above");
 	Py_XDECREF(type);
 	Py_XDECREF(value);
@@ -213,8 +213,7 @@ set_environment(const struct config *c, struct err *e)
 	if (set("HOME", home, e) < 0 || set("EODAG_CFG_DIR", dir, e) < 0 || set_certificates(c, e) < 0)
 		goto out;
 	if (c->eodag_config_file != NULL && c->eodag_config_file[0] != '\0') {
-		if (check_credentials(c->eodag_config_file, e) < 0 ||
-		    set("EODAG_CFG_FILE", c->eodag_config_file, e) < 0)
+		if (set("EODAG_CFG_FILE", c->eodag_config_file, e) < 0)
 			goto out;
 	} else if (empty_credentials(dir, &none, e) < 0 || set("EODAG_CFG_FILE", none, e) < 0) {
 		goto out;
@@ -247,6 +246,16 @@ check_venv(const char *venv, struct err *e)
 	return r;
 }
 
+int
+python_check(const struct config *c, struct err *e)
+{
+	if (c->eodag_python != NULL && c->eodag_python[0] != '\0' && check_venv(c->eodag_python, e) < 0)
+		return -1;
+	if (c->eodag_config_file != NULL && c->eodag_config_file[0] != '\0')
+		return check_credentials(c->eodag_config_file, e);
+	return 0;
+}
+
 static int
 check_status(PyStatus status, struct err *e)
 {
@@ -265,8 +274,6 @@ initialize(const struct config *c, struct err *e)
 	PyConfig py;
 	int r = -1;
 
-	if (venv[0] != '\0' && check_venv(venv, e) < 0)
-		return -1;
 	if (strncmp(Py_GetVersion(), PY_VERSION, strcspn(PY_VERSION, ".") + 3) != 0)
 		return err_set(e, "built for Python %s, but libpython is another version", PY_VERSION);
 	executable = venv[0] == '\0' ? mem_strdup(PYTHON_EXECUTABLE) : mem_printf("%s/bin/python3", venv);
@@ -374,7 +381,7 @@ out:
 int
 python_start(const struct config *c, const char *glue_dir, struct err *e)
 {
-	if (set_environment(c, e) < 0 || initialize(c, e) < 0)
+	if (python_check(c, e) < 0 || set_environment(c, e) < 0 || initialize(c, e) < 0)
 		return -1;
 	if (import_glue(c, glue_dir) < 0) {
 		(void)log_exception("start", e);

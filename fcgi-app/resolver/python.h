@@ -17,6 +17,11 @@
  * raised is logged).  Takes a second or so.
  */
 int python_start(const struct config *c, const char *glue_dir, struct err *e);
+/*
+ * Broker, before a reload: does what python_start would need of this
+ * configuration exist?  0, or -1 and e.
+ */
+int python_check(const struct config *c, struct err *e);
 /* Broker: the names of the backends that EODAG knows.  Borrowed for good. */
 const char *const *python_backends(size_t *ret_n);
 

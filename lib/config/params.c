@@ -158,15 +158,15 @@ const struct param config_params[] = {
 	  .text = "How long a fetched item is used again before the catalogue is asked anew." },
 
 	/* eodag */
-	{ "eodag.python", PARAM_PATH, AT(eodag_python), 0, LEN_PATH, "\"\"", PARAM_RESTART,
+	{ "eodag.python", PARAM_PATH, AT(eodag_python), 0, LEN_PATH, "\"\"", 0,
 	  .text = "The directory of the Python environment that has EODAG. Empty means the system's own "
 		  "python3-eodag." },
-	{ "eodag.config_file", PARAM_PATH, AT(eodag_config_file), 0, LEN_PATH, "\"\"", PARAM_RESTART,
+	{ "eodag.config_file", PARAM_PATH, AT(eodag_config_file), 0, LEN_PATH, "\"\"", 0,
 	  .text = "EODAG's own configuration file (YAML) with the providers' credentials. Only the resolvers read "
 		  "it. Others may not read it, only its owner may write it. Empty means no credentials." },
-	{ "eodag.providers_dir", PARAM_PATH, AT(eodag_providers_dir), 0, LEN_PATH, "\"\"", PARAM_RESTART,
+	{ "eodag.providers_dir", PARAM_PATH, AT(eodag_providers_dir), 0, LEN_PATH, "\"\"", 0,
 	  .text = "A directory with provider definitions instead of EODAG's own (EODAG_PROVIDERS_CFG_DIR)." },
-	{ "eodag.collections_file", PARAM_PATH, AT(eodag_collections_file), 0, LEN_PATH, "\"\"", PARAM_RESTART,
+	{ "eodag.collections_file", PARAM_PATH, AT(eodag_collections_file), 0, LEN_PATH, "\"\"", 0,
 	  .text = "A file with collection definitions instead of EODAG's own (EODAG_COLLECTIONS_CFG_FILE)." },
 	{ "eodag.resolvers", PARAM_INTEGER, AT(eodag_resolvers), 1, CONFIG_RESOLVERS_MAX, "8",
 	  .text = "How many backends can be in use at once: each has a resolver process of its own, of some "

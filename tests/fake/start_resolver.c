@@ -8,14 +8,20 @@
  * puts the checked configuration, a scoreboard and the given sockets where
  * ipc/fds.h says, and becomes PROGRAM.  So the test is its parent, which is
  * what it takes for the master.
+ *
+ *	start_resolver --sealed CONFIG
+ *
+ * writes to standard output what the master would pass in a reload.
  */
 #include "base/base.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "ipc/fds.h"
@@ -34,6 +40,20 @@ high(int fd)
 	return moved;
 }
 
+static int
+print_sealed(const struct config *c)
+{
+	struct buf text = BUF_INIT(16 << 20);
+	struct err e = ERR_NONE;
+	int fd = config_to_memfd(c, &e);
+
+	if (fd == -1 || lseek(fd, 0, SEEK_SET) < 0 || fd_read_rest(fd, &text, &e) < 0)
+		die("%s", e.text);
+	if (fd_write_all(STDOUT_FILENO, text.data, text.len) < 0)
+		die("cannot write");
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -43,14 +63,17 @@ main(int argc, char **argv)
 	struct scoreboard *sb;
 	int config, board, control, mover[MOVERS_MAX];
 	unsigned movers = argc > 4 ? (unsigned)argc - 4 : 0;
+	bool sealed = argc == 3 && strcmp(argv[1], "--sealed") == 0;
 	char slot[16];
 
 	log_init("start", LOG_INFO);
-	if (movers < 1 || movers > MOVERS_MAX)
+	if (!sealed && (movers < 1 || movers > MOVERS_MAX))
 		die("usage: start_resolver PROGRAM CONFIG CONTROL_FD MOVER_FD...");
 	c = config_load(argv[2], &faults);
 	if (c == NULL)
 		die("configuration:\n%s", buf_str(&faults));
+	if (sealed)
+		return print_sealed(c);
 	config = config_to_memfd(c, &e);
 	sb = config == -1 ? NULL : scoreboard_create(&board, &e);
 	if (sb == NULL)

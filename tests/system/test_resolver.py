@@ -8,6 +8,7 @@ top); the programs are taken from $EODATA_BUILD, or build/, or the top.
 """
 
 import array
+import fcntl
 import json
 import os
 import pathlib
@@ -294,6 +295,16 @@ class Broker:
         except (AssertionError, OSError):
             raise AssertionError("not ready: " + self.log.read_text()) from None
         return self
+
+    def reload(self):
+        """The configuration as it is in the file now; the answer is the generation."""
+        fd = os.memfd_create("config", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        text = subprocess.run([START, "--sealed", self.config], stdout=subprocess.PIPE, check=True).stdout
+        assert os.write(fd, text) == len(text)
+        fcntl.fcntl(fd, 1033, 0xf)          # F_ADD_SEALS: all
+        socket.send_fds(self.control, [struct.pack("=IIQ", 0x656f6331, 2, 0)], [fd])
+        os.close(fd)
+        self.ready()
 
     def ask(self, backend, mover=0):
         self.movers[mover].send(b"c" + text(backend))
@@ -782,6 +793,37 @@ def test_drain_lets_a_job_end(own_broker, provider):
     with pytest.raises(Gone):
         line.answer()
     assert b.process.wait(WAIT) == 0
+
+
+def test_a_reload_that_concerns_no_resolver_leaves_them(own_broker):
+    b = own_broker().ready()
+    line = b.connect("loop_open")
+    item = feature("http://h/x", ["loop_open"])
+    line.resolve(item)
+    before = b.children()
+    b.reload()
+    assert line.resolve(item)["kind"] == "source" and b.children() == before
+
+
+def test_a_reload_with_other_credentials_takes_them(own_broker, provider):
+    b = own_broker().ready()
+    item = feature(provider.url + "/assets/hdr/data.bin", ["loop_header"])
+    line = b.connect("loop_header")
+    assert line.resolve(item)["headers"] == ["X-API-Key: k"]
+    (b.dir / "eodag/eodag.yml").write_text(json.dumps({"loop_header": {"auth": {"credentials": {"apikey": "new"}}}}))
+    b.reload()
+    with pytest.raises(Gone):
+        line.answer()
+    assert b.resolve("loop_header", item)["headers"] == ["X-API-Key: new"]
+    assert b.process.poll() is None
+
+
+def test_a_reload_to_an_environment_that_is_none_keeps_the_old(own_broker, tmp_path):
+    b = own_broker().ready()
+    b.write_config(python=str(tmp_path))
+    b.reload()
+    assert b.resolve("loop_open", feature("http://h/x", ["loop_open"]))["kind"] == "source"
+    assert "EO-BROKER-RELOAD" in b.log.read_text()
 
 
 def alive(pid):
