@@ -86,7 +86,9 @@ answer_object(struct buf *out, const struct config *c, const struct decision *d,
 	};
 
 	add_ratelimit(&extra, d);
-	(void)buf_addf(&extra, "X-Eodata-Charge: %s\r\n", d->charge.id);
+	(void)buf_adds(&extra, "X-Eodata-Charge: ");
+	request_token(&extra, &d->charge);
+	(void)buf_adds(&extra, "\r\n");
 	if (d->kind == DECISION_FRONT) {
 		add_file(&extra, c, d);
 	} else if (d->kind == DECISION_HEAD) {

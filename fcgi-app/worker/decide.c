@@ -226,8 +226,14 @@ reserve(struct decision *d, const struct decide_env *env, const struct request *
 {
 	uint64_t add[QUOTA_KINDS] = { 0 };
 
-	if (!r->again)
-		add[QUOTA_REQUESTS] = 1;	/* the first answer has paid it */
+	if (r->again) {
+		/* the first answer has paid these; what comes of it is settled now, whatever it is */
+		d->charge.reserved[QUOTA_REQUESTS] = 1;
+		d->charge.reserved[QUOTA_BYTES] = r->again_bytes;
+		d->charged = true;
+	} else {
+		add[QUOTA_REQUESTS] = 1;
+	}
 	if (d->kind == DECISION_MISS)
 		add[QUOTA_MISSES] = 1;
 	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM)

@@ -10,6 +10,7 @@
 
 #include "worker/request.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,6 +18,7 @@
 #include "base/text.h"
 
 enum { PARAMS_MAX = 4096, VALUE_MAX = 8000 };	/* a value must fit into a hand-over */
+enum { AGAIN_MAX_MS = 3600000 };
 
 enum name {
 	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
@@ -61,11 +63,52 @@ loop_names(const char *list, const char *id)
 	return false;
 }
 
-/* The token of an answer of ours: 32 hex digits. */
-static bool
-is_id(const char *s)
+void
+request_token(struct buf *out, const struct charge *ch)
 {
-	return strlen(s) == CHARGE_ID_MAX && strspn(s, "0123456789abcdef") == CHARGE_ID_MAX;
+	(void)buf_addf(out, "%s-%" PRIu64 "-%" PRId64, ch->id, ch->reserved[QUOTA_BYTES], ch->at_ms);
+}
+
+/* Up to 18 digits from *s on, and what must follow them.  -1 when it is not so. */
+static int64_t
+token_number(const char **s, char behind)
+{
+	size_t n = strspn(*s, "0123456789");
+	int64_t v = 0;
+
+	if (n == 0 || n > 18 || (*s)[n] != behind)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		v = v * 10 + ((*s)[i] - '0');
+	*s += n + (behind == '\0' ? 0 : 1);
+	return v;
+}
+
+/* Is this a token of ours?  Then the request goes on under its charge. */
+static void
+take_again(struct request *r, const char *s)
+{
+	int64_t bytes, at_ms;
+
+	if (strspn(s, "0123456789abcdef") != CHARGE_ID_MAX)
+		return;
+	memcpy(r->id, s, CHARGE_ID_MAX);
+	s += CHARGE_ID_MAX;
+	if (*s == '-') {
+		s++;
+		bytes = token_number(&s, '-');
+		at_ms = bytes == -1 ? -1 : token_number(&s, '\0');
+		if (at_ms == -1)
+			return;
+		/* a clock that was set, or a front that is lying: then its windows are not known */
+		if (at_ms <= r->at_ms && r->at_ms - at_ms <= AGAIN_MAX_MS) {
+			r->at_ms = at_ms;
+			r->again_bytes = (uint64_t)bytes;
+		}
+	} else if (*s != '\0') {
+		return;
+	}
+	r->again = true;
 }
 
 void
@@ -100,11 +143,10 @@ request_read(struct request *ret, char *const *envp, const char *site_id)
 		.if_unmodified_since = value[NAME_IF_UNMODIFIED_SINCE],
 		.if_range = value[NAME_IF_RANGE],
 	};
-	ret->again = value[NAME_AGAIN] != NULL && is_id(value[NAME_AGAIN]);
-	if (ret->again)
-		memcpy(ret->id, value[NAME_AGAIN], sizeof(ret->id));
-	else
+	ret->at_ms = clock_wall_ms();
+	if (value[NAME_AGAIN] != NULL)
+		take_again(ret, value[NAME_AGAIN]);
+	if (!ret->again)
 		text_random_hex(ret->id, CHARGE_ID_MAX);
 	trace_keep_or_make(value[NAME_TRACE], ret->trace);
-	ret->at_ms = clock_wall_ms();
 }

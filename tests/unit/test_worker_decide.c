@@ -552,7 +552,9 @@ asked_again_is_a_miss_under_the_same_charge(void)
 	stub.key = S2_KEY;
 	CHECK_INT(ask_with(S2, "fred", id)->kind, DECISION_MISS);
 	CHECK_STR(decision.charge.id, "0123456789abcdef0123456789abcdef");
-	CHECK_INT(decision.charge.reserved[QUOTA_REQUESTS], 0);
+	CHECK_INT(decision.charge.reserved[QUOTA_REQUESTS], 1);	/* paid, and not once more: */
+	for (int i = 0; i < 5; i++)
+		CHECK_INT(ask_with(S2, "fred", id)->kind, DECISION_MISS);
 	CHECK_INT(decision.charge.reserved[QUOTA_MISSES], 1);
 	CHECK_INT(stub.lookups, 0);
 	CHECK_STR(buf_str(&decision.key), S2_KEY);
@@ -562,6 +564,41 @@ asked_again_is_a_miss_under_the_same_charge(void)
 	CHECK_INT(ask_with(S2, "ann", "HTTP_EODATA_AGAIN=0123456789abcdef0123456789abcdef")->kind, DECISION_FRONT);
 	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=")->kind, DECISION_FRONT);
 	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=0123456789abcdef0123456789abcde\n")->kind, DECISION_FRONT);
+}
+
+static void
+the_token_brings_back_what_was_reserved(void)
+{
+	char param[128] = "EODATA_AGAIN=";
+	const char *token;
+	int64_t at_ms;
+
+	fresh();
+	stub.key = S2_KEY;
+	CHECK_INT(ask(S2, "bert")->kind, DECISION_FRONT);
+	at_ms = request.at_ms;
+	token = strstr(buf_str(&answer), "X-Eodata-Charge: ") + strlen("X-Eodata-Charge: ");
+	(void)snprintf(param + strlen(param), sizeof(param) - strlen(param), "%.*s", (int)strcspn(token, "\r"), token);
+	clock_shift_ms(1000);
+	CHECK_INT(ask_with(S2, "bert", param)->kind, DECISION_MISS);
+	CHECK_INT(request.at_ms, at_ms);
+	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 100);
+	CHECK_INT(decision.charge.reserved[QUOTA_REQUESTS], 1);
+	/* refused for its misses: the first answer's bytes are to be given back */
+	CHECK_INT(ask_with(S2, "bert", param)->kind, DECISION_MISS);
+	CHECK_PROBLEM(ask_with(S2, "bert", param), 429);
+	CHECK(decision.charged);
+	/* too old to be believed: the same charge, without its bytes */
+	clock_shift_ms(2 * 3600 * 1000);
+	CHECK_INT(ask_with(S2, "ann", param)->kind, DECISION_MISS);
+	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 0);
+	clock_shift_ms(0);
+	/* no tokens of ours */
+	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=0123456789abcdef0123456789abcdef-")->kind, DECISION_FRONT);
+	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=0123456789abcdef0123456789abcdef-1")->kind, DECISION_FRONT);
+	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=0123456789abcdef0123456789abcdef-1-2x")->kind, DECISION_FRONT);
+	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=0123456789abcdef0123456789abcdef-1-9999999999999999999")->kind,
+	    DECISION_FRONT);
 }
 
 /* -- errors ------------------------------------------------------------------------------------- */
@@ -738,6 +775,7 @@ main(void)
 		UNIT(counters_away_are_the_configured_answer),
 		UNIT(without_counters_the_books_are_kept),
 		UNIT(asked_again_is_a_miss_under_the_same_charge),
+		UNIT(the_token_brings_back_what_was_reserved),
 		UNIT(errors_are_problems_with_the_ticket),
 		UNIT(a_valid_traceparent_is_kept),
 		UNIT(only_a_whole_request_is_served),
