@@ -193,8 +193,12 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 		}
 		d->has_range = true;
 	}
-	/* fronts compare these two with the file's own tag and time: only we can tell */
+	/*
+	 * Fronts compare these two with the file's own tag and time: only we can tell.  And they
+	 * have their own views of a Range that is not exactly one (416, multipart).
+	 */
 	if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
+	    (r->range != NULL && (range.kind == RANGE_NONE || strchr(r->range, ',') != NULL)) ||
 	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
 		d->kind = DECISION_STREAM;
 	else
