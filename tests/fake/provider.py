@@ -748,7 +748,7 @@ class Bad:
         self.redirect("%s/assets/open/%s" % (self.state.base, self.path()))
 
     def case_redirect_relative(self):
-        self.redirect("../../assets/open/%s" % self.path())
+        self.redirect("../" * (len(self.segments) + 1) + "assets/open/" + self.path())
 
     def case_redirect_file(self):
         self.redirect("file:///etc/passwd")

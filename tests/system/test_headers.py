@@ -2,21 +2,13 @@
 """All headers of the same object: cold, cached, and vanished between the two."""
 
 import os
+import signal
 
 import pytest
 from conftest import wait_until
 
 # What may differ between two answers at all.
 OF_THE_MOMENT = {"date", "server", "connection", "keep-alive", "x-request-id", "cache-status", "ratelimit", "ratelimit-policy"}
-
-
-def vanish(stack, asset):
-    """The file goes, and nginx alone knows: the worker's lookup must still see it."""
-    data = asset.published()
-    # The front opens by name, the worker too; so the name stays for the worker,
-    # and what it is becomes unreadable for nobody but the front: a test as root
-    # cannot do that by mode.  Here the object is gone before either looks.
-    os.unlink(data)
 
 
 def kept(answer):
@@ -29,7 +21,7 @@ def pair(stack, method, headers, **more):
     cold = stack.request(method, asset.path, headers)
     asset.warm()
     hit = stack.request(method, asset.path, headers)
-    vanish(stack, asset)
+    os.unlink(asset.published())
     gone = stack.request(method, asset.path, headers)
     assert hit.is_hit and not cold.is_hit and not gone.is_hit, (cold, hit, gone)
     return cold, hit, gone
@@ -82,43 +74,49 @@ def test_the_front_asks_again_when_a_file_vanished_behind_the_workers_back(make_
     for this test, which is what a file that goes in that instant looks like.
     """
     stack = make_stack()
-    asset = stack.add().warm()
     site = os.path.join(stack.dir, "nginx-site.conf")
     with open(site) as f:
         text = f.read()
-    empty = os.path.join(stack.dir, "www") + "/"
     assert "alias %s/;" % stack.cache_dir in text
     with open(site, "w") as f:
-        f.write(text.replace("alias %s/;" % stack.cache_dir, "alias %s;" % empty))
-    cold = stack.add()
-    before = stack.get(cold.path)
+        f.write(text.replace("alias %s/;" % stack.cache_dir, "alias %s/www/;" % stack.dir))
+    asset = stack.add()
+    cold = stack.get(asset.path)
+    asset.warm()
+
+    def decisions(answer):
+        return [line for line in stack.log().splitlines()
+                if "id=%s event=decision" % answer.headers["x-request-id"] in line]
     with open(os.path.join(stack.dir, "nginx.pid")) as f:
-        os.kill(int(f.read()), 1)
-    gone = wait_until(lambda: (lambda a: None if a.is_hit else a)(stack.get(asset.path)), "nginx has its new configuration")
-    assert gone.status == 200 and gone.body == asset.data, gone
-    names = [name for name, _ in gone.all]
-    assert sorted(names) == sorted(set(names)), gone
-    assert {n for n, _ in kept(gone)} == {n for n, _ in kept(before)}
-    ranged = stack.get(asset.path, {"Range": "bytes=5-9"})
-    assert ranged.status == 206 and ranged.body == asset.data[5:10], ranged
-    head = stack.request("HEAD", asset.path)
-    assert head.status == 200 and head.headers["content-length"] == str(len(asset.data)), head
-    # Under one charge: the front's log has the same token for both of its requests.
+        os.kill(int(f.read()), signal.SIGHUP)
+    wait_until(lambda: len(decisions(stack.get(asset.path))) == 2, "nginx has its new configuration")
+    for method, headers, status in (("GET", {}, 200), ("GET", {"Range": "bytes=5-9"}, 206), ("HEAD", {}, 200)):
+        answer = stack.request(method, asset.path, headers)
+        assert answer.status == status, answer
+        assert answer.body == (b"" if method == "HEAD" else asset.data[5:10] if headers else asset.data)
+        names = [name for name, _ in answer.all]
+        assert sorted(names) == sorted(set(names)), answer
+        if method == "GET" and not headers:
+            assert kept(answer) == kept(cold)
+        if method == "GET":
+            # One id, and so one charge: the second decision reserves what the first has not.
+            first, second = decisions(answer)
+            assert " cache=hit " in first and " cache=miss " in second
+            assert " charge=1/0/" in first and " charge=0/1/" in second
     with open(stack.env["FRONT_LOG"]) as f:
-        lines = [line for line in f if asset.path in line]
-    assert all("charge= " not in line for line in lines), lines
+        last = [line for line in f if asset.path in line][-1]
+    assert "charge=%s " % answer.headers["x-request-id"] in last or "method=HEAD" in last
 
 
-def test_the_front_logs_the_charge_of_each_answer_and_hides_it(stack):
+def test_the_front_logs_the_charge_of_a_hit_and_hides_it(stack):
     asset = stack.add().warm()
     answer = stack.get(asset.path)
-    assert answer.is_hit
+    assert answer.is_hit and "x-eodata-charge" not in answer.headers
 
-    def lines():
+    def line():
         with open(stack.env["FRONT_LOG"]) as f:
-            found = [line for line in f if "path=%s " % asset.path in line]
-        return found if len(found) >= 2 else None
-    for line in wait_until(lines, "the front's log"):
-        assert "charge= " not in line and "charge=- " not in line, line
-        assert "user=alice" in line and "status=200" in line
-        assert "body=%d " % len(asset.data) in line
+            found = [line for line in f if "charge=%s " % answer.headers["x-request-id"] in line]
+        return found
+    for found in wait_until(line, "the hit's charge in the front's log"):
+        assert "user=alice" in found and "status=200" in found and "path=%s " % asset.path in found
+        assert "body=%d " % len(asset.data) in found

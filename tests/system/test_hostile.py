@@ -14,10 +14,9 @@ from conftest import to_base64, wait_until
 
 
 def raw(stack, data, timeout=30):
-    """Send bytes, read to the end; (status, header text, body)."""
+    """Send bytes, read to the end (nginx takes a half-closed client for gone); (status, header text, body)."""
     with socket.create_connection((stack.host, stack.port), timeout=timeout) as s:
         s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
         answer = b""
         while True:
             piece = s.recv(65536)
@@ -61,11 +60,10 @@ def test_a_header_is_never_an_identity(stack, asset, headers):
 @pytest.mark.parametrize("value", [
     "Basic", "Basic ", "Basic =", "Basic " + to_base64("alice"), "Basic " + to_base64("alice:"), "Basic " + to_base64(":alice"),
     "basic " + to_base64("alice:wrong"), "Basic\t" + to_base64("alice:alice"), "Digest username=alice", "Negotiate abc",
-    "Basic " + to_base64("alice\0:alice"), "Basic " + to_base64("alice:alice\0")])
+    "Basic " + to_base64("alice\0:alice"), "Basic " + to_base64("ali\0ce:alice")])
 def test_credentials_that_were_not_verified_are_nobodys(stack, asset, value):
     status = request(stack, asset.path, "Authorization: " + value, user=None)[0]
-    # A NUL ends a C string: what is left of it may be right, never somebody else.
-    assert status in (400, 401) or ("\0" in repr(value) and status == 403), status
+    assert status in (400, 401), status
 
 
 @pytest.mark.parametrize("second", ["Basic " + to_base64("bob:bob"), "Bearer abc"])
@@ -118,7 +116,8 @@ def test_no_path_leads_out_of_its_item(stack, tail):
     status = request(stack, "/data/loop_header/DEMO/" + tail)[0]
     assert status in (400, 404), status
     assert len(stack.upstream()) == before
-    assert not any(".." in urllib.parse.unquote(line[1]) for line in stack.stac_log())
+    for line in stack.stac_log():
+        assert not {".", "..", ""} & {urllib.parse.unquote(s) for s in line[1].split("/")[1:]}, line
 
 
 def test_an_encoded_slash_stays_in_its_segment(stack):
@@ -212,8 +211,8 @@ def test_a_megabyte_of_uri_is_refused(stack):
     assert b" 414 " in answer or b" 400 " in answer
 
 
-def test_ten_thousand_parameters_change_nothing(stack, asset):
-    status, _, body = request(stack, asset.path + "?" + "&".join("a[]=%d" % i for i in range(1200)))
+def test_many_parameters_change_nothing(stack, asset):
+    status, _, body = request(stack, asset.path + "?" + "&".join("a[]=%d" % i for i in range(800)))
     assert status == 200 and body == asset.data
 
 
