@@ -57,8 +57,8 @@ static const struct option options[] = {
 NORETURN static void
 usage(const char *what, const char *arg)
 {
-	fprintf(stderr, "eodata-proxy: %s%s%s%s; try 'eodata-proxy --help'\n", what, arg == NULL ? "" : " '",
-	    arg == NULL ? "" : arg, arg == NULL ? "" : "'");
+	fprintf(stderr, "eodata-proxy: %s%s%s%s; try 'eodata-proxy --help'\n", what,
+	    arg == NULL ? "" : " '", arg == NULL ? "" : arg, arg == NULL ? "" : "'");
 	exit(2);
 }
 

@@ -89,7 +89,8 @@ close_others(enum role role, unsigned movers)
 {
 	static const unsigned have[ROLES] = {
 		[ROLE_WORKER] = 1u << FD_LISTEN | 1u << FD_ACCOUNT,
-		[ROLE_MOVER] = 1u << FD_HANDOVER | 1u << FD_BROKER | 1u << FD_ACCOUNT | 1u << FD_SLOTS,
+		[ROLE_MOVER] = 1u << FD_HANDOVER | 1u << FD_BROKER | 1u << FD_ACCOUNT |
+		    1u << FD_SLOTS,
 	};
 	unsigned always = 1u << FD_CONTROL | 1u << FD_SCOREBOARD;
 	unsigned first_free = FD_FIRST;

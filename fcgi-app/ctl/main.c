@@ -26,7 +26,14 @@
 #include "config/config.h"
 #include "stat/scoreboard.h"
 
-enum { FAULTS_MAX = 1 << 16, OUT_MAX = 1 << 20, ANSWER_MS = 5000, RELOAD_MS = 30000, STOP_EXTRA_MS = 30000, LOOK_MS = 100 };
+enum {
+	FAULTS_MAX = 1 << 16,
+	OUT_MAX = 1 << 20,
+	ANSWER_MS = 5000,
+	RELOAD_MS = 30000,
+	STOP_EXTRA_MS = 30000,
+	LOOK_MS = 100
+};
 
 static const char default_config[] = SYSCONFDIR "/eodata-proxy/eodata-proxy.conf";
 
@@ -97,14 +104,17 @@ connect_console(const char *run, struct master *ret)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&a, sizeof(a)) == -1) {
 		if (errno == EACCES)
-			(void)complain("not allowed to open '%s': be the user that runs eodata-proxy, or root", a.sun_path);
+			(void)complain(
+			    "not allowed to open '%s': be the user that runs eodata-proxy, or root",
+			    a.sun_path);
 		else
 			(void)complain("no eodata-proxy is running that uses '%s'", run);
 		goto out;
 	}
 	p.fd = fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == -1 || who.pid <= 1 || poll(&p, 1, ANSWER_MS) != 1 ||
-	    fd_recv(fd, &byte, 1, &board, 1, &nfds) != 1 || nfds != 1) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == -1 || who.pid <= 1 ||
+	    poll(&p, 1, ANSWER_MS) != 1 || fd_recv(fd, &byte, 1, &board, 1, &nfds) != 1 ||
+	    nfds != 1) {
 		(void)complain("the eodata-proxy at '%s' does not answer", run);
 		goto out;
 	}
@@ -149,9 +159,19 @@ show_process(const struct slot *s)
 
 	memcpy(note, s->note, SLOT_NOTE_MAX);
 	note[SLOT_NOTE_MAX] = '\0';
-	printf("%-10s %5" PRIu32 " %8" PRIu32 " %-9s %4" PRIu64 " %10" PRId64 " %12" PRIu64 "  %s\n", role_name(GET(&s->role)),
-	    GET(&s->index), GET(&s->pid), slot_state_name(GET(&s->state)), GET(&s->generation), up, GET(&s->jobs),
+	printf("%-10s %5" PRIu32 " %8" PRIu32 " %-9s %4" PRIu64 " %10" PRId64 " %12" PRIu64
+	       "  %s\n",
+	    role_name(GET(&s->role)), GET(&s->index), GET(&s->pid), slot_state_name(GET(&s->state)),
+	    GET(&s->generation), up, GET(&s->jobs),
 	    note[0] == '\0' ? "" : text_esc_to(esc, sizeof(esc), note));
+}
+
+static const char *
+condition(const struct scoreboard *sb)
+{
+	if (GET(&sb->draining) != 0)
+		return "draining";
+	return GET(&sb->ready) != 0 ? "ready" : "not ready";
 }
 
 static int
@@ -165,9 +185,10 @@ status(const struct master *m, bool json)
 		buf_release(&out);
 		return fflush(stdout) == 0 ? 0 : 1;
 	}
-	printf("eodata-proxy %d: %s, configuration %" PRIu64 "\n\n", (int)m->pid, GET(&m->sb->draining) != 0 ? "draining" :
-	    GET(&m->sb->ready) != 0 ? "ready" : "not ready", GET(&m->sb->generation));
-	printf("%-10s %5s %8s %-9s %4s %10s %12s  %s\n", "ROLE", "INDEX", "PID", "STATE", "CONF", "UP (S)", "JOBS", "NOTE");
+	printf("eodata-proxy %d: %s, configuration %" PRIu64 "\n\n", (int)m->pid,
+	    condition(m->sb), GET(&m->sb->generation));
+	printf("%-10s %5s %8s %-9s %4s %10s %12s  %s\n", "ROLE", "INDEX", "PID", "STATE", "CONF",
+	    "UP (S)", "JOBS", "NOTE");
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		if (GET(&m->sb->slot[i].state) != SLOT_EMPTY && GET(&m->sb->slot[i].pid) != 0)
 			show_process(&m->sb->slot[i]);
@@ -193,7 +214,7 @@ reload(const struct master *m)
 		if (wait_end(m, LOOK_MS))
 			return complain("it ended meanwhile");
 		if (GET(&m->sb->reloads_refused) != refused)
-			return complain("refused, the old configuration stays: eodata-proxy --check-config and the log say why");
+			return complain("refused, the old configuration stays: the log says why");
 		if (GET(&m->sb->generation) != before) {
 			printf("configuration %" PRIu64 " is in force\n", GET(&m->sb->generation));
 			return 0;
@@ -207,7 +228,9 @@ stop(const struct master *m, uint32_t drain_ms)
 {
 	if (signal_master(m, SIGTERM) != 0)
 		return 1;
-	return wait_end(m, (int)drain_ms + STOP_EXTRA_MS) ? 0 : complain("it has not ended yet: see the log");
+	if (!wait_end(m, (int)drain_ms + STOP_EXTRA_MS))
+		return complain("it has not ended yet: see the log");
+	return 0;
 }
 
 /* -- beginning ----------------------------------------------------------- */
@@ -268,11 +291,13 @@ main(int argc, char **argv)
 			printf(help, default_config);
 			return 0;
 		default:
-			usage(o == ':' ? "a value is missing for" : "no such option:", argv[optind - 1]);
+			usage(o == ':' ? "a value is missing for" : "no such option:",
+			    argv[optind - 1]);
 		}
 	}
 	if (optind != argc - 1)
-		usage(optind == argc ? "a command is missing after" : "one command at a time, not", argv[argc - 1]);
+		usage(optind == argc ? "a command is missing after" : "one command at a time, not",
+		    argv[argc - 1]);
 	while (i < ARRAY_LEN(known) && strcmp(argv[optind], known[i]) != 0)
 		i++;
 	if (i == ARRAY_LEN(known))

@@ -36,14 +36,16 @@ listen_parse(const char *text, struct listen_spec *ret, struct err *e)
 		if (n == 0)
 			return err_set(e, "no path in '%s'", text);
 		if (n >= sizeof(spec.path))
-			return err_set(e, "the path of a socket has at most %zu bytes", sizeof(spec.path) - 1);
+			return err_set(
+			    e, "the path of a socket has at most %zu bytes", sizeof(spec.path) - 1);
 		memcpy(spec.path, text + 5, n + 1);
 		*ret = spec;
 		return 0;
 	}
 	colon = strrchr(text, ':');
 	if (colon == NULL)
-		return err_set(e, "'%s' is neither unix:PATH nor HOST:PORT nor [ADDRESS]:PORT", text);
+		return err_set(
+		    e, "'%s' is neither unix:PATH nor HOST:PORT nor [ADDRESS]:PORT", text);
 	n = (size_t)(colon - text);
 	port = colon + 1;
 	if (text[0] == '[' && n >= 2 && text[n - 1] == ']') {
@@ -54,7 +56,8 @@ listen_parse(const char *text, struct listen_spec *ret, struct err *e)
 	}
 	if (n == 0 || n >= sizeof(spec.host))
 		return err_set(e, "no host in '%s'", text);
-	if (port[0] == '\0' || strlen(port) > 5 || strspn(port, "0123456789") != strlen(port) || atoi(port) > 65535)
+	if (port[0] == '\0' || strlen(port) > 5 || strspn(port, "0123456789") != strlen(port) ||
+	    atoi(port) > 65535)
 		return err_set(e, "bad port in '%s'", text);
 	memcpy(spec.host, host, n);
 	(void)snprintf(spec.port, sizeof(spec.port), "%s", port);
@@ -71,7 +74,8 @@ answered(const struct sockaddr_un *a)
 
 	if (fd == -1)
 		return true;	/* cannot tell, so do not take it */
-	live = connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN || errno == EINPROGRESS;
+	live = connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN ||
+	       errno == EINPROGRESS;
 	fd_close(&fd);
 	return live;
 }
@@ -140,8 +144,8 @@ open_unix(const char *path, mode_t mode, gid_t group, struct err *e)
 		goto fail;
 	}
 	(void)umask(mask);
-	if ((group != (gid_t)-1 && chown(path, (uid_t)-1, group) == -1) || chmod(path, mode) == -1 ||
-	    listen(fd, LISTEN_BACKLOG) == -1) {
+	if ((group != (gid_t)-1 && chown(path, (uid_t)-1, group) == -1) ||
+	    chmod(path, mode) == -1 || listen(fd, LISTEN_BACKLOG) == -1) {
 		(void)err_sys(e, errno, "cannot listen on '%s'", path);
 		(void)unlink(path);	/* ours, and of no use */
 		goto fail;
@@ -157,7 +161,9 @@ fail:
 static int
 open_tcp(const struct listen_spec *spec, struct err *e)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM,
+	};
 	struct addrinfo *list = NULL;
 	int fd = -1, one = 1, rc;
 
@@ -202,7 +208,8 @@ listen_from_manager(struct err *e)
 		(void)err_set(e, "LISTEN_FDS=%ld, but there is one socket for all", n);
 	else if (for_us && (!is_listening(MANAGER_FD) || fd_set_cloexec(MANAGER_FD, true) == -1 ||
 	    fd_set_nonblock(MANAGER_FD, true) == -1))
-		(void)err_set(e, "LISTEN_FDS is set, but descriptor %d does not listen", MANAGER_FD);
+		(void)err_set(
+		    e, "LISTEN_FDS is set, but descriptor %d does not listen", MANAGER_FD);
 	else if (for_us)
 		fd = MANAGER_FD;
 	(void)unsetenv("LISTEN_PID");
@@ -220,7 +227,8 @@ listen_from_stdin(void)
 		return -1;
 	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (fd == -1 || null == -1 || dup2(null, STDIN_FILENO) == -1 || fd_set_nonblock(fd, true) == -1)
+	if (fd == -1 || null == -1 || dup2(null, STDIN_FILENO) == -1 ||
+	    fd_set_nonblock(fd, true) == -1)
 		fd_close(&fd);
 	fd_close(&null);
 	return fd;
@@ -241,8 +249,10 @@ listen_name(int fd, char *dst, size_t cap)
 		(void)snprintf(dst, cap, "?");
 	else if (a.any.sa_family == AF_UNIX)
 		(void)snprintf(dst, cap, "unix:%.*s", (int)sizeof(a.un.sun_path), a.un.sun_path);
-	else if (getnameinfo(&a.any, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-		(void)snprintf(dst, cap, a.any.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+	else if (getnameinfo(&a.any, len, host, sizeof(host), port, sizeof(port),
+		     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		(void)snprintf(
+		    dst, cap, a.any.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 	else
 		(void)snprintf(dst, cap, "?");
 	return dst;

@@ -19,8 +19,9 @@ struct listen_spec {
 int listen_parse(const char *text, struct listen_spec *ret, struct err *e);
 /*
  * Bind and listen.  A Unix socket's path is taken over only when no process
- * answers on it (else e->sys is EADDRINUSE); mode and group (-1: none) are set before it listens.  The
- * descriptor, non-blocking and close-on-exec, or -1 and e.
+ * answers on it (else e->sys is EADDRINUSE); mode and group (-1: none) are set
+ * before it listens.  The descriptor, non-blocking and close-on-exec, or -1
+ * and e.
  */
 int listen_open(const struct listen_spec *spec, mode_t mode, gid_t group, struct err *e);
 /*

@@ -86,7 +86,8 @@ remember_path(struct master *m, const struct listen_spec *spec, bool made)
 
 	if (!made && !m->upgraded)
 		return;
-	if (m->opt->listen == NULL || spec->path[0] == '\0' || strcmp(m->opt->listen, listen_name(m->listen, name, sizeof(name))) != 0 ||
+	if (m->opt->listen == NULL || spec->path[0] == '\0' ||
+	    strcmp(m->opt->listen, listen_name(m->listen, name, sizeof(name))) != 0 ||
 	    lstat(spec->path, &st) == -1)
 		return;
 	m->socket_path = mem_strdup(spec->path);
@@ -181,7 +182,8 @@ begin(struct master *m, const struct listen_spec *spec)
 {
 	struct err e = ERR_NONE;
 
-	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);	/* what a careless parent left open */
+	/* what a careless parent left open goes to nobody */
+	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	notify_init();
 	upgrade_inherit(m);
 	own_process();
@@ -240,9 +242,10 @@ become_ready(struct master *m)
 	m->phase = SERVING;
 	stat_state(SLOT_READY);
 	rundir_announce(m);
-	log_set_nonblock(true);		/* from here on, who does not read the log does not stop us */
+	log_set_nonblock(true); /* from here on, who does not read the log does not stop us */
 	log_info(NULL, "ready listen='%s' workers=%u movers=%u generation=%" PRIu64,
-	    listen_name(m->listen, name, sizeof(name)), m->config->workers, m->movers, m->config->generation);
+	    listen_name(m->listen, name, sizeof(name)), m->config->workers, m->movers,
+	    m->config->generation);
 	notify_send("READY=1\nSTATUS=serving, configuration %" PRIu64, m->config->generation);
 	upgrade_done(m);
 }
@@ -267,11 +270,13 @@ advance(struct master *m, int64_t now)
 		else if (policy_wait_ms(&c->policy, now) == 0)
 			spawn_start(m, c);
 	}
-	if (m->phase == STARTING && core && all_ready(m, SLOT_WORKERS, SLOT_WORKERS + SLOT_WORKERS_MAX))
+	if (m->phase == STARTING && core &&
+	    all_ready(m, SLOT_WORKERS, SLOT_WORKERS + SLOT_WORKERS_MAX))
 		become_ready(m);
 	if (m->phase == SERVING) {
 		reload_advance(m);
-		__atomic_store_n(&m->sb->ready, core && any_ready(m, SLOT_WORKERS, SLOT_WORKERS + SLOT_WORKERS_MAX),
+		__atomic_store_n(&m->sb->ready,
+		    core && any_ready(m, SLOT_WORKERS, SLOT_WORKERS + SLOT_WORKERS_MAX),
 		    __ATOMIC_RELAXED);
 	}
 	stop_advance(m, now);
@@ -326,11 +331,14 @@ on_child(struct master *m, struct child *c)
 		if (!c->ready)
 			policy_watch_start(&c->watched, master_now());
 		c->ready = true;
-		(void)__atomic_compare_exchange_n(&s->state, &starting, (uint32_t)SLOT_READY, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-		log_debug(NULL, "up role=%s index=%u pid=%d generation=%" PRIu64, role_name(c->role), c->index, (int)c->pid, generation);
+		(void)__atomic_compare_exchange_n(&s->state, &starting, (uint32_t)SLOT_READY, false,
+		    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		log_debug(NULL, "up role=%s index=%u pid=%d generation=%" PRIu64,
+		    role_name(c->role), c->index, (int)c->pid, generation);
 		break;
 	case CONTROL_GONE:
-		(void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, c->control, NULL);	/* it is ending; SIGCHLD says when */
+		/* it is ending; SIGCHLD says when */
+		(void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, c->control, NULL);
 		break;
 	default:
 		break;
@@ -411,7 +419,8 @@ master_run(const struct master_options *opt)
 
 	log_init("master", LOG_INFO);
 	m->opt = opt;
-	m->epoll = m->signals = m->listen = m->config_fd = m->sb_fd = m->slots = m->self = m->resolver = -1;
+	m->epoll = m->signals = m->listen = m->config_fd = m->sb_fd = m->slots = m->self =
+	    m->resolver = -1;
 	m->console = m->console_board = m->upgrade = -1;
 	memset(m->workers_account, -1, sizeof(m->workers_account));
 	memset(m->handover, -1, sizeof(m->handover));

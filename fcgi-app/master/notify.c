@@ -27,7 +27,8 @@ static bool watchdog;
 void
 notify_init(void)
 {
-	const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	const char *path = getenv("NOTIFY_SOCKET");
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
 	size_t n = path == NULL ? 0 : strlen(path);
 
 	address_len = 0;

@@ -39,6 +39,7 @@ void policy_watch_start(struct watched *w, int64_t now_ms);
  * deadline and beat come from the scoreboard and may be anything.  A child
  * that blocks while it has a deadline (blocks) is judged by that alone.
  */
-enum watch_verdict policy_watch(struct watched *w, int64_t deadline_ms, int64_t beat, bool blocks, int64_t now_ms);
+enum watch_verdict policy_watch(struct watched *w, int64_t deadline_ms, int64_t beat, bool blocks,
+    int64_t now_ms);
 
 #endif

@@ -86,7 +86,8 @@ tell_core(struct master *m)
 			continue;
 		c->generation = m->config->generation;
 		if (control_send(c->control, CONTROL_RELOAD, m->config_fd) == -1)
-			log_error(NULL, "EO-RELOAD", "cannot tell role=%s index=%u: %s", role_name(c->role), c->index, strerror(errno));
+			log_error(NULL, "EO-RELOAD", "cannot tell role=%s index=%u: %s",
+			    role_name(c->role), c->index, strerror(errno));
 	}
 }
 
@@ -174,7 +175,8 @@ reload_advance(struct master *m)
 			continue;
 		c->draining = true;
 		c->kill_at_ms = master_now() + WORKER_DRAIN_MS;
-		(void)control_send(c->control, CONTROL_DRAIN, -1);	/* who cannot hear it ends at the limit */
+		/* who cannot hear it ends at the limit */
+		(void)control_send(c->control, CONTROL_DRAIN, -1);
 	}
 	m->reloading = false;
 	__atomic_store_n(&m->sb->generation, m->config->generation, __ATOMIC_RELAXED);

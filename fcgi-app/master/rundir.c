@@ -51,9 +51,11 @@ try_rename(const char *spool, const char *cache, struct err *e)
 	if (fd == -1)
 		rc = err_sys(e, errno, "cannot write in dirs.spool '%s'", spool);
 	else if (rename(from, to) == -1 && errno == EXDEV)
-		rc = err_set(e, "dirs.spool '%s' and cache.path '%s' must be on one file system", spool, cache);
+		rc = err_set(e, "dirs.spool '%s' and cache.path '%s' must be on one file system",
+		    spool, cache);
 	else if (access(to, F_OK) == -1)
-		rc = err_set(e, "cannot move a file from dirs.spool '%s' to cache.path '%s'", spool, cache);
+		rc = err_set(
+		    e, "cannot move a file from dirs.spool '%s' to cache.path '%s'", spool, cache);
 	fd_close(&fd);
 	(void)unlink(from);	/* one of the two is there */
 	(void)unlink(to);
@@ -71,8 +73,10 @@ check_somaxconn(void)
 	if (fd_read_file("/proc/sys/net/core/somaxconn", &b, NULL) == 0) {
 		n = atoi(buf_str(&b));
 		if (n < SOMAXCONN_WANTED)
-			log_warn(NULL, "EO-MASTER-BACKLOG", "net.core.somaxconn is %d: the front gets errors when %d "
-			    "connections wait; set it to %d", n, n, SOMAXCONN_WANTED);
+			log_warn(NULL, "EO-MASTER-BACKLOG",
+			    "net.core.somaxconn is %d: the front gets errors when %d "
+			    "connections wait; set it to %d",
+			    n, n, SOMAXCONN_WANTED);
 	}
 	buf_release(&b);
 }
@@ -81,8 +85,10 @@ int
 rundir_check(const struct config *c, struct err *e)
 {
 	check_somaxconn();
-	if (make_dir(c->dir_run, "dirs.run", e) == -1 || make_dir(c->dir_state, "dirs.state", e) == -1 ||
-	    make_dir(c->cache_path, "cache.path", e) == -1 || make_dir(c->dir_spool, "dirs.spool", e) == -1)
+	if (make_dir(c->dir_run, "dirs.run", e) == -1 ||
+	    make_dir(c->dir_state, "dirs.state", e) == -1 ||
+	    make_dir(c->cache_path, "cache.path", e) == -1 ||
+	    make_dir(c->dir_spool, "dirs.spool", e) == -1)
 		return -1;
 	return try_rename(c->dir_spool, c->cache_path, e);
 }
@@ -119,7 +125,8 @@ static bool
 another_answers(const struct sockaddr_un *a)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool live = fd != -1 && (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN);
+	bool live = fd != -1 &&
+		    (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN);
 
 	fd_close(&fd);
 	return live;
@@ -142,8 +149,9 @@ open_console(struct master *m, struct err *e)
 	m->console_board = open(board, O_RDONLY | O_CLOEXEC);
 	m->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (m->console_board == -1 || m->console == -1 ||
-	    bind(m->console, (struct sockaddr *)&new, sizeof(new)) == -1 || chmod(new.sun_path, 0600) == -1 ||
-	    listen(m->console, 16) == -1 || rename(new.sun_path, now.sun_path) == -1) {
+	    bind(m->console, (struct sockaddr *)&new, sizeof(new)) == -1 ||
+	    chmod(new.sun_path, 0600) == -1 || listen(m->console, 16) == -1 ||
+	    rename(new.sun_path, now.sun_path) == -1) {
 		rc = err_sys(e, errno, "cannot open '%s'", now.sun_path);
 		fd_close(&m->console);
 		fd_close(&m->console_board);

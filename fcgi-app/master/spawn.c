@@ -88,8 +88,8 @@ open_resolver(struct err *e)
 		slash = strrchr(self, '/');
 		if (slash != NULL) {
 			*slash = '\0';
-			if (snprintf(path, sizeof(path), "%s/eodata-proxy-resolver", self) < (int)sizeof(path) &&
-			    access(path, X_OK) == 0)
+			if (snprintf(path, sizeof(path), "%s/eodata-proxy-resolver", self) <
+			    (int)sizeof(path) && access(path, X_OK) == 0)
 				return open_program(path, e);
 		}
 		dir = PKGLIBEXECDIR;
@@ -208,7 +208,8 @@ environment(char *env[ENV_MAX])
 {
 	static const char *const keep[] = {
 		"LANG", "TZ",
-		"EODATA_PROXY_GLUE_DIR",	/* for a resolver that is not installed; role_start removes it */
+		/* for a resolver that is not installed; role_start removes it */
+		"EODATA_PROXY_GLUE_DIR",
 #if ROLE_SANITIZED
 		"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
 #endif
@@ -250,7 +251,8 @@ born(struct master *m, struct child *c, pid_t pid, int control, int64_t now)
 	c->jobs_before = __atomic_load_n(&s->jobs, __ATOMIC_RELAXED);
 	policy_watch_start(&c->watched, now);
 	master_watch(m, control, TAG_CHILD + c->slot);
-	log_info(NULL, "started role=%s index=%u slot=%u pid=%d", role_name(c->role), c->index, c->slot, (int)pid);
+	log_info(NULL, "started role=%s index=%u slot=%u pid=%d", role_name(c->role), c->index,
+	    c->slot, (int)pid);
 }
 
 void
@@ -260,7 +262,9 @@ spawn_start(struct master *m, struct child *c)
 	char role_flag[] = "--role", slot_flag[] = "--slot", index_flag[] = "--index";
 	char *role = mem_strdup(role_name(c->role));
 	bool broker = c->role == ROLE_BROKER;
-	char *argv[] = { broker ? resolver : name, role_flag, role, slot_flag, slot, index_flag, index, NULL };
+	char *argv[] = {
+		broker ? resolver : name, role_flag, role, slot_flag, slot, index_flag, index, NULL,
+	};
 	char *env[ENV_MAX];
 	struct err e = ERR_NONE;
 	struct slot *s = &m->sb->slot[c->slot];
@@ -351,16 +355,21 @@ reap_child(struct master *m, struct child *c, int status)
 
 	died(m, c, now);
 	if (expected) {
-		log_info(NULL, "ended role=%s index=%u pid=%d %s", role_name(c->role), c->index, (int)pid, how(status, text, sizeof(text)));
+		log_info(NULL, "ended role=%s index=%u pid=%d %s", role_name(c->role), c->index,
+		    (int)pid, how(status, text, sizeof(text)));
 	} else {
-		log_warn(NULL, "EO-MASTER-DEATH", "died role=%s index=%u pid=%d %s restart_in_ms=%lld", role_name(c->role),
-		    c->index, (int)pid, how(status, text, sizeof(text)), (long long)policy_wait_ms(&c->policy, now));
+		log_warn(NULL, "EO-MASTER-DEATH",
+		    "died role=%s index=%u pid=%d %s restart_in_ms=%lld", role_name(c->role),
+		    c->index, (int)pid, how(status, text, sizeof(text)),
+		    (long long)policy_wait_ms(&c->policy, now));
 	}
 	if (c->draining || c->old || m->phase >= STOP_WORKERS)
 		return;		/* forgotten by whoever told it to drain */
 	if (start && c->start_deaths >= START_DEATHS_MAX) {
-		log_error(NULL, "EO-MASTER-START", "the %s does not start: it ended %u times, the last time with %s; "
-		    "its own message is above", role_name(c->role), c->start_deaths, how(status, text, sizeof(text)));
+		log_error(NULL, "EO-MASTER-START",
+		    "the %s does not start: it ended %u times, the last time with %s; "
+		    "its own message is above",
+		    role_name(c->role), c->start_deaths, how(status, text, sizeof(text)));
 		m->status = 1;
 		stop_begin(m, "start failed");
 		return;
@@ -411,6 +420,6 @@ spawn_kill(struct master *m, int signo)
 {
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		if (m->child[i].used && m->child[i].pid != 0)
-			(void)kill(m->child[i].pid, signo);	/* not reaped yet, so it is still ours */
+			(void)kill(m->child[i].pid, signo); /* not reaped, so still ours */
 	}
 }

@@ -29,8 +29,9 @@ enum {
 	STOP_EXTRA_MS = 3000,		/* a mover cuts its clients itself at its own limit */
 	FORCED_MS = 1500,		/* after a second SIGTERM */
 	TICK_MS = 1000,
-	LISTEN_TRIES = 20, LISTEN_PAUSE_MS = 100,	/* workers of a killed master need a moment to let go */
-	STALL_MS = 3000,		/* we did not run for so long: nobody else is judged by it */
+	LISTEN_TRIES = 20,		/* workers of a killed master need a moment to let go */
+	LISTEN_PAUSE_MS = 100,
+	STALL_MS = 3000,		/* so long without running: nobody is judged by it */
 	HANDOVER_SNDBUF = 4 << 20,
 	FD_HIGH = 128,			/* what children get is kept above all fixed descriptors */
 };
@@ -64,7 +65,8 @@ struct master {
 	int status;			/* exit status */
 	unsigned movers;
 	char *run_dir;			/* as it was at start */
-	char *socket_path;		/* of the listening socket that we, or the master before us, made; NULL otherwise */
+	/* of the listening socket, where we or the master before us made it; else NULL */
+	char *socket_path;
 	dev_t socket_dev;
 	ino_t socket_ino;
 	/* descriptors; -1: none */
@@ -74,7 +76,8 @@ struct master {
 	bool upgraded;			/* started by an older master; not yet told it */
 	pid_t successor;		/* 0: none */
 	int workers_account[2];
-	int handover[MOVERS_MAX][2], broker[MOVERS_MAX][2], account[MOVERS_MAX][2];	/* [0]: the mover's end */
+	/* [0] is the mover's end */
+	int handover[MOVERS_MAX][2], broker[MOVERS_MAX][2], account[MOVERS_MAX][2];
 	int64_t last_tick_ms;
 	struct child child[SCOREBOARD_SLOTS];	/* by slot */
 };

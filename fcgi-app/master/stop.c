@@ -47,7 +47,8 @@ enter(struct master *m, int64_t now)
 		if (!c->used || c->role != role_of(m->phase) || c->pid == 0)
 			continue;
 		if (!c->draining)
-			(void)control_send(c->control, CONTROL_DRAIN, -1);	/* who cannot hear it ends at the limit */
+			/* who cannot hear it ends at the limit */
+			(void)control_send(c->control, CONTROL_DRAIN, -1);
 		c->draining = true;
 		c->kill_at_ms = limit_of(m, now);
 	}
@@ -79,7 +80,8 @@ unlink_socket(const struct master *m)
 {
 	struct stat st;
 
-	if (lstat(m->socket_path, &st) == 0 && st.st_dev == m->socket_dev && st.st_ino == m->socket_ino)
+	if (lstat(m->socket_path, &st) == 0 && st.st_dev == m->socket_dev &&
+	    st.st_ino == m->socket_ino)
 		(void)unlink(m->socket_path);
 }
 
@@ -107,7 +109,10 @@ stop_begin(struct master *m, const char *why)
 	stat_state(SLOT_DRAINING);
 	if (m->phase == STARTING)
 		force(m);	/* nobody was served yet */
-	/* so that the front sees at once that nobody accepts; after an upgrade, or before it is done, it is the other's */
+	/*
+	 * So that the front sees at once that nobody accepts.  After an upgrade,
+	 * or before it is done, the path is the other's.
+	 */
 	if (m->socket_path != NULL && m->successor == 0 && !m->upgraded)
 		unlink_socket(m);
 	if (m->successor == 0)

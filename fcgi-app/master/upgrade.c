@@ -56,7 +56,7 @@ become(const struct master *m, const char *path, int to_old)
 	(void)setenv("LISTEN_PID", text, 1);
 	(void)setenv("LISTEN_FDS", "1", 1);
 	if (getenv("WATCHDOG_PID") != NULL)
-		(void)setenv("WATCHDOG_PID", text, 1);	/* it is about to be the one that is watched */
+		(void)setenv("WATCHDOG_PID", text, 1);	/* soon it is the one watched */
 	(void)snprintf(text, sizeof(text), "%d", CHILD_UPGRADE);
 	(void)setenv(UPGRADE_ENV, text, 1);
 	signals_restore();
@@ -73,11 +73,12 @@ upgrade_begin(struct master *m)
 	pid_t pid;
 
 	if (m->phase != SERVING || m->reloading || m->successor != 0) {
-		log_warn(NULL, "EO-UPGRADE", "not upgrading: the program is starting, reloading, upgrading or ending");
+		log_warn(NULL, "EO-UPGRADE",
+		    "not upgrading: the program is starting, reloading, upgrading or ending");
 		return;
 	}
-	if (own_path(path, sizeof(path)) == -1 || fd_socketpair(SOCK_STREAM, true, pair, &e) == -1 ||
-	    spawn_high(&pair[1], &e) == -1) {
+	if (own_path(path, sizeof(path)) == -1 ||
+	    fd_socketpair(SOCK_STREAM, true, pair, &e) == -1 || spawn_high(&pair[1], &e) == -1) {
 		log_error(NULL, "EO-UPGRADE", "cannot prepare an upgrade: %s", e.text);
 		goto out;
 	}
@@ -136,8 +137,10 @@ upgrade_ended(struct master *m, int status)
 	if (m->phase >= STOP_WORKERS)
 		return;		/* it had taken over, so its names are not ours to remove */
 	m->successor = 0;
-	log_error(NULL, "EO-UPGRADE", "the new program pid=%d ended before it was ready (%s %d), this one goes on", (int)pid,
-	    WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	log_error(NULL, "EO-UPGRADE",
+	    "the new program pid=%d ended before it was ready (%s %d), this one goes on", (int)pid,
+	    WIFSIGNALED(status) ? "signal" : "exit",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 void
@@ -149,7 +152,8 @@ upgrade_inherit(struct master *m)
 
 	if (text == NULL)
 		return;
-	if (atoi(text) == CHILD_UPGRADE && getsockopt(CHILD_UPGRADE, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	if (atoi(text) == CHILD_UPGRADE &&
+	    getsockopt(CHILD_UPGRADE, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
 	    type == SOCK_STREAM && fd_set_cloexec(CHILD_UPGRADE, true) == 0) {
 		m->upgrade = CHILD_UPGRADE;
 		m->upgraded = true;
@@ -163,7 +167,8 @@ upgrade_done(struct master *m)
 	if (!m->upgraded)
 		return;
 	notify_send("MAINPID=%d", (int)getpid());
-	(void)send(m->upgrade, "R", 1, MSG_NOSIGNAL | MSG_DONTWAIT);	/* it died meanwhile: nobody to tell */
+	/* it may have died meanwhile: nobody to tell */
+	(void)send(m->upgrade, "R", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	fd_close(&m->upgrade);
 	m->upgraded = false;
 }

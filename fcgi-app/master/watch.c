@@ -28,8 +28,8 @@ end_child(struct master *m, struct child *c, const char *why)
 
 	memcpy(note, s->note, SLOT_NOTE_MAX);
 	note[SLOT_NOTE_MAX] = '\0';
-	log_warn(NULL, "EO-MASTER-KILL", "killed role=%s index=%u pid=%d reason=%s note=%s", role_name(c->role), c->index,
-	    (int)c->pid, why, text_esc_to(esc, sizeof(esc), note));
+	log_warn(NULL, "EO-MASTER-KILL", "killed role=%s index=%u pid=%d reason=%s note=%s",
+	    role_name(c->role), c->index, (int)c->pid, why, text_esc_to(esc, sizeof(esc), note));
 	(void)kill(c->pid, SIGKILL);	/* not reaped yet, so it is still ours */
 	c->kill_at_ms = 0;
 	policy_watch_start(&c->watched, master_now());
@@ -47,8 +47,9 @@ watch_child(struct master *m, struct child *c, int64_t now)
 	if (!c->ready) {
 		if (now - c->started_ms >= START_LIMIT_MS) {
 			if (m->phase == STARTING) {
-				log_error(NULL, "EO-MASTER-START", "the %s was not ready within %d s",
-				    role_name(c->role), START_LIMIT_MS / 1000);
+				log_error(NULL, "EO-MASTER-START",
+				    "the %s was not ready within %d s", role_name(c->role),
+				    START_LIMIT_MS / 1000);
 				m->status = 1;
 				stop_begin(m, "start failed");
 			}
@@ -57,7 +58,8 @@ watch_child(struct master *m, struct child *c, int64_t now)
 		}
 		return;
 	}
-	switch (policy_watch(&c->watched, GET(&s->deadline_mono_ms), GET(&s->heartbeat_mono_ms), c->role == ROLE_WORKER, now)) {
+	switch (policy_watch(&c->watched, GET(&s->deadline_mono_ms), GET(&s->heartbeat_mono_ms),
+	    c->role == ROLE_WORKER, now)) {
 	case WATCH_FINE:
 		break;
 	case WATCH_LATE:
@@ -102,7 +104,8 @@ watch_resolvers(struct master *m, int64_t now)
 		pid = (pid_t)GET(&s->pid);
 		if (pid <= 1 || deadline <= 0 || deadline + TICK_MS >= now || !adopted(pid))
 			continue;
-		log_warn(NULL, "EO-MASTER-KILL", "killed role=resolver index=%u pid=%d reason=deadline", k, (int)pid);
+		log_warn(NULL, "EO-MASTER-KILL",
+		    "killed role=resolver index=%u pid=%d reason=deadline", k, (int)pid);
 		(void)kill(pid, SIGKILL);	/* our child and not reaped, so no other's pid */
 	}
 }

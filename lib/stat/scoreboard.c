@@ -84,7 +84,7 @@ scoreboard_attach(int fd, struct err *e)
 		return NULL;
 	}
 	seals = fcntl(fd, F_GET_SEALS);
-	if (st.st_size != (off_t)sizeof(struct scoreboard) || seals == -1 || (seals & F_SEAL_SHRINK) == 0) {
+	if (st.st_size != (off_t)sizeof(*sb) || seals == -1 || (seals & F_SEAL_SHRINK) == 0) {
 		(void)err_set(e, "not a scoreboard of this program");
 		return NULL;
 	}
@@ -205,7 +205,8 @@ role_name(enum role r)
 {
 	static const char *const name[ROLES] = {
 		[ROLE_MASTER] = "master", [ROLE_WORKER] = "worker", [ROLE_MOVER] = "mover",
-		[ROLE_BROKER] = "broker", [ROLE_RESOLVER] = "resolver", [ROLE_ACCOUNTANT] = "accountant",
+		[ROLE_BROKER] = "broker", [ROLE_RESOLVER] = "resolver",
+		[ROLE_ACCOUNTANT] = "accountant",
 	};
 
 	return (unsigned)r < ROLES ? name[r] : "unknown";

@@ -65,14 +65,19 @@ process_json(const struct slot *s, size_t i, struct buf *out)
 	char note[SLOT_NOTE_MAX];
 
 	memcpy(note, s->note, sizeof(note));
-	buf_addf(out, "{\"role\":\"%s\",\"index\":%" PRIu32 ",\"slot\":%zu,\"pid\":%" PRIu32 ",\"state\":\"%s\"",
-	    role_name(GET(&s->role)), GET(&s->index), i, GET(&s->pid), slot_state_name(GET(&s->state)));
+	buf_addf(out,
+	    "{\"role\":\"%s\",\"index\":%" PRIu32 ",\"slot\":%zu,\"pid\":%" PRIu32
+	    ",\"state\":\"%s\"",
+	    role_name(GET(&s->role)), GET(&s->index), i, GET(&s->pid),
+	    slot_state_name(GET(&s->state)));
 	buf_addf(out, ",\"generation\":%" PRIu64 ",\"uptime_s\":%" PRId64 ",\"jobs\":%" PRIu64,
-	    GET(&s->generation), age(GET(&s->started_wall_ms), clock_wall_ms()) / 1000, GET(&s->jobs));
+	    GET(&s->generation), age(GET(&s->started_wall_ms), clock_wall_ms()) / 1000,
+	    GET(&s->jobs));
 	if (beat > 0)
 		buf_addf(out, ",\"heartbeat_age_ms\":%" PRId64, age(beat, mono));
 	if (deadline > 0)
-		buf_addf(out, ",\"deadline_in_ms\":%" PRId64, (int64_t)((uint64_t)deadline - (uint64_t)mono));
+		buf_addf(out, ",\"deadline_in_ms\":%" PRId64,
+		    (int64_t)((uint64_t)deadline - (uint64_t)mono));
 	if (note[0] != '\0') {
 		buf_adds(out, ",\"note\":");
 		text_json(out, note, strnlen(note, sizeof(note)));
@@ -85,7 +90,9 @@ scoreboard_json(const struct scoreboard *sb, struct buf *out)
 {
 	const char *comma = "";
 
-	buf_addf(out, "{\"ready\":%s,\"draining\":%s,\"generation\":%" PRIu64 ",\"uptime_s\":%" PRId64 ",\"processes\":[",
+	buf_addf(out,
+	    "{\"ready\":%s,\"draining\":%s,\"generation\":%" PRIu64 ",\"uptime_s\":%" PRId64
+	    ",\"processes\":[",
 	    GET(&sb->ready) != 0 ? "true" : "false", GET(&sb->draining) != 0 ? "true" : "false",
 	    GET(&sb->generation), age(GET(&sb->started_wall_ms), clock_wall_ms()) / 1000);
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
@@ -97,17 +104,20 @@ scoreboard_json(const struct scoreboard *sb, struct buf *out)
 	}
 	buf_adds(out, "],\"counters\":{");
 	for (size_t i = 0; i < COUNTER_N; i++)
-		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", counter_row[i].name, scoreboard_sum(sb, (enum counter)i));
+		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", counter_row[i].name,
+		    scoreboard_sum(sb, (enum counter)i));
 	buf_adds(out, "},\"gauges\":{");
 	for (size_t i = 0; i < GAUGE_N; i++)
-		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", gauge_row[i].name, gauge_sum(sb, (enum gauge)i));
+		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", gauge_row[i].name,
+		    gauge_sum(sb, (enum gauge)i));
 	buf_adds(out, "}}\n");
 }
 
 static void
 head(struct buf *out, const char *name, const char *type, const char *help)
 {
-	buf_addf(out, "# HELP eodata_proxy_%s %s\n# TYPE eodata_proxy_%s %s\n", name, help, name, type);
+	buf_addf(
+	    out, "# HELP eodata_proxy_%s %s\n# TYPE eodata_proxy_%s %s\n", name, help, name, type);
 }
 
 static void
@@ -163,12 +173,15 @@ scoreboard_prometheus(const struct scoreboard *sb, struct buf *out)
 {
 	single(out, "ready", "gauge", "1 when every role is up", GET(&sb->ready) != 0);
 	single(out, "draining", "gauge", "1 while the program is ending", GET(&sb->draining) != 0);
-	single(out, "config_generation", "gauge", "generation of the configuration in force", GET(&sb->generation));
+	single(out, "config_generation", "gauge", "generation of the configuration in force",
+	    GET(&sb->generation));
 	single(out, "start_time_seconds", "gauge", "when the master started, since the epoch",
 	    (uint64_t)GET(&sb->started_wall_ms) / 1000);
 	for (size_t i = 0; i < COUNTER_N; i++)
-		single(out, counter_row[i].name, "counter", counter_row[i].help, scoreboard_sum(sb, (enum counter)i));
+		single(out, counter_row[i].name, "counter", counter_row[i].help,
+		    scoreboard_sum(sb, (enum counter)i));
 	for (size_t i = 0; i < GAUGE_N; i++)
-		single(out, gauge_row[i].name, "gauge", gauge_row[i].help, gauge_sum(sb, (enum gauge)i));
+		single(out, gauge_row[i].name, "gauge", gauge_row[i].help,
+		    gauge_sum(sb, (enum gauge)i));
 	processes(sb, out);
 }

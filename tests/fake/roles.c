@@ -43,7 +43,8 @@ fail_when_told(const struct role_env *env)
 {
 	char path[512];
 
-	(void)snprintf(path, sizeof(path), "%s/fail-%s", env->config->dir_spool, role_name(env->role));
+	(void)snprintf(
+	    path, sizeof(path), "%s/fail-%s", env->config->dir_spool, role_name(env->role));
 	if (access(path, F_OK) == 0)
 		die("told to fail by '%s'", path);
 }
@@ -103,15 +104,16 @@ show_env(int fd)
 		ent = readdir(d);
 		if (ent == NULL)
 			break;
-		if (ent->d_name[0] == '.' || atoi(ent->d_name) == fd || atoi(ent->d_name) == dirfd(d))
+		if (ent->d_name[0] == '.' || atoi(ent->d_name) == fd ||
+		    atoi(ent->d_name) == dirfd(d))
 			continue;
 		(void)snprintf(line, sizeof(line), "fd %s\n", ent->d_name);
 		say(fd, line);
 	}
 	if (d != NULL)
 		(void)closedir(d);
-	(void)snprintf(line, sizeof(line), "dumpable %d\nno_new_privs %d\n", prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
-	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+	(void)snprintf(line, sizeof(line), "dumpable %d\nno_new_privs %d\n",
+	    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	say(fd, line);
 }
 
@@ -127,7 +129,8 @@ one_request(struct role_env *env, int fd)
 	stat_inc(COUNT_REQUESTS);
 	stat_deadline(clock_mono_ms() + 30000, "a request");
 	if (strcmp(line, "who\n") == 0) {
-		(void)snprintf(text, sizeof(text), "%d %" PRIu64 " %u\n", (int)getpid(), env->config->generation, env->slot);
+		(void)snprintf(text, sizeof(text), "%d %" PRIu64 " %u\n", (int)getpid(),
+		    env->config->generation, env->slot);
 		say(fd, text);
 	} else if (strcmp(line, "env\n") == 0) {
 		show_env(fd);
@@ -149,7 +152,9 @@ one_request(struct role_env *env, int fd)
 int
 worker_run(struct role_env *env)
 {
-	struct pollfd p[2] = { { .fd = FD_CONTROL, .events = POLLIN }, { .fd = FD_LISTEN, .events = POLLIN } };
+	struct pollfd p[2] = {
+		{ .fd = FD_CONTROL, .events = POLLIN }, { .fd = FD_LISTEN, .events = POLLIN },
+	};
 	bool gone = false;
 	int fd;
 
@@ -188,7 +193,9 @@ take(struct pollfd *held, size_t *n)
 int
 mover_run(struct role_env *env)
 {
-	struct pollfd p[2 + HELD_MAX] = { { .fd = FD_CONTROL, .events = POLLIN }, { .fd = FD_HANDOVER, .events = POLLIN } };
+	struct pollfd p[2 + HELD_MAX] = {
+		{ .fd = FD_CONTROL, .events = POLLIN }, { .fd = FD_HANDOVER, .events = POLLIN },
+	};
 	size_t n = 0;
 	bool gone = false, drain = false;
 	char byte;

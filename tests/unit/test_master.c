@@ -139,9 +139,10 @@ static void
 other_addresses_are_refused_and_nothing_is_written(void)
 {
 	static const char *const bad[] = {
-		"", ":", ":80", "unix:", "host", "host:", "host:x", "host:65536", "host:123456", "host: 80", "host:-1", "::1:80",
-		"[]:80", "[::1]80", "/run/x.sock",
-		"unix:/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678",
+		"", ":", ":80", "unix:", "host", "host:", "host:x", "host:65536", "host:123456",
+		"host: 80", "host:-1", "::1:80", "[]:80", "[::1]80", "/run/x.sock",
+		"unix:/012345678901234567890123456789012345678901234567890123456789"
+		"01234567890123456789012345678901234567890123456",
 	};
 	struct listen_spec s = { "path", "host", "port" };
 	struct err e = ERR_NONE;
@@ -200,7 +201,8 @@ a_full_queue_counts_as_live(void)
 	MUST(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 0) == 0);
 	for (size_t i = 0; i < ARRAY_LEN(waiting); i++) {
 		waiting[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		(void)connect(waiting[i], (struct sockaddr *)&a, sizeof(a));	/* until it is full */
+		/* until it is full */
+		(void)connect(waiting[i], (struct sockaddr *)&a, sizeof(a));
 	}
 	CHECK_INT(listen_open(&s, 0600, (gid_t)-1, NULL), -1);
 	for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
