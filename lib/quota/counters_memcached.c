@@ -93,7 +93,7 @@ unix_address(struct conn *c, const char *path, struct err *e)
 	if (strlen(path) >= sizeof(un->sun_path))
 		return err_set(e, "memcached socket path '%s' is too long", path);
 	un->sun_family = AF_UNIX;
-	strcpy(un->sun_path, path);
+	memcpy(un->sun_path, path, strlen(path) + 1);
 	c->addr_len = sizeof(*un);
 	return 0;
 }

@@ -43,7 +43,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	static const char text[] = "{\"identity\":{\"groups\":{\"staff\":[\"alice\"]}}}";
 	static struct config *c;
 	struct buf told = BUF_INIT(4096);
-	char *copy, *line, *envp[PARAMS_MAX + 1] = { NULL };
+	char *copy, *rest, *line, *envp[PARAMS_MAX + 1] = { NULL };
 	static struct identity i;
 	struct err e = ERR_NONE;
 	size_t used = 0;
@@ -52,8 +52,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		c = config_parse("fuzz", text, strlen(text), false, &told);
 	MUST(c != NULL);
 	copy = mem_strndup((const char *)data, n);
-	for (line = strtok(copy, "\n"); line != NULL && used < PARAMS_MAX; line = strtok(NULL, "\n"))
-		envp[used++] = line;
+	rest = copy;
+	while (rest != NULL && used < PARAMS_MAX) {
+		line = strsep(&rest, "\n");
+		if (line[0] != '\0')
+			envp[used++] = line;
+	}
 	if (identity_from_params(&i, c, envp, &e) == 0)
 		check_identity(&i, envp);
 	else
