@@ -34,6 +34,7 @@ enum { BACKENDS_MAX = 4096, TEXT_MAX = 65536, BODY_MAX = 1 << 20, REASON_MAX = 3
 static PyObject *resolve_function;	/* owned for the life of the process */
 static const char **backends;
 static size_t n_backends;
+static const char *trace;		/* of the job that runs; NULL without */
 
 /* --- exceptions ------------------------------------------------------------ */
 
@@ -102,7 +103,7 @@ log_exception(const char *phase, struct err *e)
 	    !PyErr_GivenExceptionMatches(type, PyExc_Exception);
 	where_raised(tb, where, sizeof(where));
 	safe_text(value, text, sizeof(text));
-	log_error(NULL, "EO-RESOLVER-PYTHON", "phase=%s exception=%s at=%s text=%s", phase,
+	log_error(NULL, "EO-RESOLVER-PYTHON", "phase=%s trace=%s exception=%s at=%s text=%s", phase, trace == NULL ? "-" : trace,
 	    PyType_Check(type) ? ((PyTypeObject *)type)->tp_name : "?",
 	    text_esc_to(where_esc, sizeof(where_esc), where), text_esc_to(esc, sizeof(esc), text));
 	err_set(e, "%s", text[0] != '\0' ? text : "python raised an exception, see the line above");
@@ -689,6 +690,7 @@ python_resolve(const struct resolve_job *job, struct buf *msg)
 	const char *wrong;
 	bool tainted = false;
 
+	trace = job->trace;
 	if (dict != NULL)
 		result = PyObject_CallOneArg(resolve_function, dict);
 	if (result == NULL) {
@@ -697,8 +699,8 @@ python_resolve(const struct resolve_job *job, struct buf *msg)
 	} else {
 		wrong = read_answer(result, &a);
 		if (wrong != NULL) {
-			log_error(NULL, "EO-RESOLVER-ANSWER", "backend=%s the glue's answer is wrong in '%s'", job->backend,
-			    wrong);
+			log_error(NULL, "EO-RESOLVER-ANSWER", "backend=%s trace=%s the glue's answer is wrong in '%s'",
+			    job->backend, trace == NULL ? "-" : trace, wrong);
 			fail(&a, 500, "a malformed answer of the glue");
 		}
 	}
@@ -706,5 +708,6 @@ python_resolve(const struct resolve_job *job, struct buf *msg)
 	Py_XDECREF(result);
 	Py_XDECREF(dict);
 	PyErr_Clear();
+	trace = NULL;
 	return !tainted;
 }

@@ -41,7 +41,7 @@ high(int fd)
 }
 
 static int
-print_sealed(const struct config *c)
+print_sealed(struct config *c)
 {
 	struct buf text = BUF_INIT(16 << 20);
 	struct err e = ERR_NONE;
@@ -51,6 +51,9 @@ print_sealed(const struct config *c)
 		die("%s", e.text);
 	if (fd_write_all(STDOUT_FILENO, text.data, text.len) < 0)
 		die("cannot write");
+	buf_release(&text);
+	config_free(c);
+	(void)close(fd);
 	return 0;
 }
 
@@ -72,6 +75,7 @@ main(int argc, char **argv)
 	c = config_load(argv[2], &faults);
 	if (c == NULL)
 		die("configuration:\n%s", buf_str(&faults));
+	buf_release(&faults);
 	if (sealed)
 		return print_sealed(c);
 	config = config_to_memfd(c, &e);
