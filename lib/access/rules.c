@@ -79,7 +79,8 @@ login_would_help(const struct config *c, const struct access_request *r)
 }
 
 void
-rules_decide(const struct config *c, const struct identity *i, const struct access_request *r, struct access_verdict *ret)
+rules_decide(const struct config *c, const struct identity *i, const struct access_request *r,
+    struct access_verdict *ret)
 {
 	const struct rule *rule;
 

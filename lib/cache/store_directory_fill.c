@@ -133,7 +133,8 @@ directory_spool_open(struct store *s, struct err *e)
 	}
 	if (fd == -1)
 		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", d->spool_path);
-	(void)flock(fd, LOCK_EX | LOCK_NB);	/* without it a sweep could take it: then the publish fails, and no more */
+	/* without it a sweep could take it: then the publish fails, and no more */
+	(void)flock(fd, LOCK_EX | LOCK_NB);
 	return fd;
 }
 
@@ -394,7 +395,8 @@ directory_probe(struct store_directory *d, struct err *e)
 	if (fstat(d->root_fd, &root) != 0 || fstat(d->spool_fd, &spool) != 0)
 		return err_sys(e, errno, "cannot look at '%s'", d->path);
 	if (root.st_dev != spool.st_dev)
-		return err_set(e, "dirs.spool '%s' is not on the file system of cache.path '%s'", d->spool_path, d->path);
+		return err_set(e, "dirs.spool '%s' is not on the file system of cache.path '%s'", d->spool_path,
+		    d->path);
 	fd = open_named(d, name);
 	if (fd == -1)
 		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", d->spool_path);

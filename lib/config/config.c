@@ -153,7 +153,8 @@ config_from_memfd(int fd, struct err *e)
 		return NULL;
 	c = params_parse(text, len, true, &f);
 	if (f.n > 0) {
-		(void)err_set(e, "the configuration is broken: %.*s", (int)strcspn(buf_str(&told), "\n"), buf_str(&told));
+		(void)err_set(e, "the configuration is broken: %.*s", (int)strcspn(buf_str(&told), "\n"),
+		    buf_str(&told));
 		config_free(c);
 		c = NULL;
 		wipe(text);

@@ -242,7 +242,8 @@ dump_write(const struct config *c, bool sealed, struct buf *out)
 
 	(void)buf_addc(out, '{');
 	if (sealed) {
-		(void)buf_addf(out, "\n    \"sealed\": { \"generation\": %" PRIu64 ", \"stac_headers\": ", c->generation);
+		(void)buf_addf(out, "\n    \"sealed\": { \"generation\": %" PRIu64 ", \"stac_headers\": ",
+		    c->generation);
 		put_strings(&c->stac_headers, out);
 		(void)buf_adds(out, " },");
 	}

@@ -336,7 +336,8 @@ set_word(struct parser *ps, const struct param *p, json_object *v, char *dst, co
 	if (p->words[place] == NULL) {
 		for (size_t i = 0; p->words[i] != NULL; i++)
 			(void)buf_addf(&all, "%s%s", i == 0 ? "" : ", ", p->words[i]);
-		faults_add(ps->f, at, "unknown value '%s', one of %s", text_esc_to(shown, sizeof(shown), s), buf_str(&all));
+		faults_add(ps->f, at, "unknown value '%s', one of %s", text_esc_to(shown, sizeof(shown), s),
+		    buf_str(&all));
 		buf_release(&all);
 		return;
 	}
@@ -463,7 +464,8 @@ set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule
 			continue;
 		set = config_quota(ps->c, s);
 		if (set == NULL) {
-			faults_add(ps->f, &here, "no such member of quotas: '%s'", text_esc_to(shown, sizeof(shown), s));
+			faults_add(ps->f, &here, "no such member of quotas: '%s'",
+			    text_esc_to(shown, sizeof(shown), s));
 			continue;
 		}
 		place = (size_t)(set - ps->c->quotas);
@@ -567,7 +569,8 @@ set_map_rows(struct parser *ps, const struct param *p, json_object *v, char *bas
 		struct at here = { at, name, 0 };
 
 		if (name[0] == '\0' || strlen(name) > rows->key_max || strchr(name, '\x7f') != NULL)
-			faults_add(ps->f, &here, "the name of a %s has 1 to %zu bytes and no control bytes", rows->key, rows->key_max);
+			faults_add(ps->f, &here, "the name of a %s has 1 to %zu bytes and no control bytes",
+			    rows->key, rows->key_max);
 		else if (rows->key_token && !check_token(name))
 			faults_add(ps->f, &here, "the name of a %s has letters, digits, '.', '_' and '-' only, and does not "
 						 "begin with '.' or '-'", rows->key);
@@ -712,7 +715,8 @@ set_param(struct parser *ps, const struct param *p, json_object *root)
 static void
 set_sealed(struct parser *ps, json_object *root)
 {
-	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000, .length = CONFIG_HEADERS_MAX };
+	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000,
+	    .length = CONFIG_HEADERS_MAX };
 	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };
 	json_object *sealed = NULL, *v = NULL;
 

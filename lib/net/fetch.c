@@ -243,7 +243,10 @@ follow(struct fetch *f)
 		hop_verdict(f, FETCH_REFUSED, "a redirect that is not allowed: %s", e.text);
 		return -1;
 	}
-	/* 307 and 308 repeat the body, which may be a secret of the first origin; the others ask with GET, as browsers do */
+	/*
+	 * 307 and 308 repeat the body, which may be a secret of the first origin; the others ask
+	 * with GET, as browsers do
+	 */
 	if (strcmp(f->method, "POST") == 0 && (status == 307 || status == 308) && !url_same_origin(f->first, next)) {
 		hop_verdict(f, FETCH_REFUSED, "a redirect of a POST to another origin");
 		url_free(next);

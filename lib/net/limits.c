@@ -81,7 +81,8 @@ limits_passed(struct fetch *f)
 		sum += f->slot[i];
 	if (f->slots_passed < LOW_SPEED_SLOTS)
 		f->slots_passed++;
-	if (f->slots_passed == LOW_SPEED_SLOTS && (double)sum * 1000.0 < (double)c->low_speed_bytes * c->low_speed_time_ms) {
+	if (f->slots_passed == LOW_SPEED_SLOTS &&
+	    (double)sum * 1000.0 < (double)c->low_speed_bytes * c->low_speed_time_ms) {
 		hop_verdict(f, FETCH_TIMEOUT, "slower than allowed");
 		return true;
 	}

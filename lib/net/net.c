@@ -161,7 +161,8 @@ run_deadlines(struct net *n)
 	int64_t now = clock_mono_ms();
 	struct deadline *d;
 
-	for (d = deadlines_first(&n->deadlines); d != NULL && d->at_mono_ms <= now; d = deadlines_first(&n->deadlines)) {
+	for (d = deadlines_first(&n->deadlines); d != NULL && d->at_mono_ms <= now;
+	    d = deadlines_first(&n->deadlines)) {
 		deadlines_remove(&n->deadlines, d);
 		fetch_expired((struct fetch *)(void *)((char *)d - offsetof(struct fetch, deadline)));
 	}

@@ -376,7 +376,8 @@ command_add(struct buf *out, const struct counter_op *op, bool want_value)
 	if (op->add == 0)
 		(void)buf_addf(out, "mg %s v\r\n", op->key);
 	else if (op->subtract)
-		(void)buf_addf(out, "ma %s MD D%llu%s\r\n", op->key, (unsigned long long)op->add, want_value ? " v" : "");
+		(void)buf_addf(out, "ma %s MD D%llu%s\r\n", op->key, (unsigned long long)op->add,
+		    want_value ? " v" : "");
 	else
 		(void)buf_addf(out, "ma %s N%lld J%llu D%llu%s\r\n", op->key, expiry, (unsigned long long)op->add,
 		    (unsigned long long)op->add, want_value ? " v" : "");

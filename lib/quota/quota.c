@@ -113,7 +113,8 @@ counter_key(char ret[COUNTER_KEY_SIZE], const struct charge_entry *entry, const 
 	struct buf text = BUF_INIT(1024);
 	char hex[65];
 
-	(void)buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0', kind_names[limit->kind], '\0',
+	(void)buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0',
+	    kind_names[limit->kind], '\0',
 	    windows[limit->window].name, '\0', (long long)start_s);
 	MUST(buf_ok(&text));
 	digest_sha256_hex(text.data, text.len, hex);

@@ -75,9 +75,15 @@ if xargs grep -nE "(^|[^A-Za-z0-9_.-])($paths)" < "$tmp/code" > "$tmp/hits"; the
 	found 'a path of one machine'
 fi
 
+# 120 columns; a string is not broken, so that it can be searched for.
+# NEEDSWORK: held in lib and the fuzz targets, elsewhere only counted until those lines are wrapped
 while read -r f; do
-	expand "$f" | awk -v f="$f" -v wish=120 -v most=200 '
-	length($0) > most { print f ":" FNR ": " length($0) " columns"; bad = 1 }
+	case "$f" in
+	lib/*|tests/fuzz/*.[ch]) most=120 ;;
+	*) most=200 ;;
+	esac
+	expand "$f" | awk -v f="$f" -v wish=120 -v most="$most" '
+	length($0) > (/"/ && most < 140 ? 140 : most) { print f ":" FNR ": " length($0) " columns"; bad = 1 }
 	length($0) > wish { n++ }
 	END { if (n > 0) print f ": " n " lines over " wish " columns"; exit bad }' > "$tmp/long" || {
 		cat "$tmp/long"
@@ -89,6 +95,5 @@ while read -r f; do
 		bad=1
 	}
 done < "$tmp/code"
-# NEEDSWORK: 120 is the rule; this only counts until what was written in a hurry is wrapped
 echo "$(wc -l < "$tmp/code") files, $(grep -c 'lines over' "$tmp/wide" || true) with lines over 120 columns"
 exit $bad
