@@ -15,7 +15,8 @@ main(void)
 	bool ok;
 
 	config_manual(&out);
-	ok = buf_ok(&out) && fwrite(buf_str(&out), 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+	ok = buf_ok(&out) && fwrite(buf_str(&out), 1, out.len, stdout) == out.len &&
+	     fflush(stdout) == 0;
 	buf_release(&out);
 	return ok ? 0 : 1;
 }

@@ -88,7 +88,8 @@ add_listed_groups(struct identity *i, const struct config *c, const char *value,
 
 	/* fronts join what came twice with a comma */
 	if (separator[0] != ',' && strchr(value, ',') != NULL)
-		return err_set(e, "two answers to who is asking: %s holds a comma", c->groups_param);
+		return err_set(
+		    e, "two answers to who is asking: %s holds a comma", c->groups_param);
 	for (;;) {
 		value += strspn(value, " ");
 		n = separator[0] == '\0' ? strlen(value) : strcspn(value, separator);
@@ -124,21 +125,23 @@ identity_from_params(struct identity *ret, const struct config *c, char *const *
 	const char *user, *groups;
 	size_t n;
 
-	if (find_param(envp, c->user_param, &user, e) < 0 || find_param(envp, c->groups_param, &groups, e) < 0)
+	if (find_param(envp, c->user_param, &user, e) < 0 ||
+	    find_param(envp, c->groups_param, &groups, e) < 0)
 		return -1;
 	n = user == NULL ? 0 : strlen(user);
 	if (n > 0) {
 		if (check_text(c->user_param, user, n, IDENTITY_NAME_MAX, e) < 0)
 			return -1;
 		if (strchr(user, ',') != NULL)
-			return err_set(e, "two answers to who is asking: %s holds a comma", c->user_param);
+			return err_set(
+			    e, "two answers to who is asking: %s holds a comma", c->user_param);
 		(void)snprintf(i.realm, sizeof(i.realm), "front");
 		memcpy(i.name, user, n + 1);
 	}
 	if (groups != NULL && add_listed_groups(&i, c, groups, e) < 0)
 		return -1;
 	if (n == 0)
-		i.n_groups = 0;	/* nobody is a member of nothing */
+		i.n_groups = 0; /* nobody is a member of nothing */
 	else if (add_configured_groups(&i, c, e) < 0)
 		return -1;
 	*ret = i;

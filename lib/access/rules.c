@@ -25,8 +25,8 @@ resource_matches(const struct rule *rule, const struct access_request *r)
 	if (r->route != NULL)
 		return rule->routes.n > 0 && strs_has_glob(&rule->routes, r->route);
 	return rule->routes.n == 0 && empty_or_glob(&rule->backends, r->backend) &&
-	    empty_or_glob(&rule->collections, r->collection) && empty_or_glob(&rule->items, r->item) &&
-	    empty_or_glob(&rule->assets, r->asset);
+	       empty_or_glob(&rule->collections, r->collection) &&
+	       empty_or_glob(&rule->items, r->item) && empty_or_glob(&rule->assets, r->asset);
 }
 
 /* The first group of the rule that they have, or "". */

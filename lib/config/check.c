@@ -50,7 +50,8 @@ derive_site_id(struct config *c)
 	if (c->site_id[0] != '\0')
 		return;
 	free(c->site_id);
-	c->site_id = c->public_urls.n > 0 ? authority_of(c->public_urls.v[0]) : mem_strdup("eodata-proxy");
+	c->site_id =
+	    c->public_urls.n > 0 ? authority_of(c->public_urls.v[0]) : mem_strdup("eodata-proxy");
 }
 
 static void
@@ -81,7 +82,10 @@ check_derive(struct config *c)
 
 /* ---- URLs and paths ---------------------------------------------------------- */
 
-/* What is wrong with an http(s) URL's beginning; NULL and *ret_rest (behind host and port) when nothing is. */
+/*
+ * What is wrong with an http(s) URL's beginning; NULL and *ret_rest (behind host and port) when
+ * nothing is.
+ */
 static const char *
 url_start_fault(const char *url, const char **ret_rest)
 {
@@ -95,7 +99,8 @@ url_start_fault(const char *url, const char **ret_rest)
 		return "must begin with https:// or http://";
 	len = strcspn(url, "/?#");
 	if (len == 0 || strspn(url, ALNUM "._-:[]") != len)
-		return "the host is not one (names are written in ASCII, without user and password)";
+		return "the host is not one (names are written in ASCII, without user and "
+		       "password)";
 	*ret_rest = url + len;
 	return NULL;
 }
@@ -104,7 +109,8 @@ static const char *
 text_fault(const char *s)
 {
 	for (; *s != '\0'; s++) {
-		if (*s == ' ' || *s == '"' || *s == '<' || *s == '>' || *s == '\\' || (uint8_t)*s >= 0x80)
+		if (*s == ' ' || *s == '"' || *s == '<' || *s == '>' || *s == '\\' ||
+		    (uint8_t)*s >= 0x80)
 			return "has a character that must be percent-encoded";
 	}
 	return NULL;
@@ -174,7 +180,10 @@ check_public_urls(const struct config *c, struct faults *f)
 	}
 }
 
-/* Segments between slashes: none empty, none "." or "..", nothing that a URL would have to encode twice. */
+/*
+ * Segments between slashes: none empty, none "." or "..", nothing that a URL would have to encode
+ * twice.
+ */
 static const char *
 segments_fault(const char *s)
 {
@@ -213,7 +222,8 @@ check_front_paths(const struct config *c, struct faults *f)
 	}
 	cut = mem_strndup(c->internal_prefix, len - 1);
 	fault = segments_fault(cut);
-	if (fault == NULL && strncmp(c->internal_prefix, c->base_path, base) == 0 && c->internal_prefix[base] == '/')
+	if (fault == NULL && strncmp(c->internal_prefix, c->base_path, base) == 0 &&
+	    c->internal_prefix[base] == '/')
 		fault = "must not be below base_path";
 	if (fault != NULL)
 		faults_add_path(f, "front.internal_prefix", "%s", fault);
@@ -228,11 +238,13 @@ check_front(const struct config *c, struct faults *f)
 	check_front_paths(c, f);
 	check_public_urls(c, f);
 	if (c->hits == HITS_X_ACCEL && !nginx)
-		faults_add_path(f, "front.hits", "'x-accel' is nginx's; %s has 'x-sendfile'", c->front_server);
+		faults_add_path(
+		    f, "front.hits", "'x-accel' is nginx's; %s has 'x-sendfile'", c->front_server);
 	if (c->hits == HITS_X_SENDFILE && nginx)
 		faults_add_path(f, "front.hits", "nginx has no 'x-sendfile'; it has 'x-accel'");
 	if (c->answer_deadline_ms >= c->front_timeout_ms)
-		faults_add_path(f, "front.deadline", "must be shorter than front.timeout, or the front answers before us");
+		faults_add_path(f, "front.deadline",
+		    "must be shorter than front.timeout, or the front answers before us");
 	if (c->site_id[strspn(c->site_id, ALNUM "!#$%&'*+-.^_`|~:[]")] != '\0')
 		faults_add_path(f, "front.site_id", "must be a token, or a host and port");
 }
@@ -243,17 +255,20 @@ check_front(const struct config *c, struct faults *f)
 static const char *
 param_name_fault(const struct config *c, const char *name)
 {
-	static const char *const cgi[] = { "AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "DOCUMENT_URI",
-		"EODATA_AGAIN", "GATEWAY_INTERFACE", "HTTPS", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_HOST",
-		"REMOTE_IDENT", "REMOTE_PORT", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_FILENAME",
-		"SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE" };
+	static const char *const cgi[] = { "AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE",
+		"DOCUMENT_ROOT", "DOCUMENT_URI", "EODATA_AGAIN", "GATEWAY_INTERFACE", "HTTPS",
+		"PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_HOST",
+		"REMOTE_IDENT", "REMOTE_PORT", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
+		"SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT",
+		"SERVER_PROTOCOL", "SERVER_SOFTWARE" };
 
 	if (name[strspn(name, ALNUM "_")] != '\0')
 		return "has letters, digits and '_' only";
 	if (strncasecmp(name, "HTTP_", 5) == 0)
 		return "HTTP_* is filled by clients";
 	if (strcasecmp(name, "REMOTE_USER") == 0 && strcmp(c->front_server, "nginx") == 0)
-		return "without auth_basic, nginx fills REMOTE_USER with whatever the client claims";
+		return "without auth_basic, nginx fills REMOTE_USER with whatever the client "
+		       "claims";
 	for (size_t i = 0; i < ARRAY_LEN(cgi); i++) {
 		if (strcasecmp(name, cgi[i]) == 0)
 			return "is a parameter with another meaning";
@@ -287,7 +302,8 @@ check_routes(const struct rule *r, const struct at *at, struct faults *f)
 	struct at list = { at, "routes", 0 };
 
 	if (r->routes.n > 0 && has_resource(r))
-		faults_add(f, at, "routes and backends, collections, items or assets cannot be in one rule");
+		faults_add(f, at,
+		    "routes and backends, collections, items or assets cannot be in one rule");
 	for (size_t i = 0; i < r->routes.n; i++) {
 		struct at here = { &list, NULL, i };
 
@@ -309,13 +325,16 @@ check_rules(const struct config *c, struct faults *f)
 		r = &c->rules[i];
 		listed = r->users.n > 0 || r->groups.n > 0 || r->scopes.n > 0;
 		if (r->who == WHO_LISTED && !listed)
-			faults_add(f, &at, "matches nobody: users, groups, scopes or who must say whom it is about");
+			faults_add(f, &at,
+			    "matches nobody: users, groups, scopes or who must say whom it is "
+			    "about");
 		if (r->who != WHO_LISTED && listed)
 			faults_add(f, &at, "who and users, groups or scopes cannot be in one rule");
 		check_routes(r, &at, f);
 		if (all != NULL && r->routes.n == 0)
 			faults_add(f, &at, "is never reached: '%s' matches everything", all->name);
-		if (all == NULL && r->who == WHO_ANYONE && r->methods.n == 0 && r->routes.n == 0 && !has_resource(r))
+		if (all == NULL && r->who == WHO_ANYONE && r->methods.n == 0 && r->routes.n == 0 &&
+		    !has_resource(r))
 			all = r;
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(c->rules[j].name, r->name) == 0) {
@@ -335,13 +354,15 @@ check_datasets(const struct config *c, struct faults *f)
 	char shown[SHOWN];
 
 	for (size_t i = 0; i < c->n_datasets; i++) {
-		struct at at = { &list, NULL, i }, retention = { &at, "retention", 0 }, control = { &at, "cache_control", 0 };
+		struct at at = { &list, NULL, i }, retention = { &at, "retention", 0 },
+			  control = { &at, "cache_control", 0 };
 		const struct dataset *d = &c->datasets[i];
 
 		if (!strs_has(&c->retentions, d->retention))
 			faults_add(f, &retention, "no such member of cache.retentions: '%s'",
 			    text_esc_to(shown, sizeof(shown), d->retention));
-		if (d->cache_control != NULL && d->cache_control[strspn(d->cache_control, ALNUM " ,=-_\"")] != '\0')
+		if (d->cache_control != NULL &&
+		    d->cache_control[strspn(d->cache_control, ALNUM " ,=-_\"")] != '\0')
 			faults_add(f, &control, "is not a Cache-Control value");
 	}
 }
@@ -369,7 +390,8 @@ is_host_port(const char *s)
 		return false;
 	host = (size_t)(colon - s);
 	digits = strspn(colon + 1, "0123456789");
-	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || colon[1] == '0' || atoi(colon + 1) > 65535)
+	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || colon[1] == '0' ||
+	    atoi(colon + 1) > 65535)
 		return false;
 	if (s[0] == '[')
 		return strspn(s + 1, "0123456789abcdefABCDEF:.") == host - 2 && s[host - 1] == ']';
@@ -380,7 +402,8 @@ static void
 check_addresses(const struct config *c, struct faults *f)
 {
 	struct at memcached = { NULL, "memcached", 0 }, upstream = { NULL, "upstream", 0 },
-		  private = { &upstream, "allow_private", 0 }, front = { NULL, "front", 0 }, peers = { &front, "peers", 0 };
+		  private = { &upstream, "allow_private", 0 }, front = { NULL, "front", 0 },
+		  peers = { &front, "peers", 0 };
 	struct ipblock block;
 	const char *s;
 
@@ -400,9 +423,11 @@ check_addresses(const struct config *c, struct faults *f)
 		struct at here = { &peers, NULL, i };
 
 		s = c->peers.v[i];
-		if (s[strcspn(s, ":/")] != '\0' || (strchr(s, '.') != NULL && s[strspn(s, "0123456789.")] == '\0')) {
+		if (s[strcspn(s, ":/")] != '\0' ||
+		    (strchr(s, '.') != NULL && s[strspn(s, "0123456789.")] == '\0')) {
 			if (ipblock_parse(s, &block) < 0)
-				faults_add(f, &here, "is no address and no block such as \"10.0.0.0/8\"");
+				faults_add(
+				    f, &here, "is no address and no block such as \"10.0.0.0/8\"");
 		} else if (s[strspn(s, ALNUM "._-@$")] != '\0') {
 			faults_add(f, &here, "is neither an address nor a user");
 		}
@@ -419,7 +444,8 @@ check_sizes(const struct config *c, struct faults *f)
 	for (size_t i = 0; i < c->retentions.n; i++) {
 		path = mem_printf("%s/%s", c->cache_path, c->retentions.v[i]);
 		if (strcmp(path, c->dir_spool) == 0)
-			faults_add_path(f, "dirs.spool", "is the directory of the retention '%s'", c->retentions.v[i]);
+			faults_add_path(f, "dirs.spool", "is the directory of the retention '%s'",
+			    c->retentions.v[i]);
 		free(path);
 	}
 }
@@ -454,7 +480,9 @@ open_secret(const char *path, struct err *e)
 	else if (!S_ISREG(st.st_mode))
 		(void)err_set(e, "'%s' is not a file", path);
 	else if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-		(void)err_set(e, "'%s' has mode %04o: others may not read it and only its owner may write it (chmod 640)",
+		(void)err_set(e,
+		    "'%s' has mode %04o: others may not read it and only its owner may write it "
+		    "(chmod 640)",
 		    path, (unsigned)st.st_mode & 07777);
 	else
 		return fd;
@@ -465,8 +493,8 @@ open_secret(const char *path, struct err *e)
 static const char *
 header_fault(const char *line)
 {
-	static const char *const ours[] = { "Connection", "Content-Length", "Host", "Range", "TE", "Trailer",
-		"Transfer-Encoding", "Upgrade", "CDN-Loop", "Accept-Encoding" };
+	static const char *const ours[] = { "Connection", "Content-Length", "Host", "Range", "TE",
+		"Trailer", "Transfer-Encoding", "Upgrade", "CDN-Loop", "Accept-Encoding" };
 	size_t name = strspn(line, ALNUM "!#$%&'*+-.^_`|~");
 
 	if (name == 0 || line[name] != ':')
@@ -482,7 +510,10 @@ header_fault(const char *line)
 	return line[name + 1 + strspn(line + name + 1, " ")] == '\0' ? "has no value" : NULL;
 }
 
-/* "Name: value", with one space and none at the end.  The line itself is never told: it is a secret. */
+/*
+ * "Name: value", with one space and none at the end.  The line itself is never told: it is a
+ * secret.
+ */
 static void
 take_header(struct config *c, char *line, unsigned number, struct faults *f)
 {
@@ -498,7 +529,8 @@ take_header(struct config *c, char *line, unsigned number, struct faults *f)
 	if (fault == NULL && !text_is_utf8(line, len))
 		fault = "is not UTF-8";
 	if (fault != NULL) {
-		faults_add_path(f, "stac.headers_file", "line %u of '%s' %s", number, c->stac_headers_file, fault);
+		faults_add_path(f, "stac.headers_file", "line %u of '%s' %s", number,
+		    c->stac_headers_file, fault);
 		return;
 	}
 	value = strchr(line, ':');
@@ -548,7 +580,10 @@ check_secrets(struct config *c, struct faults *f)
 		read_headers(c, f);
 	if (c->eodag_config_file[0] != '\0') {
 		fd = open_secret(c->eodag_config_file, &e);
-		/* one that only the resolvers' user can read, or that comes later, is theirs to report */
+		/*
+		 * one that only the resolvers' user can read, or that comes later, is theirs to
+		 * report
+		 */
 		if (fd == -1 && e.sys != ENOENT && e.sys != EACCES)
 			faults_add_path(f, "eodag.config_file", "%s", e.text);
 		fd_close(&fd);

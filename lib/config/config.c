@@ -67,7 +67,8 @@ config_parse(const char *name, const char *text, size_t len, bool read_secrets, 
 	if (c != NULL && f.n == 0) {
 		c->text = sealed_text(c);
 		if (c->text == NULL)
-			faults_add(&f, NULL, "%s: longer than %d bytes when written out", name, CONFIG_SEALED_MAX);
+			faults_add(&f, NULL, "%s: longer than %d bytes when written out", name,
+			    CONFIG_SEALED_MAX);
 	}
 	if (f.n > 0) {
 		config_free(c);
@@ -99,7 +100,8 @@ config_to_memfd(const struct config *c, struct err *e)
 	int fd;
 
 	if (text == NULL)
-		return err_set(e, "the configuration is longer than %d bytes when written out", CONFIG_SEALED_MAX);
+		return err_set(e, "the configuration is longer than %d bytes when written out",
+		    CONFIG_SEALED_MAX);
 	fd = fd_memfd_sealed("eodata-proxy-config", text, strlen(text), e);
 	wipe(text);
 	free(text);
@@ -153,8 +155,8 @@ config_from_memfd(int fd, struct err *e)
 		return NULL;
 	c = params_parse(text, len, true, &f);
 	if (f.n > 0) {
-		(void)err_set(e, "the configuration is broken: %.*s", (int)strcspn(buf_str(&told), "\n"),
-		    buf_str(&told));
+		(void)err_set(e, "the configuration is broken: %.*s",
+		    (int)strcspn(buf_str(&told), "\n"), buf_str(&told));
 		config_free(c);
 		c = NULL;
 		wipe(text);
@@ -179,7 +181,8 @@ config_restart_needed(const struct config *old, const struct config *new, struct
 		dump_value(old, &config_params[i], old, &a);
 		dump_value(new, &config_params[i], new, &b);
 		if (strcmp(buf_str(&a), buf_str(&b)) != 0)
-			(void)buf_addf(ret_paths, "%s%s", ret_paths->len == 0 ? "" : ", ", config_params[i].path);
+			(void)buf_addf(ret_paths, "%s%s", ret_paths->len == 0 ? "" : ", ",
+			    config_params[i].path);
 	}
 	buf_release(&a);
 	buf_release(&b);
@@ -214,14 +217,15 @@ empty_or_glob(const struct strs *globs, const char *text)
 }
 
 const struct dataset *
-config_dataset(const struct config *c, const char *backend, const char *collection, const char *asset)
+config_dataset(
+    const struct config *c, const char *backend, const char *collection, const char *asset)
 {
 	const struct dataset *d;
 
 	for (size_t i = 0; i < c->n_datasets; i++) {
 		d = &c->datasets[i];
-		if (empty_or_glob(&d->backends, backend) && empty_or_glob(&d->collections, collection) &&
-		    empty_or_glob(&d->assets, asset))
+		if (empty_or_glob(&d->backends, backend) &&
+		    empty_or_glob(&d->collections, collection) && empty_or_glob(&d->assets, asset))
 			return d;
 	}
 	return NULL;
@@ -239,7 +243,7 @@ config_backend(const struct config *c, const char *backend)
 		else if (strcmp(c->backends[i].name, backend) == 0)
 			return &c->backends[i];
 	}
-	MUST(fallback != NULL);	/* check_derive saw to it */
+	MUST(fallback != NULL); /* check_derive saw to it */
 	return fallback;
 }
 

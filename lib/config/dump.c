@@ -23,7 +23,7 @@ put_text(struct buf *out, const char *s)
 static void
 indent(struct buf *out, unsigned depth)
 {
-	(void)buf_addc(out, '\n');	/* the buffer remembers its failure */
+	(void)buf_addc(out, '\n'); /* the buffer remembers its failure */
 	for (unsigned i = 0; i < depth; i++)
 		(void)buf_adds(out, "    ");
 }
@@ -62,8 +62,8 @@ put_limits(const struct param *p, const struct quota_set *set, struct buf *out)
 		if (set->limit[i].kind != p->kind)
 			continue;
 		buf_clear(&one);
-		units_put_limit(&one, p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES, set->limit[i].n,
-		    set->limit[i].window);
+		units_put_limit(&one, p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES,
+		    set->limit[i].n, set->limit[i].window);
 		(void)buf_adds(out, first ? "" : ", ");
 		put_text(out, buf_str(&one));
 		first = false;
@@ -99,7 +99,8 @@ put_quantity(const struct param *p, const char *at, struct buf *out)
 		if (p->type == PARAM_DURATION)
 			units_put_duration(out, narrow);
 		else
-			(void)buf_addf(out, "%" PRIu32 "%s", narrow, p->type == PARAM_PERCENT ? " %" : "");
+			(void)buf_addf(
+			    out, "%" PRIu32 "%s", narrow, p->type == PARAM_PERCENT ? " %" : "");
 	}
 	if (p->type != PARAM_INTEGER)
 		(void)buf_addc(out, '"');
@@ -120,10 +121,12 @@ put_word(const struct param *p, const char *at, struct buf *out)
 	put_text(out, p->words[place]);
 }
 
-static void put_rows(const struct config *c, const struct param *p, const char *base, unsigned depth, struct buf *out);
+static void put_rows(const struct config *c, const struct param *p, const char *base,
+    unsigned depth, struct buf *out);
 
 static void
-put_value(const struct config *c, const struct param *p, const char *base, unsigned depth, struct buf *out)
+put_value(const struct config *c, const struct param *p, const char *base, unsigned depth,
+    struct buf *out)
 {
 	const char *at = base + p->offset;
 	const struct strs *list = (const struct strs *)(const void *)at;
@@ -175,7 +178,8 @@ put_value(const struct config *c, const struct param *p, const char *base, unsig
 }
 
 static void
-put_row(const struct config *c, const struct param_rows *rows, const char *row, unsigned depth, struct buf *out)
+put_row(const struct config *c, const struct param_rows *rows, const char *row, unsigned depth,
+    struct buf *out)
 {
 	if (rows->n == 1 && (rows->param[0].flags & PARAM_ITSELF) != 0) {
 		put_value(c, &rows->param[0], row, depth, out);
@@ -194,7 +198,8 @@ put_row(const struct config *c, const struct param_rows *rows, const char *row, 
 }
 
 static void
-put_rows(const struct config *c, const struct param *p, const char *base, unsigned depth, struct buf *out)
+put_rows(const struct config *c, const struct param *p, const char *base, unsigned depth,
+    struct buf *out)
 {
 	const struct param_rows *rows = p->rows;
 	bool map = p->type == PARAM_MAP;
@@ -242,7 +247,8 @@ dump_write(const struct config *c, bool sealed, struct buf *out)
 
 	(void)buf_addc(out, '{');
 	if (sealed) {
-		(void)buf_addf(out, "\n    \"sealed\": { \"generation\": %" PRIu64 ", \"stac_headers\": ",
+		(void)buf_addf(out,
+		    "\n    \"sealed\": { \"generation\": %" PRIu64 ", \"stac_headers\": ",
 		    c->generation);
 		put_strings(&c->stac_headers, out);
 		(void)buf_adds(out, " },");

@@ -34,8 +34,7 @@ enum param_type {
 enum param_flags {
 	PARAM_RESTART = 1 << 0,	/* a reload does not take it */
 	PARAM_FILLED = 1 << 1,	/* not "" */
-	PARAM_TOKEN = 1 << 2,	/* letters, digits, '.', '_', '-', not first '.' or '-' */
-	PARAM_ITSELF = 1 << 3,	/* the only row of a map whose values are not objects */
+	PARAM_ITSELF = 1 << 2,	/* the only row of a map whose values are not objects */
 };
 
 struct param_rows;
@@ -62,8 +61,7 @@ struct param_rows {
 	size_t max;
 	const char *key;	/* PARAM_MAP: what the names are ("backend"); char * at offset 0 */
 	size_t key_max;
-	bool key_token;		/* names as PARAM_TOKEN */
-	const char *title;	/* in the manual */
+	bool key_token;		/* letters, digits, '.', '_', '-', not first '.' or '-' */
 };
 
 extern const struct param config_params[];
@@ -85,7 +83,7 @@ enum {
 	CONFIG_HEADERS_MAX = 64 * 1024,		/* bytes of stac.headers_file */
 };
 
-/* parse.c, check.c and dump.c to each other. */
+/* faults.c, parse.c, check.c and dump.c to each other. */
 struct faults {
 	struct buf *out;
 	unsigned n;
@@ -95,6 +93,18 @@ struct at;
 void faults_add(struct faults *f, const struct at *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The same for a path that is written out, such as "front.deadline". */
 void faults_add_path(struct faults *f, const char *path, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The name of a member that is unknown, and the known one that is nearest, within two edits. */
+enum { NEAR_MAX = 40 };
+struct near {
+	const char *name;
+	const char *best;		/* NULL: none is near */
+	size_t best_distance;
+	char store[NEAR_MAX + 1];
+};
+#define NEAR_INIT(unknown) { (unknown), NULL, 3, "" }
+void near_offer(struct near *n, const char *candidate, size_t len);
+void faults_unknown(struct faults *f, const struct at *at, const struct near *n);
 
 /* All values of text into a new configuration; faults are counted.  Never NULL unless the syntax is wrong. */
 struct config *params_parse(const char *text, size_t len, bool sealed, struct faults *f);

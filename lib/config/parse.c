@@ -9,10 +9,8 @@
 
 #include "config/params.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,145 +25,8 @@ struct parser {
 	bool sealed;
 };
 
-static void set_value(struct parser *ps, const struct param *p, json_object *v, void *base, const struct at *at);
-
-/* ---- faults ------------------------------------------------------------ */
-
-static void PRINTF_LIKE(4, 0)
-faults_vadd(struct faults *f, const char *path, unsigned line, const char *fmt, va_list ap)
-{
-	char what[ERR_TEXT_MAX * 3];
-
-	f->n++;
-	if (f->n > CONFIG_FAULTS_MAX) {
-		if (f->n == CONFIG_FAULTS_MAX + 1)
-			(void)buf_adds(f->out, "and more\n");	/* a full buffer has told enough */
-		return;
-	}
-	(void)vsnprintf(what, sizeof(what), fmt, ap);	/* cut is fine */
-	(void)buf_addf(f->out, "%s%s%s", path, path[0] == '\0' ? "" : ": ", what);
-	if (line != 0)
-		(void)buf_addf(f->out, " (line %u)", line);
-	(void)buf_addc(f->out, '\n');
-}
-
-void
-faults_add(struct faults *f, const struct at *at, const char *fmt, ...)
-{
-	struct buf path = BUF_INIT(8 * 1024);
-	va_list ap;
-
-	at_path(at, &path);
-	va_start(ap, fmt);
-	faults_vadd(f, buf_str(&path), f->scan == NULL ? 0 : scan_line(f->scan, at), fmt, ap);
-	va_end(ap);
-	buf_release(&path);
-}
-
-void
-faults_add_path(struct faults *f, const char *path, const char *fmt, ...)
-{
-	char copy[SCAN_NAME_MAX], *dot;
-	struct at up = { 0 }, at = { 0 };
-	va_list ap;
-
-	(void)snprintf(copy, sizeof(copy), "%s", path);
-	up.name = copy;
-	dot = strchr(copy, '.');
-	if (dot != NULL) {
-		*dot = '\0';
-		at.up = &up;
-		at.name = dot + 1;
-	}
-	va_start(ap, fmt);
-	faults_vadd(f, path, f->scan == NULL ? 0 : scan_line(f->scan, dot == NULL ? &up : &at), fmt, ap);
-	va_end(ap);
-}
-
-/* ---- lists of strings -------------------------------------------------- */
-
-void
-strs_add(struct strs *s, const char *text)
-{
-	/* grows at powers of two, so that a long list does not copy itself n times */
-	if ((s->n & (s->n - 1)) == 0)
-		s->v = mem_realloc(s->v, (s->n == 0 ? 1 : s->n * 2) * sizeof(*s->v));
-	s->v[s->n++] = mem_strdup(text);
-}
-
-void
-strs_release(struct strs *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->v[i]);
-	free(s->v);
-	*s = (struct strs){ 0 };
-}
-
-/* ---- near names --------------------------------------------------------- */
-
-enum { NEAR_MAX = 40 };
-
-/* Edits between two short names; more than 2 is told as 3. */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t row[NEAR_MAX + 1], la = strlen(a), lb = strlen(b), diagonal, above, best;
-
-	if (la > NEAR_MAX || lb > NEAR_MAX)
-		return 3;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			above = row[j];
-			best = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = above;
-		}
-	}
-	return row[lb] > 2 ? 3 : row[lb];
-}
-
-struct near {
-	const char *name;
-	const char *best;
-	size_t best_distance;
-	char store[NEAR_MAX + 1];
-};
-
-static void
-near_offer(struct near *n, const char *candidate, size_t len)
-{
-	char text[NEAR_MAX + 1];
-	size_t d;
-
-	if (len > NEAR_MAX)
-		return;
-	memcpy(text, candidate, len);
-	text[len] = '\0';
-	d = distance(n->name, text);
-	if (d < n->best_distance && d < len) {
-		n->best_distance = d;
-		memcpy(n->store, text, len + 1);
-		n->best = n->store;
-	}
-}
-
-static void
-unknown_member(struct faults *f, const struct at *at, const struct near *n)
-{
-	if (n->best != NULL)
-		faults_add(f, at, "unknown member, did you mean '%s'?", n->best);
-	else
-		faults_add(f, at, "unknown member");
-}
+static void set_value(
+    struct parser *ps, const struct param *p, json_object *v, void *base, const struct at *at);
 
 /* ---- single values ------------------------------------------------------ */
 
@@ -220,8 +81,9 @@ wanted(const struct param *p)
 	case PARAM_QUOTAS:
 		return "a list of strings";
 	case PARAM_LIMITS:
-		return p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES ?
-		    "a list of limits such as \"1 TB per month\"" : "a list of limits such as \"20 per second\"";
+		return p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES
+			   ? "a list of limits such as \"1 TB per month\""
+			   : "a list of limits such as \"20 per second\"";
 	case PARAM_ROWS:
 		return "a list of objects";
 	case PARAM_MAP:
@@ -233,7 +95,8 @@ wanted(const struct param *p)
 }
 
 static void
-set_string(struct parser *ps, const struct param *p, json_object *v, char **dst, const struct at *at)
+set_string(
+    struct parser *ps, const struct param *p, json_object *v, char **dst, const struct at *at)
 {
 	const char *s = string_of(ps, v, at, wanted(p));
 
@@ -252,7 +115,8 @@ set_string(struct parser *ps, const struct param *p, json_object *v, char **dst,
 
 /* A number out of a text with a unit, or a JSON integer.  0, or -1 after a fault. */
 static int
-quantity_of(struct parser *ps, const struct param *p, json_object *v, const struct at *at, uint64_t *ret)
+quantity_of(
+    struct parser *ps, const struct param *p, json_object *v, const struct at *at, uint64_t *ret)
 {
 	char shown[128];
 	const char *s;
@@ -279,7 +143,8 @@ quantity_of(struct parser *ps, const struct param *p, json_object *v, const stru
 	else
 		rc = units_percent(s, ret);
 	if (rc < 0)
-		faults_add(ps->f, at, "'%s' is not %s", text_esc_to(shown, sizeof(shown), s), wanted(p));
+		faults_add(
+		    ps->f, at, "'%s' is not %s", text_esc_to(shown, sizeof(shown), s), wanted(p));
 	return rc;
 }
 
@@ -295,7 +160,8 @@ put_quantity(const struct param *p, uint64_t n, struct buf *out)
 }
 
 static void
-set_quantity(struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
+set_quantity(
+    struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
 {
 	struct buf low = BUF_INIT(64), high = BUF_INIT(64);
 	uint32_t narrow;
@@ -314,7 +180,7 @@ set_quantity(struct parser *ps, const struct param *p, json_object *v, char *dst
 	if (p->type == PARAM_SIZE || p->type == PARAM_RATE) {
 		memcpy(dst, &n, sizeof(n));
 	} else {
-		MUST(n <= UINT32_MAX);	/* the ranges of the table see to it */
+		MUST(n <= UINT32_MAX); /* the ranges of the table see to it */
 		narrow = (uint32_t)n;
 		memcpy(dst, &narrow, sizeof(narrow));
 	}
@@ -336,8 +202,8 @@ set_word(struct parser *ps, const struct param *p, json_object *v, char *dst, co
 	if (p->words[place] == NULL) {
 		for (size_t i = 0; p->words[i] != NULL; i++)
 			(void)buf_addf(&all, "%s%s", i == 0 ? "" : ", ", p->words[i]);
-		faults_add(ps->f, at, "unknown value '%s', one of %s", text_esc_to(shown, sizeof(shown), s),
-		    buf_str(&all));
+		faults_add(ps->f, at, "unknown value '%s', one of %s",
+		    text_esc_to(shown, sizeof(shown), s), buf_str(&all));
 		buf_release(&all);
 		return;
 	}
@@ -371,7 +237,8 @@ list_of(struct parser *ps, const struct param *p, json_object *v, const struct a
 }
 
 static void
-set_strings(struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
+set_strings(
+    struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
 {
 	ssize_t n = list_of(ps, p, v, at, p->max);
 	const char *s;
@@ -390,7 +257,8 @@ set_strings(struct parser *ps, const struct param *p, json_object *v, struct str
 }
 
 static void
-set_names(struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
+set_names(
+    struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
 {
 	if (json_object_get_type(v) != json_type_object) {
 		faults_add(ps->f, at, "wrong type, want %s", wanted(p));
@@ -400,13 +268,17 @@ set_names(struct parser *ps, const struct param *p, json_object *v, struct strs 
 		faults_add(ps->f, at, "more than %" PRIu64 " members", p->max);
 		return;
 	}
-	json_object_object_foreach(v, name, child) {
+	json_object_object_foreach (v, name, child) {
 		struct at here = { at, name, 0 };
 
 		if (!check_token(name) || strlen(name) > p->length)
-			faults_add(ps->f, &here, "a name has letters, digits, '.', '_' and '-' only, does not begin with "
-						 "'.' or '-', and is no longer than %zu bytes", p->length);
-		else if (json_object_get_type(child) != json_type_object || json_object_object_length(child) != 0)
+			faults_add(ps->f, &here,
+			    "a name has letters, digits, '.', '_' and '-' only, does not begin "
+			    "with "
+			    "'.' or '-', and is no longer than %zu bytes",
+			    p->length);
+		else if (json_object_get_type(child) != json_type_object ||
+			 json_object_object_length(child) != 0)
 			faults_add(ps->f, &here, "want an empty object, '{}'");
 		else
 			strs_add(dst, name);
@@ -414,7 +286,8 @@ set_names(struct parser *ps, const struct param *p, json_object *v, struct strs 
 }
 
 static void
-set_limits(struct parser *ps, const struct param *p, json_object *v, struct quota_set *set, const struct at *at)
+set_limits(struct parser *ps, const struct param *p, json_object *v, struct quota_set *set,
+    const struct at *at)
 {
 	bool bytes = p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES;
 	ssize_t n = list_of(ps, p, v, at, p->max);
@@ -430,24 +303,29 @@ set_limits(struct parser *ps, const struct param *p, json_object *v, struct quot
 		if (s == NULL)
 			continue;
 		if (units_limit(s, bytes, &limit.n, &limit.window) < 0) {
-			faults_add(ps->f, &here, "'%s' is not a limit such as \"%s\" (second, minute, hour, day or month)",
-			    text_esc_to(shown, sizeof(shown), s), bytes ? "1 TB per month" : "20 per second");
+			faults_add(ps->f, &here,
+			    "'%s' is not a limit such as \"%s\" (second, minute, hour, day or "
+			    "month)",
+			    text_esc_to(shown, sizeof(shown), s),
+			    bytes ? "1 TB per month" : "20 per second");
 			continue;
 		}
 		twice = false;
 		for (size_t j = 0; j < set->n_limits; j++)
-			twice = twice || (set->limit[j].kind == limit.kind && set->limit[j].window == limit.window);
+			twice = twice || (set->limit[j].kind == limit.kind &&
+					     set->limit[j].window == limit.window);
 		if (twice) {
 			faults_add(ps->f, &here, "a second limit for the same window");
 			continue;
 		}
-		MUST(set->n_limits < QUOTA_LIMITS_MAX);	/* four kinds, five windows, none twice */
+		MUST(set->n_limits < QUOTA_LIMITS_MAX); /* four kinds, five windows, none twice */
 		set->limit[set->n_limits++] = limit;
 	}
 }
 
 static void
-set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule *rule, const struct at *at)
+set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule *rule,
+    const struct at *at)
 {
 	ssize_t n = list_of(ps, p, v, at, p->max);
 	const struct quota_set *set;
@@ -483,7 +361,8 @@ set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule
 
 /* The members of one row. */
 static void
-set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *base, const struct at *at)
+set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *base,
+    const struct at *at)
 {
 	json_object *member, *fallback;
 
@@ -495,18 +374,18 @@ set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *
 		faults_add(ps->f, at, "wrong type, want an object");
 		return;
 	}
-	json_object_object_foreach(v, name, child) {
+	json_object_object_foreach (v, name, child) {
 		struct at here = { at, name, 0 };
-		struct near near = { name, NULL, 3, "" };
+		struct near near = NEAR_INIT(name);
 		bool known = false;
 
-		(void)child;	/* looked at below, by row */
+		(void)child; /* looked at below, by row */
 		for (size_t i = 0; i < rows->n; i++) {
 			known = known || strcmp(rows->param[i].path, name) == 0;
 			near_offer(&near, rows->param[i].path, strlen(rows->param[i].path));
 		}
 		if (!known)
-			unknown_member(ps->f, &here, &near);
+			faults_unknown(ps->f, &here, &near);
 	}
 	for (size_t i = 0; i < rows->n; i++) {
 		struct at here = { at, rows->param[i].path, 0 };
@@ -525,7 +404,8 @@ set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *
 }
 
 static void
-set_list_rows(struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
+set_list_rows(
+    struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
 {
 	const struct param_rows *rows = p->rows;
 	ssize_t n = list_of(ps, p, v, at, rows->max);
@@ -539,14 +419,16 @@ set_list_rows(struct parser *ps, const struct param *p, json_object *v, char *ba
 	for (ssize_t i = 0; i < n; i++) {
 		struct at here = { at, NULL, (size_t)i };
 
-		set_row(ps, rows, json_object_array_get_idx(v, (size_t)i), block + (size_t)i * rows->size, &here);
+		set_row(ps, rows, json_object_array_get_idx(v, (size_t)i),
+		    block + (size_t)i * rows->size, &here);
 	}
 	count = (size_t)n;
 	memcpy(base + rows->count_offset, &count, sizeof(count));
 }
 
 static void
-set_map_rows(struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
+set_map_rows(
+    struct parser *ps, const struct param *p, json_object *v, char *base, const struct at *at)
 {
 	const struct param_rows *rows = p->rows;
 	size_t n, i = 0;
@@ -565,15 +447,19 @@ set_map_rows(struct parser *ps, const struct param *p, json_object *v, char *bas
 		return;
 	block = mem_alloc(n * rows->size);
 	memcpy(base + p->offset, &block, sizeof(block));
-	json_object_object_foreach(v, name, child) {
+	json_object_object_foreach (v, name, child) {
 		struct at here = { at, name, 0 };
 
 		if (name[0] == '\0' || strlen(name) > rows->key_max || strchr(name, '\x7f') != NULL)
-			faults_add(ps->f, &here, "the name of a %s has 1 to %zu bytes and no control bytes",
-			    rows->key, rows->key_max);
+			faults_add(ps->f, &here,
+			    "the name of a %s has 1 to %zu bytes and no control bytes", rows->key,
+			    rows->key_max);
 		else if (rows->key_token && !check_token(name))
-			faults_add(ps->f, &here, "the name of a %s has letters, digits, '.', '_' and '-' only, and does not "
-						 "begin with '.' or '-'", rows->key);
+			faults_add(ps->f, &here,
+			    "the name of a %s has letters, digits, '.', '_' and '-' only, and does "
+			    "not "
+			    "begin with '.' or '-'",
+			    rows->key);
 		key = mem_strdup(name);
 		memcpy(block + i * rows->size, &key, sizeof(key));
 		set_row(ps, rows, child, block + i * rows->size, &here);
@@ -657,14 +543,16 @@ find_unknown(struct parser *ps, json_object *v, const char *section, const struc
 	size_t skip = section == NULL ? 0 : strlen(section) + 1, len;
 	const char *rest;
 
-	json_object_object_foreach(v, name, child) {
+	json_object_object_foreach (v, name, child) {
 		struct at here = { up, name, 0 };
-		struct near near = { name, NULL, 3, "" };
-		bool known = section == NULL && ps->sealed && strcmp(name, "sealed") == 0, is_section = false;
+		struct near near = NEAR_INIT(name);
+		bool known = section == NULL && ps->sealed && strcmp(name, "sealed") == 0,
+		     is_section = false;
 
 		for (size_t i = 0; i < config_params_n; i++) {
 			rest = config_params[i].path;
-			if (section != NULL && (strncmp(rest, section, skip - 1) != 0 || rest[skip - 1] != '.'))
+			if (section != NULL &&
+			    (strncmp(rest, section, skip - 1) != 0 || rest[skip - 1] != '.'))
 				continue;
 			rest += skip;
 			len = strcspn(rest, ".");
@@ -675,7 +563,7 @@ find_unknown(struct parser *ps, json_object *v, const char *section, const struc
 			is_section = rest[len] == '.';
 		}
 		if (!known)
-			unknown_member(ps->f, &here, &near);
+			faults_unknown(ps->f, &here, &near);
 		else if (is_section && json_object_get_type(child) != json_type_object)
 			faults_add(ps->f, &here, "wrong type, want an object");
 		else if (is_section)
@@ -697,7 +585,8 @@ set_param(struct parser *ps, const struct param *p, json_object *root)
 		at.up = NULL;
 	if (dot == NULL)
 		(void)json_object_object_get_ex(root, p->path, &v);
-	else if (json_object_object_get_ex(root, section, &holder) && json_object_get_type(holder) == json_type_object)
+	else if (json_object_object_get_ex(root, section, &holder) &&
+		 json_object_get_type(holder) == json_type_object)
 		(void)json_object_object_get_ex(holder, at.name, &v);
 	/* json-c gives NULL for null, too */
 	if (v != NULL || json_object_object_get_ex(dot == NULL ? root : holder, at.name, NULL)) {
@@ -716,16 +605,17 @@ static void
 set_sealed(struct parser *ps, json_object *root)
 {
 	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000,
-	    .length = CONFIG_HEADERS_MAX };
+		.length = CONFIG_HEADERS_MAX };
 	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };
 	json_object *sealed = NULL, *v = NULL;
 
-	if (!json_object_object_get_ex(root, "sealed", &sealed) || json_object_get_type(sealed) != json_type_object) {
+	if (!json_object_object_get_ex(root, "sealed", &sealed) ||
+	    json_object_get_type(sealed) != json_type_object) {
 		faults_add(ps->f, &up, "must be given");
 		return;
 	}
-	if (json_object_object_get_ex(sealed, "generation", &v) && json_object_get_type(v) == json_type_int &&
-	    json_object_get_int64(v) >= 0)
+	if (json_object_object_get_ex(sealed, "generation", &v) &&
+	    json_object_get_type(v) == json_type_int && json_object_get_int64(v) >= 0)
 		ps->c->generation = (uint64_t)json_object_get_int64(v);
 	else
 		faults_add(ps->f, &at, "wrong type");
@@ -748,7 +638,8 @@ tell_duplicates(const struct scan *s, struct faults *f)
 		scan_path(s, i, &path);
 		f->n++;
 		if (f->n <= CONFIG_FAULTS_MAX)
-			(void)buf_addf(f->out, "%s: given twice (line %u)\n", buf_str(&path), s->node[i].line);
+			(void)buf_addf(
+			    f->out, "%s: given twice (line %u)\n", buf_str(&path), s->node[i].line);
 	}
 	buf_release(&path);
 }
@@ -763,7 +654,8 @@ params_parse(const char *text, size_t len, bool sealed, struct faults *f)
 	struct err e = ERR_NONE;
 
 	MUST(tokener != NULL);
-	if (scan_json(&scan, text, len, sealed ? CONFIG_SEALED_VALUES_MAX : CONFIG_VALUES_MAX, &e) < 0) {
+	if (scan_json(&scan, text, len, sealed ? CONFIG_SEALED_VALUES_MAX : CONFIG_VALUES_MAX, &e) <
+	    0) {
 		faults_add(f, NULL, "%s", e.text);
 		goto out;
 	}
@@ -771,7 +663,8 @@ params_parse(const char *text, size_t len, bool sealed, struct faults *f)
 	tell_duplicates(&scan, f);
 	root = json_tokener_parse_ex(tokener, scan.text, (int)scan.len);
 	if (root == NULL || json_object_get_type(root) != json_type_object) {
-		faults_add(f, NULL, "not JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+		faults_add(f, NULL, "not JSON: %s",
+		    json_tokener_error_desc(json_tokener_get_error(tokener)));
 		goto out;
 	}
 	ps.c = mem_alloc(sizeof(*ps.c));

@@ -17,7 +17,7 @@
 
 struct scanner {
 	struct scan *s;
-	char *p, *end;		/* in s->text */
+	char *p, *end; /* in s->text */
 	unsigned line;
 	const char *line_start;
 	struct err *e;
@@ -28,7 +28,8 @@ static int value(struct scanner *c, uint32_t node, unsigned depth);
 static int
 fault(struct scanner *c, const char *what)
 {
-	return err_set(c->e, "line %u, column %zu: %s", c->line, (size_t)(c->p - c->line_start) + 1, what);
+	return err_set(
+	    c->e, "line %u, column %zu: %s", c->line, (size_t)(c->p - c->line_start) + 1, what);
 }
 
 static void
@@ -140,7 +141,8 @@ string(struct scanner *c)
 	c->p++;
 	while (c->p < c->end && *c->p != '"') {
 		if ((uint8_t)*c->p < 0x20)
-			return fault(c, "a raw control byte in a string (a quote that is not closed?)");
+			return fault(
+			    c, "a raw control byte in a string (a quote that is not closed?)");
 		if (*c->p++ == '\\' && escape(c) < 0)
 			return -1;
 	}
@@ -218,7 +220,8 @@ bucket_of(const struct scan *s, uint32_t parent, const char *name, size_t len, s
 }
 
 static bool
-node_is(const struct scan *s, const struct scan_node *n, uint32_t parent, const char *name, size_t len, size_t index)
+node_is(const struct scan *s, const struct scan_node *n, uint32_t parent, const char *name,
+    size_t len, size_t index)
 {
 	if (n->parent != parent || n->member != (name != NULL))
 		return false;
@@ -245,7 +248,8 @@ static void
 link_node(struct scan *s, uint32_t i)
 {
 	struct scan_node *n = &s->node[i];
-	size_t b = bucket_of(s, n->parent, n->member ? s->text + n->name : NULL, n->name_len, n->index);
+	size_t b =
+	    bucket_of(s, n->parent, n->member ? s->text + n->name : NULL, n->name_len, n->index);
 
 	n->next = s->bucket[b];
 	s->bucket[b] = i;
@@ -268,7 +272,9 @@ static uint32_t
 add_node(struct scanner *c, uint32_t parent, const char *name, size_t len, size_t index)
 {
 	struct scan *s = c->s;
-	struct scan_node n = { .parent = parent, .index = (uint32_t)index, .line = c->line, .member = name != NULL };
+	struct scan_node n = {
+		.parent = parent, .index = (uint32_t)index, .line = c->line, .member = name != NULL
+	};
 
 	if (s->n >= s->max) {
 		(void)fault(c, "more values than a configuration can have");
@@ -295,7 +301,8 @@ member_name(struct scanner *c, const char **ret, size_t *ret_len)
 	size_t len;
 
 	if (*c->p != '"')
-		return fault(c, *c->p == '}' ? "a comma too many" : "a member's name in double quotes is wanted");
+		return fault(c, *c->p == '}' ? "a comma too many"
+					     : "a member's name in double quotes is wanted");
 	start = c->p + 1;
 	if (string(c) < 0)
 		return -1;
@@ -374,8 +381,17 @@ value(struct scanner *c, uint32_t node, unsigned depth)
 		return container(c, node, depth, ']');
 	case '"':
 		return string(c);
-	case '-': case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9':
+	case '-':
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9':
 		return number(c);
 	default:
 		return word(c);
@@ -400,7 +416,7 @@ scan_json(struct scan *s, const char *text, size_t len, size_t nodes_max, struct
 		return fault(&c, "a byte order mark");
 	if (!text_is_utf8(text, len))
 		return err_set(e, "line 1, column 1: the text is not UTF-8");
-	(void)add_node(&c, 0, NULL, 0, SIZE_MAX);	/* the document: always fits */
+	(void)add_node(&c, 0, NULL, 0, SIZE_MAX); /* the document: always fits */
 	if (blanks_to_more(&c) < 0)
 		return -1;
 	if (*c.p != '{')
@@ -434,7 +450,8 @@ node_of(const struct scan *s, const struct at *at)
 		if (parent == 0)
 			return 0;
 	}
-	return find(s, parent, at->name, at->name == NULL ? 0 : strlen(at->name), at->name == NULL ? at->index : 0);
+	return find(s, parent, at->name, at->name == NULL ? 0 : strlen(at->name),
+	    at->name == NULL ? at->index : 0);
 }
 
 unsigned
@@ -472,7 +489,7 @@ put_node(const struct scan *s, size_t i, struct buf *out)
 
 	if (i == 0)
 		return;
-	put_node(s, n->parent, out);	/* as deep as the text was: bounded */
+	put_node(s, n->parent, out); /* as deep as the text was: bounded */
 	put_step(out, n->parent == 0, n->member ? s->text + n->name : NULL, n->name_len, n->index);
 }
 

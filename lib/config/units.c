@@ -17,24 +17,34 @@ struct unit {
 
 /* Largest first, so that the writer finds the shortest number. */
 static const struct unit size_units[] = {
-	{ "PiB", 1ULL << 50 }, { "PB", 1000000000000000ULL },
-	{ "TiB", 1ULL << 40 }, { "TB", 1000000000000ULL },
-	{ "GiB", 1ULL << 30 }, { "GB", 1000000000ULL },
-	{ "MiB", 1ULL << 20 }, { "MB", 1000000ULL },
-	{ "KiB", 1ULL << 10 }, { "KB", 1000ULL }, { "kB", 1000ULL },
+	{ "PiB", 1ULL << 50 },
+	{ "PB", 1000000000000000ULL },
+	{ "TiB", 1ULL << 40 },
+	{ "TB", 1000000000000ULL },
+	{ "GiB", 1ULL << 30 },
+	{ "GB", 1000000000ULL },
+	{ "MiB", 1ULL << 20 },
+	{ "MB", 1000000ULL },
+	{ "KiB", 1ULL << 10 },
+	{ "KB", 1000ULL },
+	{ "kB", 1000ULL },
 	{ "B", 1ULL },
 };
 
 static const struct unit duration_units[] = {
-	{ "d", 86400000ULL }, { "h", 3600000ULL }, { "m", 60000ULL }, { "s", 1000ULL }, { "ms", 1ULL },
+	{ "d", 86400000ULL },
+	{ "h", 3600000ULL },
+	{ "m", 60000ULL },
+	{ "s", 1000ULL },
+	{ "ms", 1ULL },
 };
 
 static const char *const window_word[WINDOWS] = { "second", "minute", "hour", "day", "month" };
 
 struct number {
 	uint64_t whole;
-	uint64_t thousandths;	/* 0 to 999 */
-	bool plain;		/* had no point */
+	uint64_t thousandths; /* 0 to 999 */
+	bool plain;	      /* had no point */
 };
 
 /* "12", "1.5": at most 63 bits and 3 decimals.  Returns what follows, or NULL. */
@@ -47,7 +57,8 @@ read_number(const char *s, struct number *ret)
 	if (digits == 0 || digits > 19 || (digits > 1 && s[0] == '0'))
 		return NULL;
 	for (size_t i = 0; i < digits; i++) {
-		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(s[i] - '0'), &n))
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(s[i] - '0'), &n))
 			return NULL;
 	}
 	if (n > INT64_MAX)
@@ -77,7 +88,7 @@ skip_spaces(const char *s)
 static int
 times(const struct number *n, uint64_t factor, uint64_t *ret)
 {
-	uint64_t product, part = n->thousandths * factor;	/* factors are below 2^51: fits */
+	uint64_t product, part = n->thousandths * factor; /* factors are below 2^51: fits */
 
 	if (part % 1000 != 0 || __builtin_mul_overflow(n->whole, factor, &product) ||
 	    __builtin_add_overflow(product, part / 1000, &product) || product > INT64_MAX)
@@ -197,7 +208,7 @@ put_with_unit(struct buf *out, uint64_t n, const struct unit *units, size_t coun
 	const struct unit *best = &units[count - 1];
 
 	if (n == 0) {
-		(void)buf_addc(out, '0');	/* the buffer remembers its failure */
+		(void)buf_addc(out, '0'); /* the buffer remembers its failure */
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {

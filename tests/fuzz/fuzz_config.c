@@ -36,7 +36,8 @@ static void
 check_sense(const struct config *c)
 {
 	MUST(c->base_path[0] == '/' && strncmp(c->user_param, "HTTP_", 5) != 0);
-	MUST(c->workers >= 1 && c->workers <= CONFIG_WORKERS_MAX && c->movers >= 1 && c->movers <= CONFIG_MOVERS_MAX);
+	MUST(c->workers >= 1 && c->workers <= CONFIG_WORKERS_MAX && c->movers >= 1 &&
+	     c->movers <= CONFIG_MOVERS_MAX);
 	MUST(c->answer_deadline_ms < c->front_timeout_ms);
 	MUST(config_backend(c, "x") != NULL);
 	for (size_t i = 0; i < c->n_rules; i++) {
@@ -46,7 +47,7 @@ check_sense(const struct config *c)
 	}
 	for (size_t i = 0; i < c->n_datasets; i++)
 		MUST(strs_has(&c->retentions, c->datasets[i].retention));
-	(void)config_dataset(c, "a", "b", "c");	/* only that it ends */
+	(void)config_dataset(c, "a", "b", "c"); /* only that it ends */
 }
 
 int

@@ -43,7 +43,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	static const char text[] = "{\"identity\":{\"groups\":{\"staff\":[\"alice\"]}}}";
 	static struct config *c;
 	struct buf told = BUF_INIT(4096);
-	char *copy, *rest, *line, *envp[PARAMS_MAX + 1] = { NULL };
+	char *copy, *line, *next, *envp[PARAMS_MAX + 1] = { NULL };
 	static struct identity i;
 	struct err e = ERR_NONE;
 	size_t used = 0;
@@ -52,11 +52,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		c = config_parse("fuzz", text, strlen(text), false, &told);
 	MUST(c != NULL);
 	copy = mem_strndup((const char *)data, n);
-	rest = copy;
-	while (rest != NULL && used < PARAMS_MAX) {
-		line = strsep(&rest, "\n");
-		if (line[0] != '\0')
-			envp[used++] = line;
+	for (line = copy; line != NULL && used < PARAMS_MAX; line = next) {
+		next = strchr(line, '\n');
+		if (next != NULL)
+			*next++ = '\0';
+		envp[used++] = line;
 	}
 	if (identity_from_params(&i, c, envp, &e) == 0)
 		check_identity(&i, envp);

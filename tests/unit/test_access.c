@@ -79,7 +79,8 @@ static void
 the_front_names_the_user(void)
 {
 	check_user(PARAMS("REQUEST_METHOD=GET", "EODATA_USER=alice", "SERVER_NAME=x"), "alice");
-	check_user(PARAMS("EODATA_USER=https://login.example/users?id=7"), "https://login.example/users?id=7");
+	check_user(PARAMS("EODATA_USER=https://login.example/users?id=7"),
+	    "https://login.example/users?id=7");
 	check_user(PARAMS("EODATA_USER=Zo\xc3\xab Q"), "Zo\xc3\xab Q");
 	check_user(PARAMS("REQUEST_METHOD=GET"), "");
 	check_user(PARAMS(NULL), "");
@@ -92,7 +93,9 @@ a1_to_a3_a5_headers_are_no_identity(void)
 	check_user(PARAMS("HTTP_EODATA_USER=admin"), "");
 	check_user(PARAMS("HTTP_REMOTE_USER=root", "REMOTE_USER=root", "AUTH_USER=root"), "");
 	check_user(PARAMS("HTTP_AUTHORIZATION=Basic YWRtaW46YWRtaW4="), "");
-	check_user(PARAMS("HTTP_X_FORWARDED_USER=admin", "EODATA_USER=alice", "HTTP_EODATA_USER=mallory"), "alice");
+	check_user(
+	    PARAMS("HTTP_X_FORWARDED_USER=admin", "EODATA_USER=alice", "HTTP_EODATA_USER=mallory"),
+	    "alice");
 }
 
 static void
@@ -111,19 +114,24 @@ a_name_that_only_begins_like_ours_is_another(void)
 static void
 a4_two_answers_are_refused_in_every_order(void)
 {
-	check_refused("{}", PARAMS("EODATA_USER=alice", "EODATA_USER=mallory"), "EODATA_USER came twice");
-	check_refused("{}", PARAMS("EODATA_USER=mallory", "X=y", "EODATA_USER=alice"), "EODATA_USER came twice");
-	check_refused("{}", PARAMS("EODATA_USER=alice", "EODATA_USER=alice"), "EODATA_USER came twice");
+	check_refused(
+	    "{}", PARAMS("EODATA_USER=alice", "EODATA_USER=mallory"), "EODATA_USER came twice");
+	check_refused("{}", PARAMS("EODATA_USER=mallory", "X=y", "EODATA_USER=alice"),
+	    "EODATA_USER came twice");
+	check_refused(
+	    "{}", PARAMS("EODATA_USER=alice", "EODATA_USER=alice"), "EODATA_USER came twice");
 	check_refused("{}", PARAMS("EODATA_USER=", "EODATA_USER=alice"), "EODATA_USER came twice");
 	check_refused("{}", PARAMS("EODATA_USER=alice", "EODATA_USER="), "EODATA_USER came twice");
 	check_refused("{}", PARAMS("EODATA_USER=alice, mallory"), "EODATA_USER holds a comma");
 	check_refused("{}", PARAMS("EODATA_USER=alice,"), "EODATA_USER holds a comma");
-	check_refused("{}", PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a", "EODATA_GROUPS=staff"), "EODATA_GROUPS came twice");
-	check_refused("{}", PARAMS("EODATA_GROUPS=a", "EODATA_GROUPS=staff"), "EODATA_GROUPS came twice");
-	check_refused("{\"identity\":{\"groups_separator\":\";\"}}", PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a, staff"),
-	    "EODATA_GROUPS holds a comma");
-	check_refused("{\"identity\":{\"groups_separator\":\"\"}}", PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a, staff"),
-	    "EODATA_GROUPS holds a comma");
+	check_refused("{}", PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a", "EODATA_GROUPS=staff"),
+	    "EODATA_GROUPS came twice");
+	check_refused(
+	    "{}", PARAMS("EODATA_GROUPS=a", "EODATA_GROUPS=staff"), "EODATA_GROUPS came twice");
+	check_refused("{\"identity\":{\"groups_separator\":\";\"}}",
+	    PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a, staff"), "EODATA_GROUPS holds a comma");
+	check_refused("{\"identity\":{\"groups_separator\":\"\"}}",
+	    PARAMS("EODATA_USER=alice", "EODATA_GROUPS=a, staff"), "EODATA_GROUPS holds a comma");
 }
 
 static void
@@ -145,17 +153,21 @@ a6_an_empty_user_is_anonymous(void)
 static void
 a7_a12_other_headers_change_nothing(void)
 {
-	check_user(PARAMS("HTTP_CONNECTION=close, X-Forwarded-User, EODATA_USER", "EODATA_USER=alice",
-		       "HTTP_X_FORWARDED_URI=/data/other", "HTTP_X_ORIGINAL_URL=/x"), "alice");
+	check_user(
+	    PARAMS("HTTP_CONNECTION=close, X-Forwarded-User, EODATA_USER", "EODATA_USER=alice",
+		"HTTP_X_FORWARDED_URI=/data/other", "HTTP_X_ORIGINAL_URL=/x"),
+	    "alice");
 }
 
 static void
 a9_a_name_is_whole_and_clean_or_refused(void)
 {
-	char *longest = mem_printf("EODATA_USER=%0*d", IDENTITY_NAME_MAX, 0), *longer = mem_printf("EODATA_USER=%0*d", IDENTITY_NAME_MAX + 1, 0),
+	char *longest = mem_printf("EODATA_USER=%0*d", IDENTITY_NAME_MAX, 0),
+	     *longer = mem_printf("EODATA_USER=%0*d", IDENTITY_NAME_MAX + 1, 0),
 	     *huge = mem_printf("EODATA_USER=%04096d", 0);
 
-	check_refused("{}", PARAMS("EODATA_USER=alice\r\nX: y"), "EODATA_USER holds a control byte");
+	check_refused(
+	    "{}", PARAMS("EODATA_USER=alice\r\nX: y"), "EODATA_USER holds a control byte");
 	check_refused("{}", PARAMS("EODATA_USER=alice\n"), "holds a control byte");
 	check_refused("{}", PARAMS("EODATA_USER=\x1b[31malice"), "holds a control byte");
 	check_refused("{}", PARAMS("EODATA_USER=alice\x7f"), "holds a control byte");
@@ -188,10 +200,13 @@ an_error_never_repeats_the_name(void)
 static void
 the_names_of_the_parameters_can_be_others(void)
 {
-	static const char config[] = "{\"identity\":{\"user_param\":\"WHO\",\"groups_param\":\"\"}}";
+	static const char config[] =
+	    "{\"identity\":{\"user_param\":\"WHO\",\"groups_param\":\"\"}}";
 	struct identity i;
 
-	CHECK_STR(identified(&i, config, PARAMS("EODATA_USER=mallory", "WHO=alice", "EODATA_GROUPS=staff", "=staff")), "");
+	CHECK_STR(identified(&i, config,
+		      PARAMS("EODATA_USER=mallory", "WHO=alice", "EODATA_GROUPS=staff", "=staff")),
+	    "");
 	CHECK_STR(i.name, "alice");
 	CHECK_INT(i.n_groups, 0);
 }
@@ -201,7 +216,9 @@ groups_are_a_list(void)
 {
 	struct identity i;
 
-	CHECK_STR(identified(&i, "{}", PARAMS("EODATA_GROUPS= s2-users ,staff,, s2-users,a b", "EODATA_USER=alice")), "");
+	CHECK_STR(identified(&i, "{}",
+		      PARAMS("EODATA_GROUPS= s2-users ,staff,, s2-users,a b", "EODATA_USER=alice")),
+	    "");
 	CHECK_INT(i.n_groups, 3);
 	CHECK_STR(i.group[0], "s2-users");
 	CHECK_STR(i.group[1], "staff");
@@ -210,9 +227,13 @@ groups_are_a_list(void)
 	CHECK(!identity_in_group(&i, "Staff"));
 	CHECK(!identity_in_group(&i, "staf"));
 	CHECK(!identity_in_group(&i, "*"));
-	CHECK_STR(identified(&i, "{\"identity\":{\"groups_separator\":\":\"}}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=x:y")), "");
+	CHECK_STR(identified(&i, "{\"identity\":{\"groups_separator\":\":\"}}",
+		      PARAMS("EODATA_USER=a", "EODATA_GROUPS=x:y")),
+	    "");
 	CHECK_INT(i.n_groups, 2);
-	CHECK_STR(identified(&i, "{\"identity\":{\"groups_separator\":\"\"}}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=x:y z")), "");
+	CHECK_STR(identified(&i, "{\"identity\":{\"groups_separator\":\"\"}}",
+		      PARAMS("EODATA_USER=a", "EODATA_GROUPS=x:y z")),
+	    "");
 	CHECK_INT(i.n_groups, 1);
 	CHECK_STR(i.group[0], "x:y z");
 	CHECK_STR(identified(&i, "{}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=")), "");
@@ -229,16 +250,21 @@ groups_have_bounds(void)
 	struct identity i;
 
 	check_refused("{}", PARAMS("EODATA_USER=a", one), "EODATA_GROUPS is longer than 128 bytes");
-	check_refused("{}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=a,b\xff"), "EODATA_GROUPS is not UTF-8");
-	check_refused("{}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=a,b\n"), "EODATA_GROUPS holds a control byte");
+	check_refused(
+	    "{}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=a,b\xff"), "EODATA_GROUPS is not UTF-8");
+	check_refused("{}", PARAMS("EODATA_USER=a", "EODATA_GROUPS=a,b\n"),
+	    "EODATA_GROUPS holds a control byte");
 	(void)buf_adds(&b, "EODATA_GROUPS=g0");
 	for (int j = 1; j < IDENTITY_GROUPS_MAX; j++)
 		(void)buf_addf(&b, ",g%d", j);
 	CHECK_STR(identified(&i, "{}", PARAMS("EODATA_USER=a", buf_str(&b))), "");
 	CHECK_INT(i.n_groups, IDENTITY_GROUPS_MAX);
-	check_refused("{\"identity\":{\"groups\":{\"more\":[\"a\"]}}}", PARAMS("EODATA_USER=a", buf_str(&b)), "more than 64 groups");
+	check_refused("{\"identity\":{\"groups\":{\"more\":[\"a\"]}}}",
+	    PARAMS("EODATA_USER=a", buf_str(&b)), "more than 64 groups");
 	/* one that is there already is not one more */
-	CHECK_STR(identified(&i, "{\"identity\":{\"groups\":{\"g7\":[\"a\"]}}}", PARAMS("EODATA_USER=a", buf_str(&b))), "");
+	CHECK_STR(identified(&i, "{\"identity\":{\"groups\":{\"g7\":[\"a\"]}}}",
+		      PARAMS("EODATA_USER=a", buf_str(&b))),
+	    "");
 	(void)buf_adds(&b, ",more");
 	check_refused("{}", PARAMS("EODATA_USER=a", buf_str(&b)), "more than 64 groups");
 	/* bounded also for somebody who will be nobody */
@@ -250,7 +276,8 @@ groups_have_bounds(void)
 static void
 the_configuration_lists_members_too(void)
 {
-	static const char config[] = "{\"identity\":{\"groups\":{\"staff\":[\"alice\",\"bob\"],\"all*\":[\"*\"],\"nobody\":[]}}}";
+	static const char config[] = "{\"identity\":{\"groups\":{\"staff\":[\"alice\",\"bob\"],"
+				     "\"all*\":[\"*\"],\"nobody\":[]}}}";
 	struct identity i;
 
 	CHECK_STR(identified(&i, config, PARAMS("EODATA_USER=alice", "EODATA_GROUPS=x")), "");
@@ -270,7 +297,8 @@ static void
 a_refused_identity_leaves_nothing_behind(void)
 {
 	struct config *c = parsed("{}");
-	char user[] = "EODATA_USER=alice", groups[] = "EODATA_GROUPS=a\n", *envp[] = { user, groups, NULL };
+	char user[] = "EODATA_USER=alice", groups[] = "EODATA_GROUPS=a\n",
+	     *envp[] = { user, groups, NULL };
 	struct identity i, before;
 
 	memset(&i, 0x5a, sizeof(i));
@@ -309,8 +337,9 @@ decided(const char *rules, const struct identity *i, const struct access_request
 	c = parsed(whole);
 	memset(&v, 0x5a, sizeof(v));
 	rules_decide(c, i, r, &v);
-	(void)snprintf(text, sizeof(text), "%s%s %s%s%s", v.allow ? "allow" : "deny", v.login_would_help ? " 401" : "",
-	    v.rule == NULL ? "-" : v.rule->name, v.group[0] == '\0' ? "" : " ", v.group);
+	(void)snprintf(text, sizeof(text), "%s%s %s%s%s", v.allow ? "allow" : "deny",
+	    v.login_would_help ? " 401" : "", v.rule == NULL ? "-" : v.rule->name,
+	    v.group[0] == '\0' ? "" : " ", v.group);
 	config_free(c);
 	free(whole);
 	return text;
@@ -330,79 +359,120 @@ static void
 h8_nothing_matches_is_deny(void)
 {
 	CHECK_STR(decided_for("", "alice", "staff", &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"bob\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"groups\":[\"staff\"],\"allow\":true}", "alice", "s2", &asset), "deny -");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"collections\":[\"S1\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"bob\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
+	CHECK_STR(decided_for("{\"groups\":[\"staff\"],\"allow\":true}", "alice", "s2", &asset),
+	    "deny -");
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"collections\":[\"S1\"],\"allow\":true}",
+		      "alice", NULL, &asset),
+	    "deny -");
 }
 
 static void
 h8_the_first_match_decides(void)
 {
-	CHECK_STR(decided_for("{\"name\":\"no\",\"users\":[\"alice\"],\"allow\":false}," ALLOW_ANYONE, "alice", NULL, &asset), "deny no");
-	CHECK_STR(decided_for("{\"name\":\"no\",\"users\":[\"alice\"],\"allow\":false}," ALLOW_ANYONE, "bob", NULL, &asset),
+	CHECK_STR(
+	    decided_for("{\"name\":\"no\",\"users\":[\"alice\"],\"allow\":false}," ALLOW_ANYONE,
+		"alice", NULL, &asset),
+	    "deny no");
+	CHECK_STR(
+	    decided_for("{\"name\":\"no\",\"users\":[\"alice\"],\"allow\":false}," ALLOW_ANYONE,
+		"bob", NULL, &asset),
 	    "allow rules[1]");
-	CHECK_STR(decided_for("{\"name\":\"yes\",\"users\":[\"alice\"],\"allow\":true},{\"name\":\"no\",\"groups\":[\"g\"],\"allow\":false}",
-		      "alice", "g", &asset), "allow yes");
-	CHECK_STR(decided_for("{\"name\":\"no\",\"groups\":[\"g\"],\"allow\":false},{\"name\":\"yes\",\"users\":[\"alice\"],\"allow\":true}",
-		      "alice", "g", &asset), "deny no g");
+	CHECK_STR(decided_for("{\"name\":\"yes\",\"users\":[\"alice\"],\"allow\":true},{\"name\":"
+			      "\"no\",\"groups\":[\"g\"],\"allow\":false}",
+		      "alice", "g", &asset),
+	    "allow yes");
+	CHECK_STR(decided_for("{\"name\":\"no\",\"groups\":[\"g\"],\"allow\":false},{\"name\":"
+			      "\"yes\",\"users\":[\"alice\"],\"allow\":true}",
+		      "alice", "g", &asset),
+	    "deny no g");
 }
 
 static void
 who_is_listed_authenticated_or_anyone(void)
 {
 	CHECK_STR(decided_for(ALLOW_ANYONE, "", NULL, &asset), "allow rules[0]");
-	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":true}", "alice", NULL, &asset), "allow rules[0]");
-	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":true}", "", NULL, &asset), "deny 401 -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}", "alice", NULL, &asset), "allow rules[0]");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}", "bob", "staff", &asset),
+	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":true}", "alice", NULL, &asset),
+	    "allow rules[0]");
+	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":true}", "", NULL, &asset),
+	    "deny 401 -");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}",
+		      "alice", NULL, &asset),
+	    "allow rules[0]");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}",
+		      "bob", "staff", &asset),
 	    "allow rules[0] staff");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}", "bob", "alice", &asset), "deny -");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"groups\":[\"staff\"],\"allow\":true}",
+		      "bob", "alice", &asset),
+	    "deny -");
 	/* a scope is wanted besides, and the front's people have none */
-	CHECK_STR(decided_for("{\"scopes\":[\"read\"],\"allow\":true}", "read", "read", &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"scopes\":[\"read\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
+	CHECK_STR(decided_for("{\"scopes\":[\"read\"],\"allow\":true}", "read", "read", &asset),
+	    "deny -");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"scopes\":[\"read\"],\"allow\":true}",
+		      "alice", NULL, &asset),
+	    "deny -");
 }
 
 static void
 users_and_groups_are_no_patterns(void)
 {
-	CHECK_STR(decided_for("{\"users\":[\"*\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"*\"],\"allow\":true}", "*", NULL, &asset), "allow rules[0]");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "*", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "Alice", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "alice2", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"groups\":[\"s*\"],\"allow\":true}", "alice", "staff", &asset), "deny -");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"*\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"*\"],\"allow\":true}", "*", NULL, &asset), "allow rules[0]");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":true}", "*", NULL, &asset), "deny -");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":true}", "Alice", NULL, &asset), "deny -");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "alice2", NULL, &asset),
+	    "deny -");
+	CHECK_STR(decided_for("{\"groups\":[\"s*\"],\"allow\":true}", "alice", "staff", &asset),
+	    "deny -");
 }
 
 static void
 c5_only_the_very_collection_is_allowed(void)
 {
-	static const char *const others[] = { "S2-secret", "s2", "S2 ", " S2", "S2/", "/S2", "S", "S22", "S2\n", "" };
+	static const char *const others[] = { "S2-secret", "s2", "S2 ", " S2", "S2/", "/S2", "S",
+		"S22", "S2\n", "" };
 	struct access_request r = asset;
 
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"collections\":[\"S2\"],\"allow\":true}", "", NULL, &r), "allow rules[0]");
+	CHECK_STR(decided_for(
+		      "{\"who\":\"anyone\",\"collections\":[\"S2\"],\"allow\":true}", "", NULL, &r),
+	    "allow rules[0]");
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		r.collection = others[i];
-		CHECK_STR(decided_for("{\"who\":\"anyone\",\"collections\":[\"S2\"],\"allow\":true}", "", NULL, &r), "deny -");
+		CHECK_STR(
+		    decided_for("{\"who\":\"anyone\",\"collections\":[\"S2\"],\"allow\":true}", "",
+			NULL, &r),
+		    "deny -");
 	}
 }
 
 static void
 c6_a_request_is_never_the_pattern(void)
 {
-	static const char *const hostile[] = { "*", "?", "[a-z]", "it*", "\\item", "{item,x}", "!", "[!x]tem" };
+	static const char *const hostile[] = { "*", "?", "[a-z]", "it*", "\\item", "{item,x}", "!",
+		"[!x]tem" };
 	struct access_request r = asset;
 
 	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
 		r.item = hostile[i];
-		CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"item\"],\"allow\":true}", "", NULL, &r), "deny -");
-		CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"*\"],\"allow\":true}", "", NULL, &r), "allow rules[0]");
+		CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"item\"],\"allow\":true}",
+			      "", NULL, &r),
+		    "deny -");
+		CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"*\"],\"allow\":true}", "",
+			      NULL, &r),
+		    "allow rules[0]");
 	}
 }
 
 static void
 every_part_of_the_resource_counts(void)
 {
-	static const char rule[] = "{\"who\":\"anyone\",\"methods\":[\"GET\",\"HEAD\"],\"backends\":[\"peps\"],\"collections\":[\"S[12]\"],"
+	static const char rule[] = "{\"who\":\"anyone\",\"methods\":[\"GET\",\"HEAD\"],"
+				   "\"backends\":[\"peps\"],\"collections\":[\"S[12]\"],"
 				   "\"items\":[\"it*\"],\"assets\":[\"B0?\"],\"allow\":true}";
 	struct access_request r = asset;
 
@@ -429,12 +499,22 @@ routes_and_data_are_apart(void)
 	struct access_request status = { "GET", "-/status", NULL, NULL, NULL, NULL };
 
 	CHECK_STR(decided_for(ALLOW_ANYONE, "", NULL, &status), "deny -");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/status\"],\"allow\":true}", "", NULL, &status), "allow rules[0]");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/*\"],\"allow\":true}", "", NULL, &status), "allow rules[0]");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/stat\"],\"allow\":true}", "", NULL, &status), "deny -");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"*\"],\"allow\":true}", "", NULL, &asset), "deny -");
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/status\"],\"allow\":true}", "",
+		      NULL, &status),
+	    "allow rules[0]");
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/*\"],\"allow\":true}", "", NULL,
+		      &status),
+	    "allow rules[0]");
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/stat\"],\"allow\":true}", "",
+		      NULL, &status),
+	    "deny -");
+	CHECK_STR(
+	    decided_for("{\"who\":\"anyone\",\"routes\":[\"*\"],\"allow\":true}", "", NULL, &asset),
+	    "deny -");
 	/* a rule for data with a pattern, and a request that has nothing to hold against it */
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"*\"],\"allow\":true}", "", NULL, &status), "deny -");
+	CHECK_STR(
+	    decided_for("{\"who\":\"anyone\",\"items\":[\"*\"],\"allow\":true}", "", NULL, &status),
+	    "deny -");
 }
 
 static void
@@ -444,29 +524,48 @@ the_charged_group_is_the_first_of_the_rule(void)
 
 	(void)snprintf(i.group[i.n_groups++], sizeof(i.group[0]), "b");
 	(void)snprintf(i.group[i.n_groups++], sizeof(i.group[0]), "a");
-	CHECK_STR(decided("{\"groups\":[\"x\",\"a\",\"b\",\"c\"],\"allow\":true}", &i, &asset), "allow rules[0] a");
-	CHECK_STR(decided("{\"users\":[\"alice\"],\"groups\":[\"x\",\"c\"],\"allow\":true}", &i, &asset), "allow rules[0] c");
-	CHECK_STR(decided("{\"users\":[\"alice\"],\"groups\":[\"x\"],\"allow\":true}", &i, &asset), "allow rules[0]");
-	CHECK_STR(decided("{\"who\":\"authenticated\",\"allow\":true}", &i, &asset), "allow rules[0]");
+	CHECK_STR(decided("{\"groups\":[\"x\",\"a\",\"b\",\"c\"],\"allow\":true}", &i, &asset),
+	    "allow rules[0] a");
+	CHECK_STR(
+	    decided("{\"users\":[\"alice\"],\"groups\":[\"x\",\"c\"],\"allow\":true}", &i, &asset),
+	    "allow rules[0] c");
+	CHECK_STR(decided("{\"users\":[\"alice\"],\"groups\":[\"x\"],\"allow\":true}", &i, &asset),
+	    "allow rules[0]");
+	CHECK_STR(
+	    decided("{\"who\":\"authenticated\",\"allow\":true}", &i, &asset), "allow rules[0]");
 }
 
 static void
 a_login_is_asked_for_only_where_it_helps(void)
 {
 	/* anonymous, and somebody would be allowed */
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "", NULL, &asset), "deny 401 -");
-	CHECK_STR(decided_for("{\"groups\":[\"g\"],\"allow\":true},{\"who\":\"anyone\",\"allow\":false}", "", NULL, &asset),
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":true}", "", NULL, &asset), "deny 401 -");
+	CHECK_STR(
+	    decided_for("{\"groups\":[\"g\"],\"allow\":true},{\"who\":\"anyone\",\"allow\":false}",
+		"", NULL, &asset),
 	    "deny 401 rules[1]");
 	/* nobody would be */
 	CHECK_STR(decided_for("", "", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":false}", "", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"collections\":[\"S1\"],\"allow\":true}", "", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":false},{\"users\":[\"alice\"],\"allow\":true}", "", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"i*\"],\"allow\":false},{\"users\":[\"alice\"],\"allow\":true}", "", NULL, &asset),
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":false}", "", NULL, &asset), "deny -");
+	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"collections\":[\"S1\"],\"allow\":true}", "",
+		      NULL, &asset),
+	    "deny -");
+	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":false},{\"users\":[\"alice\"],"
+			      "\"allow\":true}",
+		      "", NULL, &asset),
+	    "deny -");
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"items\":[\"i*\"],\"allow\":false},{\"users\":["
+			      "\"alice\"],\"allow\":true}",
+		      "", NULL, &asset),
 	    "deny rules[0]");
 	/* somebody who is logged in needs no login, nor does who is allowed */
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}", "bob", NULL, &asset), "deny -");
-	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"allow\":true}," ALLOW_ANYONE, "", NULL, &asset), "allow rules[1]");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":true}", "bob", NULL, &asset), "deny -");
+	CHECK_STR(
+	    decided_for("{\"users\":[\"alice\"],\"allow\":true}," ALLOW_ANYONE, "", NULL, &asset),
+	    "allow rules[1]");
 }
 
 int

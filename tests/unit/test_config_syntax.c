@@ -47,10 +47,21 @@ static void
 strict_json_is_taken(void)
 {
 	static const char *const good[] = {
-		"{}", " { } ", "{\"a\":1}", "{\"a\":[]}", "{\"a\":[1,-0,0.5,1e3,1E-3,2.5e+7]}", "{\"a\":[true,false,null]}",
-		"{\"a\":{\"b\":{\"c\":[[[]]]}}}", "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"}", "{\"a\":\"\\ud83d\\ude00\"}",
-		"{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\"}", "{\"\":0}", "{\"a\":\"\x7f\"}", "\n\t\r {\"a\" : 1 , \"b\" : 2}\n\n",
-		"{\"a\":-123456789012345678901234567890}", "{\"a\":{},\"A\":{}}",
+		"{}",
+		" { } ",
+		"{\"a\":1}",
+		"{\"a\":[]}",
+		"{\"a\":[1,-0,0.5,1e3,1E-3,2.5e+7]}",
+		"{\"a\":[true,false,null]}",
+		"{\"a\":{\"b\":{\"c\":[[[]]]}}}",
+		"{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"}",
+		"{\"a\":\"\\ud83d\\ude00\"}",
+		"{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\"}",
+		"{\"\":0}",
+		"{\"a\":\"\x7f\"}",
+		"\n\t\r {\"a\" : 1 , \"b\" : 2}\n\n",
+		"{\"a\":-123456789012345678901234567890}",
+		"{\"a\":{},\"A\":{}}",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -150,7 +161,8 @@ everything_else_is_refused(void)
 static void
 a_nul_is_refused_wherever_it_stands(void)
 {
-	static const char in_string[] = "{\"a\":\"b\0c\"}", outside[] = "{}\0", in_name[] = "{\"a\0\":1}";
+	static const char in_string[] = "{\"a\":\"b\0c\"}", outside[] = "{}\0",
+			  in_name[] = "{\"a\0\":1}";
 
 	CHECK(scanned_n(in_string, sizeof(in_string) - 1)[0] != '\0');
 	CHECK(scanned_n(outside, sizeof(outside) - 1)[0] != '\0');
@@ -160,7 +172,8 @@ a_nul_is_refused_wherever_it_stands(void)
 static void
 every_prefix_of_a_text_is_refused(void)
 {
-	static const char text[] = "{ \"a\": [1, 2.5e3, \"x\\u00e9\\ud83d\\ude00\", true, null, {\"b\": {}}], /* c */ \"d\": -1 }";
+	static const char text[] = "{ \"a\": [1, 2.5e3, \"x\\u00e9\\ud83d\\ude00\", true, null, "
+				   "{\"b\": {}}], /* c */ \"d\": -1 }";
 
 	CHECK_STR(scanned(text), "");
 	/* copies of the exact length, so that a sanitizer sees a byte too far */
@@ -177,7 +190,8 @@ every_prefix_of_a_text_is_refused(void)
 static void
 comments_become_blanks_and_lines_stay(void)
 {
-	static const char text[] = "// one\n{ /* two\n three */ \"a\": \"// no /* comment */\", // four\r\n\"b\": 1 }/**/";
+	static const char text[] =
+	    "// one\n{ /* two\n three */ \"a\": \"// no /* comment */\", // four\r\n\"b\": 1 }/**/";
 	struct at b = { NULL, "b", 0 };
 	struct err e = ERR_NONE;
 	struct scan s;
@@ -202,7 +216,8 @@ faults_tell_line_and_column(void)
 static void
 the_same_name_twice_is_found(void)
 {
-	static const char text[] = "{ \"a\": 1, \"b\": { \"a\": 2,\n \"c\": 3, \"c\": 4 },\n\"a\": [ {\"a\": 1}, {\"a\": 2} ] }";
+	static const char text[] = "{ \"a\": 1, \"b\": { \"a\": 2,\n \"c\": 3, \"c\": 4 },\n\"a\": "
+				   "[ {\"a\": 1}, {\"a\": 2} ] }";
 	struct buf path = BUF_INIT(100);
 	struct err e = ERR_NONE;
 	struct scan s;
@@ -225,7 +240,8 @@ the_same_name_twice_is_found(void)
 static void
 paths_tell_members_and_places(void)
 {
-	static const char text[] = "{ \"rules\": [ {}, { \"users\": [\"x\", \"y\"] } ], \"a b\": {\"\": 1} }";
+	static const char text[] =
+	    "{ \"rules\": [ {}, { \"users\": [\"x\", \"y\"] } ], \"a b\": {\"\": 1} }";
 	struct buf path = BUF_INIT(200);
 	struct err e = ERR_NONE;
 	struct scan s;
@@ -235,8 +251,8 @@ paths_tell_members_and_places(void)
 		scan_path(&s, i, &path);
 		(void)buf_addc(&path, ' ');
 	}
-	CHECK_STR(buf_str(&path),
-	    "rules rules[0] rules[1] rules[1].users rules[1].users[0] rules[1].users[1] a\\x20b a\\x20b.\"\" ");
+	CHECK_STR(buf_str(&path), "rules rules[0] rules[1] rules[1].users rules[1].users[0] "
+				  "rules[1].users[1] a\\x20b a\\x20b.\"\" ");
 	buf_release(&path);
 	scan_release(&s);
 }
@@ -352,9 +368,38 @@ static void
 other_sizes_are_refused(void)
 {
 	static const char *const bad[] = {
-		"", " ", "1", "B", "MB", "-1 B", "+1 B", "1 mb", "1 Mb", "1 MBit", "1 MB ", " 1 MB", "1 M", "1,5 TB", "1e3 B", "0x10 B",
-		"01 B", "1.5 B", "1.0005 KB", "1. KB", ".5 KB", "1 MB 2", "9224 PB", "99999999999999999999 B", "18446744073709551616 B",
-		"1 MB per second", "1 per second", "9223372036854775808 B", "inf", "nan B", "1\xc2\xa0MB", "0x",
+		"",
+		" ",
+		"1",
+		"B",
+		"MB",
+		"-1 B",
+		"+1 B",
+		"1 mb",
+		"1 Mb",
+		"1 MBit",
+		"1 MB ",
+		" 1 MB",
+		"1 M",
+		"1,5 TB",
+		"1e3 B",
+		"0x10 B",
+		"01 B",
+		"1.5 B",
+		"1.0005 KB",
+		"1. KB",
+		".5 KB",
+		"1 MB 2",
+		"9224 PB",
+		"99999999999999999999 B",
+		"18446744073709551616 B",
+		"1 MB per second",
+		"1 per second",
+		"9223372036854775808 B",
+		"inf",
+		"nan B",
+		"1\xc2\xa0MB",
+		"0x",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -458,7 +503,8 @@ what_is_written_is_read_back(void)
 		CU_ASSERT_TRUE_FATAL(units_duration(buf_str(&b), &got) == 0 && got == n);
 		buf_clear(&b);
 		units_put_limit(&b, i % 2 == 0, n + 1, (enum quota_window)(i % WINDOWS));
-		CU_ASSERT_TRUE_FATAL(units_limit(buf_str(&b), i % 2 == 0, &got, &w) == 0 && got == n + 1);
+		CU_ASSERT_TRUE_FATAL(
+		    units_limit(buf_str(&b), i % 2 == 0, &got, &w) == 0 && got == n + 1);
 		CU_ASSERT_TRUE_FATAL(w == (enum quota_window)(i % WINDOWS));
 	}
 	buf_release(&b);
