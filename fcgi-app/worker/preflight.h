@@ -23,7 +23,7 @@ enum preflight_verdict {
 	PREFLIGHT_BAD,		/* no request: close */
 };
 
-/* params_done: the parameters were whole (so an answer is possible), whatever the verdict. */
+/* params_done: the parameters are whole and well-formed, so an answer is possible.  Never with BAD. */
 enum preflight_verdict preflight(const void *data, size_t len, bool *ret_params_done);
 
 #endif
