@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -160,6 +161,27 @@ locate(struct decision *d, const struct decide_env *env, const struct request *r
 	}
 }
 
+/*
+ * One range in its plainest form, which every front reads as we do.  nginx answers
+ * 416 to a malformed one or an overflow, Apache sends multipart for several; what
+ * is not cached is 200 with the whole then.
+ */
+static bool
+range_is_plain(const char *s)
+{
+	size_t n;
+
+	if (strncasecmp(s, "bytes=", 6) != 0)
+		return false;
+	s += 6;
+	n = strspn(s, "0123456789");
+	if (n > 18 || s[n] != '-')
+		return false;
+	s += n + 1;
+	n = strspn(s, "0123456789");
+	return n <= 18 && s[n] == '\0';
+}
+
 /* Conditions and range of a hit; d->kind says what it comes to. */
 static void
 decide_hit(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
@@ -193,12 +215,9 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 		}
 		d->has_range = true;
 	}
-	/*
-	 * Fronts compare these two with the file's own tag and time: only we can tell.  And they
-	 * have their own views of a Range that is not exactly one (416, multipart).
-	 */
+	/* fronts compare these two with the file's own tag and time: only we can tell */
 	if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
-	    (r->range != NULL && (range.kind == RANGE_NONE || strchr(r->range, ',') != NULL)) ||
+	    (r->range != NULL && (range.kind == RANGE_NONE || !range_is_plain(r->range))) ||
 	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
 		d->kind = DECISION_STREAM;
 	else

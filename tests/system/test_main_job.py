@@ -188,7 +188,7 @@ def test_head_on_a_cold_asset_fetches_at_most_a_byte(stack):
 @pytest.mark.parametrize("text,first,last", [
     ("bytes=0-0", 0, 0), ("bytes=0-99", 0, 99), ("bytes=100-", 100, -1), ("bytes=-1", -1, -1), ("bytes=-100", -100, -1),
     ("bytes=0-", 0, -1), ("bytes=199999-199999", -1, -1), ("bytes=199990-300000", -10, -1), ("bytes=-300000", 0, -1),
-    ("BYTES=0-9", 0, 9),
+    ("BYTES=0-9", 0, 9), ("bytes=0-9,", 0, 9), ("bytes=0-18446744073709551617", 0, -1),
 ])
 def test_a_range_is_exactly_these_bytes(stack, cached, text, first, last):
     asset = asset_for(stack, cached)

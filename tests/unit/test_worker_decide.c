@@ -402,16 +402,19 @@ conditions_of_hits_are_answered_here(void)
 static void
 a_hit_reserves_the_bytes_of_its_range(void)
 {
-	static const struct { const char *range; uint64_t bytes; } t[] = {
-		{ "HTTP_RANGE=bytes=0-9", 10 }, { "HTTP_RANGE=bytes=-1", 1 }, { "HTTP_RANGE=bytes=90-200", 10 },
-		{ "HTTP_RANGE=bytes=5-2", 100 }, { "HTTP_RANGE=bytes=0-1,5-6", 100 }, { "HTTP_RANGE=lines=0-1", 100 },
-		{ "HTTP_RANGE=bytes=0-18446744073709551616", 100 },
+	static const struct { const char *range; uint64_t bytes; int kind; } t[] = {
+		{ "HTTP_RANGE=bytes=0-9", 10, DECISION_FRONT }, { "HTTP_RANGE=bytes=-1", 1, DECISION_FRONT },
+		{ "HTTP_RANGE=bytes=90-200", 10, DECISION_FRONT }, { "HTTP_RANGE=Bytes=90-", 10, DECISION_FRONT },
+		/* where fronts have views of their own */
+		{ "HTTP_RANGE=bytes=5-2", 100, DECISION_STREAM }, { "HTTP_RANGE=bytes=0-1,5-6", 100, DECISION_STREAM },
+		{ "HTTP_RANGE=lines=0-1", 100, DECISION_STREAM }, { "HTTP_RANGE=bytes=0-9,", 10, DECISION_STREAM },
+		{ "HTTP_RANGE=bytes=0-18446744073709551616", 100, DECISION_STREAM },
 	};
 
 	fresh();
 	stub.key = S2_KEY;
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		CHECK_INT(ask_with(S2, "ann", t[i].range)->kind, DECISION_FRONT);
+		CHECK_INT(ask_with(S2, "ann", t[i].range)->kind, t[i].kind);
 		CHECK_INT(decision.charge.reserved[QUOTA_BYTES], t[i].bytes);
 	}
 	CHECK_PROBLEM(ask_with(S2, "ann", "HTTP_RANGE=bytes=100-"), 416);
