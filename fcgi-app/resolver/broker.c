@@ -12,6 +12,10 @@
  *	BUSY -> DYING (past its deadline: killed)
  *	any  -> FREE (reaped)
  *
+ * Resolvers of a broker that died before this one serve on for the movers that
+ * they are connected to, and hold their slots; this one does not know them, so
+ * a backend may have two for a while.
+ *
  * A mover's wish that has to wait for a place (its backend's resolver ends,
  * or another one retires to make room) is kept in a short list.
  */
@@ -81,7 +85,7 @@ struct broker {
 	struct cooldown *cooldown;	/* one per backend */
 	size_t n_backends;
 	struct place place[PLACES_MAX];
-	size_t n_places;
+	size_t limit;			/* so many resolvers at once */
 	struct wish wish[WISHES_MAX];
 	size_t n_wishes;
 	struct buf fingerprint;		/* of what EODAG was set up with */
@@ -146,17 +150,29 @@ slot_taken(const struct scoreboard *sb, unsigned slot)
 static struct place *
 place_of(struct broker *b, size_t backend)
 {
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		if (b->place[i].state != PLACE_FREE && b->place[i].backend == backend)
 			return &b->place[i];
 	}
 	return NULL;
 }
 
+static size_t
+living(const struct broker *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PLACES_MAX; i++)
+		n += b->place[i].state != PLACE_FREE;
+	return n;
+}
+
 static struct place *
 place_free(struct broker *b)
 {
-	for (size_t i = 0; i < b->n_places; i++) {
+	if (living(b) >= b->limit)
+		return NULL;
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		if (b->place[i].state == PLACE_FREE && !slot_taken(b->env->scoreboard, SLOT_RESOLVER(i)))
 			return &b->place[i];
 	}
@@ -181,7 +197,7 @@ become_child(struct broker *b, struct place *p, int control)
 	(void)close(FD_SCOREBOARD);	/* mapped */
 	for (unsigned i = 0; i < b->env->config->movers; i++)
 		(void)close(FD_FIRST + (int)i);
-	for (size_t i = 0; i < b->n_places; i++)
+	for (size_t i = 0; i < PLACES_MAX; i++)
 		fd_close(&b->place[i].control);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -266,7 +282,7 @@ make_room(struct broker *b, bool *ret_soon)
 	struct place *best = NULL;
 
 	*ret_soon = false;
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		struct place *p = &b->place[i];
 
 		if (p->state == PLACE_RETIRING || p->state == PLACE_DYING) {
@@ -369,11 +385,9 @@ read_mover(struct broker *b, unsigned mover)
 
 	for (int turn = 0; turn < MESSAGES_PER_TURN; turn++) {
 		n = fd_recv(FD_FIRST + (int)mover, data, sizeof(data), NULL, 0, &nfds);
-		if (n < 0 && errno == EMSGSIZE)
-			n = 0;
-		else if (n < 0)
-			return;		/* nothing more; the master holds the other end, so it does not end */
-		if (n == 0 || resolve_connect_get(data, (size_t)n, &c) < 0 || c.backend == NULL) {
+		if (n < 0 && errno != EMSGSIZE)
+			return;		/* nothing more */
+		if (n <= 0 || resolve_connect_get(data, (size_t)n, &c) < 0 || c.backend == NULL) {
 			log_warn(NULL, "EO-BROKER-NONSENSE", "a message from mover %u that is none, dropped", mover);
 			if (n == 0)
 				return;
@@ -479,7 +493,7 @@ reap(struct broker *b)
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 			return;
 		p = NULL;
-		for (size_t i = 0; i < b->n_places; i++) {
+		for (size_t i = 0; i < PLACES_MAX; i++) {
 			if (b->place[i].state != PLACE_FREE && b->place[i].pid == info.si_pid)
 				p = &b->place[i];
 		}
@@ -496,7 +510,7 @@ kill_late(struct broker *b)
 {
 	int64_t now = clock_mono_ms();
 
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		struct place *p = &b->place[i];
 
 		if (p->state == PLACE_FREE || p->deadline_ms == 0 || now < p->deadline_ms)
@@ -508,22 +522,12 @@ kill_late(struct broker *b)
 	}
 }
 
-static size_t
-living(const struct broker *b)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < b->n_places; i++)
-		n += b->place[i].state != PLACE_FREE;
-	return n;
-}
-
 /* --- the master ----------------------------------------------------------- */
 
 static void
 retire_all(struct broker *b)
 {
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		if (b->place[i].state == PLACE_IDLE || b->place[i].state == PLACE_BUSY)
 			place_retire(b, &b->place[i]);
 	}
@@ -611,7 +615,7 @@ reload(struct broker *b, int fd)
 static NORETURN void
 end_all(struct broker *b)
 {
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		if (b->place[i].state != PLACE_FREE)
 			place_kill(&b->place[i]);
 	}
@@ -664,7 +668,7 @@ broker_init(struct broker *b, struct role_env *env, char **argv, const char *glu
 	fingerprint(env->config, &b->fingerprint);
 	b->backend = python_backends(&b->n_backends);
 	b->cooldown = mem_alloc(b->n_backends * sizeof(b->cooldown[0]));
-	b->n_places = env->config->eodag_resolvers < PLACES_MAX ? env->config->eodag_resolvers : PLACES_MAX;
+	b->limit = env->config->eodag_resolvers;
 	for (size_t i = 0; i < PLACES_MAX; i++)
 		b->place[i].control = -1;
 	/* Children must notice the master's death also when this process has died before. */
@@ -693,7 +697,7 @@ loop_ms(const struct broker *b)
 {
 	int64_t now = clock_mono_ms(), left = LOOP_MS;
 
-	for (size_t i = 0; i < b->n_places; i++) {
+	for (size_t i = 0; i < PLACES_MAX; i++) {
 		const struct place *p = &b->place[i];
 
 		if (p->state != PLACE_FREE && p->deadline_ms != 0 && p->deadline_ms - now < left)
@@ -705,9 +709,10 @@ loop_ms(const struct broker *b)
 }
 
 static void
-dispatch(struct broker *b, int fd)
+dispatch(struct broker *b, int fd, uint32_t events)
 {
 	struct signalfd_siginfo si;
+	struct epoll_event none = { 0 };
 
 	if (fd == b->signals) {
 		while (read(b->signals, &si, sizeof(si)) == (ssize_t)sizeof(si))
@@ -715,9 +720,13 @@ dispatch(struct broker *b, int fd)
 	} else if (fd == FD_CONTROL) {
 		read_master(b);
 	} else if (fd >= FD_FIRST && fd < FD_FIRST + (int)b->env->config->movers) {
-		read_mover(b, (unsigned)(fd - FD_FIRST));
+		/* The master holds the other end too: when all ends are closed, it is gone. */
+		if ((events & EPOLLHUP) != 0)
+			(void)epoll_ctl(b->epoll, EPOLL_CTL_DEL, fd, &none);
+		else
+			read_mover(b, (unsigned)(fd - FD_FIRST));
 	} else {
-		for (size_t i = 0; i < b->n_places; i++) {
+		for (size_t i = 0; i < PLACES_MAX; i++) {
 			if (b->place[i].state != PLACE_FREE && b->place[i].control == fd)
 				read_child(b, &b->place[i]);
 		}
@@ -742,7 +751,7 @@ broker_run(struct role_env *env, char **argv, const char *glue_dir)
 		stat_heartbeat();
 		reap(&b);	/* before movers are heard: they ask again as soon as they see an end */
 		for (int i = 0; i < n; i++)
-			dispatch(&b, ev[i].data.fd);
+			dispatch(&b, ev[i].data.fd, ev[i].events);
 		kill_late(&b);
 		reap(&b);
 		serve_wishes(&b);

@@ -575,13 +575,21 @@ def _http_credentials(answer, plugin, auth, url):
     answer["expires_ms"] = _expiry_ms(plugin, answer["url"], headers)
 
 
-def _s3_source(answer, plugin, href, download_conf):
+def _bucket_and_key(href, download_conf):
+    parts = urllib.parse.urlsplit(href)
+    if parts.scheme == "s3":
+        return parts.netloc, parts.path.lstrip("/")     # EODAG cuts a bucket's name at its first dot
     from eodag.utils import get_bucket_name_and_prefix
     bucket, key = get_bucket_name_and_prefix(href, _conf(download_conf, "bucket_path_level"))
+    return bucket, key and key + "/" * parts.path.endswith("/")
+
+
+def _s3_source(answer, plugin, href, download_conf):
+    bucket, key = _bucket_and_key(href, download_conf)
     if not bucket or not key:
         raise Refused(502, "upstream", "a location without bucket or key")
     if key.endswith("/"):
-        return {"kind": "carry", "reason": "many objects"}
+        return {"kind": "carry", "status": 501, "reason": "many objects"}
     config = getattr(plugin, "config", None)
     session = getattr(plugin, "s3_session", None)
     credentials = session.get_credentials() if session is not None else None

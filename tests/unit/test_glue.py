@@ -144,10 +144,7 @@ def module(name, **members):
 
 def bucket_and_key(url, level=None):
     parts = urllib.parse.urlsplit(url)
-    path = parts.path.strip("/") if not parts.path.endswith("/") else parts.path.lstrip("/")
-    if parts.scheme == "s3":
-        return parts.netloc, path
-    return tuple(path.split("/", 1))
+    return tuple(parts.path.strip("/").split("/", 1))
 
 
 STUBS = {
@@ -373,7 +370,16 @@ class Sources(Case):
                 "s3_anonymous": False}
         self.assertEqual({k: a.get(k) for k in want}, want)
         self.assertNotIn("url", a)
-        self.assertEqual(self.ask(item("s3://bucket/a/"))["kind"], "carry")
+        self.assertEqual(self.ask(item("s3://my.bucket/k"))["bucket"], "my.bucket")
+        self.assertEqual(self.ask(item("s3://bucket/a/")), {"kind": "carry", "status": 501, "reason": "many objects"})
+        self.failed(self.ask(item("s3://bucket/")), 502)
+
+    def test_an_https_location_at_the_s3_endpoint_is_s3_too(self):
+        conf = provider("h.example", ServiceResource(), matching="https://s3.example", s3_endpoint="https://s3.example")
+        conf.downloader = AwsDownload(conf.download)
+        self.use(b=conf)
+        a = self.ask(item("https://s3.example/bucket/a/b.tif"))
+        self.assertEqual((a["source"], a["bucket"], a["s3_key"]), ("s3", "bucket", "a/b.tif"))
 
     def test_fresh_forgets_the_token(self):
         dag = self.use(b=provider("h.example", header_auth()))
