@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct rig {
 	struct config *config;
 	struct scoreboard *scoreboard;
 	int scoreboard_fd, listen, control, account, mover;
+	uint16_t port;		/* network order; 0: the Unix socket */
 	pid_t pid;
 };
 
@@ -50,6 +52,19 @@ listen_unix(const char *path)
 	MUST(strlen(path) < sizeof(sa.sun_path));
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	MUST(fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1024) == 0);
+	return fd;
+}
+
+static int
+listen_tcp(uint16_t *ret_port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	MUST(fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1024) == 0);
+	MUST(getsockname(fd, (struct sockaddr *)&sa, &len) == 0);
+	*ret_port = sa.sin_port;
 	return fd;
 }
 
@@ -99,7 +114,7 @@ be_worker(struct rig *r, int control, int account, int mover)
 }
 
 static void
-rig_start(struct rig *r, const char *front)
+rig_start_on(struct rig *r, const char *front, bool tcp)
 {
 	int control[2], account[2], mover[2];
 	struct pollfd p;
@@ -115,7 +130,7 @@ rig_start(struct rig *r, const char *front)
 	r->scoreboard = scoreboard_create(&r->scoreboard_fd, NULL);
 	MUST(r->scoreboard != NULL);
 	r->scoreboard->movers = 1;
-	r->listen = listen_unix(r->socket);
+	r->listen = tcp ? listen_tcp(&r->port) : listen_unix(r->socket);
 	MUST(mkdir(r->config->cache_path, 0700) == 0);
 	MUST(fd_socketpair(SOCK_SEQPACKET, false, control, NULL) == 0);
 	MUST(fd_socketpair(SOCK_SEQPACKET, false, account, NULL) == 0);
@@ -133,6 +148,12 @@ rig_start(struct rig *r, const char *front)
 	p = (struct pollfd){ .fd = r->control, .events = POLLIN };
 	CHECK_INT(poll(&p, 1, WAIT_MS), 1);
 	CHECK_INT(control_read_child(r->control, &generation), CONTROL_READY);
+}
+
+static void
+rig_start(struct rig *r, const char *front)
+{
+	rig_start_on(r, front, false);
 }
 
 static int
@@ -184,8 +205,13 @@ static int
 front_connect(const struct rig *r)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = r->port };
+	int fd = socket(r->port == 0 ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	if (r->port != 0) {
+		MUST(fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0);
+		return fd;
+	}
 	memcpy(sa.sun_path, r->socket, strlen(r->socket) + 1);
 	MUST(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
 	return fd;
@@ -466,6 +492,22 @@ peers_that_are_not_named_are_refused(void)
 	(void)snprintf(front, sizeof(front), ", \"peers\": [\"%u\"]", (unsigned)geteuid());
 	rig_start(&r, front);
 	CHECK(begins(get(&r, "/data/-/health"), "Status: 200 "));
+	rig_stop(&r);
+}
+
+static void
+over_tcp_only_named_addresses_or_loopback_come_in(void)
+{
+	struct rig r;
+
+	rig_start_on(&r, "", true);
+	CHECK(begins(get(&r, "/data/-/health"), "Status: 200 "));
+	rig_stop(&r);
+	rig_start_on(&r, ", \"peers\": [\"127.0.0.0/8\"]", true);
+	CHECK(begins(get(&r, "/data/-/health"), "Status: 200 "));
+	rig_stop(&r);
+	rig_start_on(&r, ", \"peers\": [\"10.0.0.0/8\"]", true);
+	CHECK_STR(get(&r, "/data/-/health"), "");
 	rig_stop(&r);
 }
 
@@ -882,6 +924,7 @@ main(void)
 		UNIT(bodies_are_drained_within_a_limit),
 		UNIT(a_connection_is_closed_even_if_the_front_wants_to_keep_it),
 		UNIT(peers_that_are_not_named_are_refused),
+		UNIT(over_tcp_only_named_addresses_or_loopback_come_in),
 		UNIT(a_miss_goes_to_the_mover_with_its_connection),
 		UNIT(a_full_queue_is_503_and_gives_the_miss_back),
 		UNIT(a_hit_is_the_fronts_and_is_settled),
