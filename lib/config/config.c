@@ -55,11 +55,11 @@ sealed_text(const struct config *c)
 struct config *
 config_parse(const char *name, const char *text, size_t len, bool read_secrets, struct buf *faults)
 {
-	struct faults f = { .out = faults };
+	struct faults f = { .out = faults, .name = name };
 	struct config *c = NULL;
 
 	if (len > CONFIG_TEXT_MAX)
-		faults_add(&f, NULL, "%s: longer than %d bytes", name, CONFIG_TEXT_MAX);
+		faults_add(&f, NULL, "longer than %d bytes", CONFIG_TEXT_MAX);
 	else
 		c = params_parse(text, len, false, &f);
 	if (c != NULL && f.n == 0 && read_secrets)
@@ -67,7 +67,7 @@ config_parse(const char *name, const char *text, size_t len, bool read_secrets, 
 	if (c != NULL && f.n == 0) {
 		c->text = sealed_text(c);
 		if (c->text == NULL)
-			faults_add(&f, NULL, "%s: longer than %d bytes when written out", name,
+			faults_add(&f, NULL, "longer than %d bytes when written out",
 			    CONFIG_SEALED_MAX);
 	}
 	if (f.n > 0) {

@@ -29,6 +29,8 @@ faults_vadd(struct faults *f, const char *path, unsigned line, const char *fmt, 
 		return;
 	}
 	(void)vsnprintf(what, sizeof(what), fmt, ap); /* cut is fine */
+	if (path[0] == '\0' && f->name != NULL)
+		path = f->name;
 	(void)buf_addf(f->out, "%s%s%s", path, path[0] == '\0' ? "" : ": ", what);
 	if (line != 0)
 		(void)buf_addf(f->out, " (line %u)", line);

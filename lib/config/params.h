@@ -88,6 +88,7 @@ struct faults {
 	struct buf *out;
 	unsigned n;
 	const struct scan *scan;	/* NULL: no lines */
+	const char *name;	/* of the file, for what has no path in it; or NULL */
 };
 struct at;
 void faults_add(struct faults *f, const struct at *at, const char *fmt, ...) PRINTF_LIKE(3, 4);

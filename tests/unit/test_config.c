@@ -119,6 +119,12 @@ all_faults_are_told_with_path_and_line(void)
 }
 
 static void
+a_fault_of_the_syntax_names_the_file(void)
+{
+	CHECK_STR(faults_of("{\n\"a\": 1,\n}"), "test: line 3, column 1: a comma too many\n");
+}
+
+static void
 a_name_that_is_near_is_offered(void)
 {
 	check_fault("{\"rule\": []}", "did you mean 'rules'?");
@@ -570,7 +576,7 @@ a_text_over_10_mib_is_refused(void)
 	config_free(c);
 	c = config_parse("test", text, n + 1, false, &told);
 	CHECK(c == NULL);
-	CHECK(strstr(buf_str(&told), "longer than 10485760 bytes") != NULL);
+	CHECK(strcmp(buf_str(&told), "test: longer than 10485760 bytes\n") == 0);
 	buf_release(&told);
 	free(text);
 }
@@ -595,6 +601,7 @@ main(void)
 		UNIT(an_empty_object_has_every_default),
 		UNIT(the_shape_of_the_design_is_taken),
 		UNIT(all_faults_are_told_with_path_and_line),
+		UNIT(a_fault_of_the_syntax_names_the_file),
 		UNIT(a_name_that_is_near_is_offered),
 		UNIT(duplicates_are_told_wherever_they_stand),
 		UNIT(every_row_refuses_values_of_other_types),

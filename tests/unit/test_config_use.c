@@ -35,8 +35,11 @@ scratch_init(struct scratch *s)
 static void
 scratch_write(const struct scratch *s, const void *text, size_t n, mode_t mode)
 {
-	int fd = open(s->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd;
 
+	/* a new one: the last may have had a mode that lets nobody write */
+	(void)unlink(s->path);
+	fd = open(s->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	MUST(fd != -1);
 	MUST(fd_write_all(fd, text, n) == 0);
 	MUST(fchmod(fd, mode) == 0);
