@@ -222,6 +222,9 @@ a_broken_connection_is_told_by_the_first_byte(void)
 	server_says(s, "/unframed", "HTTP/1.1 200 OK\r\n\r\nhello");
 	server_waits(s, "/unframed");
 	server_resets(s, "/unframed");
+	server_says(s, "/headers", "HTTP/1.1 200 OK\r\nX-A: b\r\n");
+	server_closes(s, "/headers");
+	ends_with("/headers", FETCH_PROTOCOL);
 	ends_with("/before", FETCH_CONNECT);
 	ends_with("/silent", FETCH_CONNECT);
 	got_init(&g);
@@ -634,6 +637,7 @@ no_answer_in_time_is_a_timeout(void)
 {
 	struct fetch_request r;
 	struct got g;
+	int64_t since = loop_real_us();
 
 	begin();
 	server_waits(s, "/silent");
@@ -657,6 +661,7 @@ no_answer_in_time_is_a_timeout(void)
 		clock_shift_ms(0);
 		got_release(&g);
 	}
+	CHECK(loop_real_us() - since < 6000000);	/* no other limit, of 8 s or more, has helped */
 	/* and their connections are closed */
 	UNTIL(server_open(s) == 0);
 	end();
@@ -758,6 +763,40 @@ the_time_of_a_pause_does_not_count(void)
 	UNTIL(g.ends == 1);
 	CHECK_INT(g.error, FETCH_OK);
 	CHECK_STR(buf_str(&g.body), "helloworld");
+	got_release(&g);
+	end();
+}
+
+static void
+a_stall_after_a_pause_is_a_timeout(void)
+{
+	struct fetch_request r;
+	struct got g;
+	int64_t since;
+
+	begin();
+	server_says(s, "/a", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+	server_waits(s, "/a");
+	got_init(&g);
+	g.pause_every = 1;
+	r = request("/a");
+	start(&r, &g);
+	UNTIL(g.paused);
+	clock_shift_ms(100000);
+	loop_turn();
+	g.pause_every = 0;
+	g.paused = false;
+	fetch_resume(g.f);
+	UNTIL(g.n_body == 5);
+	since = loop_real_us();
+	for (int i = 1; i <= 4 && g.ends == 0; i++) {
+		clock_shift_ms(100000 + i * 2100);
+		loop_turn();
+		CHECK_INT(g.ends, i == 4);
+	}
+	UNTIL(g.ends == 1);
+	CHECK_INT(g.error, FETCH_TIMEOUT);
+	CHECK(loop_real_us() - since < 6000000);
 	got_release(&g);
 	end();
 }
@@ -893,6 +932,35 @@ a_cancel_at_any_point_is_the_end(void)
 	}
 	CHECK(finished);
 	CHECK_INT(loop_watched(), 0);
+	end();
+}
+
+static void
+bytes_that_are_here_at_a_cancel_come_no_more(void)
+{
+	struct fetch_request r;
+	struct got g;
+	int64_t since;
+
+	begin();
+	server_says(s, "/a", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+	server_waits(s, "/a");
+	server_says(s, "/a", "world");
+	got_init(&g);
+	r = request("/a");
+	start(&r, &g);
+	CHECK_INT(net_timeout_ms(loop_net()), 0);
+	UNTIL(g.n_body == 5);
+	server_goes(s);
+	for (since = loop_real_us(); !server_delivered(s) && !loop_hangs(since);)
+		continue;
+	g.inside = true;
+	fetch_cancel(g.f);
+	CHECK_INT(net_timeout_ms(loop_net()), 0);
+	loop_turn();
+	loop_turn();
+	CHECK(g.n_body == 5 && g.ends == 0);
+	got_release(&g);
 	end();
 }
 
@@ -1198,10 +1266,12 @@ main(void)
 		UNIT(a_stalled_body_is_a_timeout),
 		UNIT(a_drip_is_a_timeout_and_a_slow_body_is_not),
 		UNIT(the_time_of_a_pause_does_not_count),
+		UNIT(a_stall_after_a_pause_is_a_timeout),
 		UNIT(a_body_over_the_size_is_refused),
 		UNIT(pauses_lose_and_double_nothing),
 		UNIT(an_owner_can_stop),
 		UNIT(a_cancel_at_any_point_is_the_end),
+		UNIT(bytes_that_are_here_at_a_cancel_come_no_more),
 		UNIT(a_callback_can_cancel_all_others),
 		UNIT(the_environment_names_no_proxy),
 		UNIT(a_netrc_is_not_read),
