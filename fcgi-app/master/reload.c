@@ -19,7 +19,7 @@
 #include "ipc/control.h"
 #include "master/notify.h"
 
-enum { FAULTS_MAX = 65536 };
+enum { FAULTS_MAX = 65536, PATHS_MAX = 4096 };
 
 static unsigned
 free_worker_slots(const struct master *m)
@@ -67,12 +67,31 @@ refuse(struct master *m, const char *why)
 }
 
 static void
-what_stays(const struct master *m, const struct config *c)
+keep(char **new, const char *old)
 {
-	if (c->movers != m->movers)
-		log_warn(NULL, "EO-RELOAD", "pool.movers stays %u until the next start", m->movers);
-	if (strcmp(c->dir_run, m->run_dir) != 0)
-		log_warn(NULL, "EO-RELOAD", "dirs.run stays as it is until the next start");
+	free(*new);
+	*new = mem_strdup(old);
+}
+
+/*
+ * What a running program cannot change: descriptors, open folders.  The new
+ * configuration goes to the children with the old values, so that all of them
+ * agree.
+ */
+static void
+keep_what_stays(const struct config *old, struct config *new)
+{
+	struct buf paths = BUF_INIT(PATHS_MAX);
+
+	config_restart_needed(old, new, &paths);
+	if (paths.len > 0)
+		log_warn(NULL, "EO-RELOAD", "until the next start these stay: %s", buf_str(&paths));
+	buf_release(&paths);
+	new->movers = old->movers;
+	keep(&new->dir_run, old->dir_run);
+	keep(&new->dir_state, old->dir_state);
+	keep(&new->dir_spool, old->dir_spool);
+	keep(&new->cache_path, old->cache_path);
 }
 
 static void
@@ -133,7 +152,7 @@ reload_begin(struct master *m)
 		config_free(c);
 		return;
 	}
-	what_stays(m, c);
+	keep_what_stays(m->config, c);
 	fd = config_to_memfd(c, &e);
 	if (fd == -1 || spawn_high(&fd, &e) == -1) {
 		refuse(m, e.text);

@@ -71,15 +71,22 @@ watch_child(struct master *m, struct child *c, int64_t now)
 	}
 }
 
-/* Is pid our own child?  Resolvers become that when their broker dies. */
+/* Is it our child, and none that we started?  Resolvers become that when their broker dies. */
 static bool
-adopted(pid_t pid)
+adopted(const struct master *m, pid_t pid)
 {
 	char path[64], text[512];
 	struct buf b = BUF_INIT(sizeof(text) - 1);
 	const char *after;
 	int ppid = 0;
 
+	/* the number is what the resolver says it is */
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		if (m->child[i].used && m->child[i].pid == pid)
+			return false;
+	}
+	if (pid == m->successor)
+		return false;
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (fd_read_file(path, &b, NULL) == 0) {
 		after = strrchr(buf_str(&b), ')');
@@ -102,7 +109,7 @@ watch_resolvers(struct master *m, int64_t now)
 		s = &m->sb->slot[SLOT_RESOLVER(k)];
 		deadline = GET(&s->deadline_mono_ms);
 		pid = (pid_t)GET(&s->pid);
-		if (pid <= 1 || deadline <= 0 || deadline + TICK_MS >= now || !adopted(pid))
+		if (pid <= 1 || deadline <= 0 || deadline + TICK_MS >= now || !adopted(m, pid))
 			continue;
 		log_warn(NULL, "EO-MASTER-KILL",
 		    "killed role=resolver index=%u pid=%d reason=deadline", k, (int)pid);

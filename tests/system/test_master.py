@@ -444,13 +444,19 @@ class Reload(unittest.TestCase):
             p.signal(signal.SIGHUP)
             p.until(lambda n=n: len([s for s in p.status()["processes"] if s["role"] == "worker"]) == n, "%d workers" % n)
 
-    def test_the_number_of_movers_stays(self):
+    def test_what_cannot_change_stays(self):
         p = Proxy(self).start()
-        p.configure(movers=3)
+        p.configure(movers=3, spool=os.path.join(p.dir, "cache", "other"))
         p.signal(signal.SIGHUP)
         p.wait_told("RELOADING=1")
         p.wait_told("READY=1")
-        self.assertIn("pool.movers stays 1", p.log())
+        self.assertIn("until the next start these stay: dirs.spool, pool.movers", p.log())
+        # a fake role looks there when it starts
+        with open(os.path.join(p.spool, "fail-worker"), "w", encoding="ascii"):
+            pass
+        os.kill(p.pid("worker"), signal.SIGKILL)
+        p.until(lambda: "told to fail by '%s/fail-worker'" % p.spool in p.log(), "it has the old spool")
+        os.unlink(os.path.join(p.spool, "fail-worker"))
         with p.say("move") as client:
             self.assertTrue(word(client).startswith("moved"))
 
