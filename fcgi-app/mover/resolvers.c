@@ -49,6 +49,7 @@ struct link {
 	struct watch watch;
 	struct buf in, out;
 	bool want_out;
+	bool bye;			/* it ends in order: what is open was not begun */
 	struct timer timer;		/* ASKED: the broker's deadline */
 	TAILQ_HEAD(ticket_list, resolve_ticket) jobs;
 	size_t n_jobs;
@@ -121,24 +122,25 @@ link_close(struct link *l)
 	timer_clear(l->rs->m->loop, &l->timer);
 	buf_clear(&l->in);
 	buf_clear(&l->out);
-	l->want_out = false;
+	l->want_out = l->bye = false;
 	l->state = LINK_NONE;
 }
 
 /*
  * The resolver is gone: the job in work has failed, and so has one that was
- * on a link before; the rest is asked again.  Callbacks may ask and cancel.
+ * on a link before; the rest is asked again, and so is all when it said bye.  Callbacks may ask and cancel.
  */
 static void
 link_broken(struct link *l)
 {
 	struct resolve_ticket *t;
-	bool first = true;
+	bool bye = l->bye, first = true;
 
 	link_close(l);
-	stat_inc(COUNT_RESOLVER_DEATHS);
+	if (!bye)
+		stat_inc(COUNT_RESOLVER_DEATHS);
 	TAILQ_FOREACH(t, &l->jobs, link) {
-		t->doomed = t->fn == NULL || first || t->again > 1;
+		t->doomed = t->fn == NULL || (!bye && (first || t->again > 1));
 		first = false;
 	}
 	do {
@@ -190,6 +192,7 @@ link_take_answers(struct link *l)
 			log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=resolver backend=%s bytes=%zu", l->backend, n);
 			return -1;
 		}
+		l->bye = l->bye || a.job == RESOLVE_JOB_BYE;
 		TAILQ_FOREACH(t, &l->jobs, link) {
 			if (t->job == a.job)
 				break;

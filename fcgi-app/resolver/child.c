@@ -310,6 +310,22 @@ wait_ms(struct child *c)
 	return left <= 0 || left > POLL_MAX_MS ? POLL_MAX_MS : (int)left;
 }
 
+/* The last words on a connection: what is open there was not begun. */
+static void
+say_bye(struct conn *conn)
+{
+	struct resolve_answer bye = {
+		.job = RESOLVE_JOB_BYE, .kind = RESOLVE_FAILED, .status = 503, .who = "resolver", .reason = "ending",
+	};
+	struct buf msg = BUF_INIT(1024);
+
+	resolve_answer_put(&msg, &bye);
+	if (buf_ok(&msg))
+		msg_frame(&conn->out, &msg);
+	buf_release(&msg);
+	(void)conn_flush(conn);		/* one that does not read asks again after the end all the same */
+}
+
 /*
  * Retire.  SHUT_RD draws the line: what a mover sent before is still read and
  * served, what it sends after fails at once, so it asks the broker again.
@@ -333,6 +349,8 @@ finish(struct child *c)
 				good = conn_flush(conn) && conn->out.len == 0;
 			}
 		} while (good && (more || conn_has_job(conn)));
+		if (good)
+			say_bye(conn);
 		conn_drop(c, c->n - 1);
 	}
 	child_end(0);
@@ -345,7 +363,7 @@ consider_end(struct child *c)
 	bool idle = clock_mono_ms() - c->idle_since_ms >= c->start->config->eodag_idle_ms;
 
 	if (c->control == -1 && (idle || c->n == 0))
-		child_end(0);
+		finish(c);
 	if (idle && !c->wished) {
 		c->wished = true;
 		child_say(c, CHILD_WISH);

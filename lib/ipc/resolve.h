@@ -8,7 +8,9 @@
  * one end of a stream socket, or with a refusal (cool-down, too many
  * backends).  Jobs then go over that stream in frames (msg_frame), any number
  * in flight; the resolver works on one at a time and answers in any order.
- * EOF on it means: that resolver is gone, its jobs have failed.
+ * EOF on it means: that resolver is gone, its jobs have failed.  One that ends
+ * in order says so before, by an answer to RESOLVE_JOB_BYE: it has answered all
+ * that it had read, and what is still open was not begun.
  */
 #ifndef IPC_RESOLVE_H
 #define IPC_RESOLVE_H
@@ -20,6 +22,7 @@
 enum {
 	RESOLVE_BACKEND_MAX = 128,
 	RESOLVE_FRAME_MAX = 8 << 20,	/* bytes; an item must fit */
+	RESOLVE_JOB_BYE = 0,		/* no job's number */
 	SOURCE_URL_MAX = 16384,
 	SOURCE_HEADERS_MAX = 64,
 };
