@@ -28,7 +28,10 @@ pair_length(const uint8_t *p, size_t len, size_t *ret)
 	return 4;
 }
 
-/* 0; 1 when it is faulty (NUL or '=' where libfcgi would make another meaning of it); -1 when it is no list of pairs. */
+/*
+ * 0; 1 when it is faulty (NUL or '=' where libfcgi would make another meaning
+ * of it); -1 when it is no list of pairs.
+ */
 static int
 pairs_check(const uint8_t *p, size_t len)
 {

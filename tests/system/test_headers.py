@@ -99,13 +99,13 @@ def test_the_front_asks_again_when_a_file_vanished_behind_the_workers_back(make_
         if method == "GET" and not headers:
             assert kept(answer) == kept(cold)
         if method == "GET":
-            # One id, and so one charge: the second decision reserves what the first has not.
+            # One id, and so one charge: the second decision adds the miss to what the first has reserved.
             first, second = decisions(answer)
             assert " cache=hit " in first and " cache=miss " in second
-            assert " charge=1/0/" in first and " charge=0/1/" in second
+            assert " charge=1/0/" in first and " charge=1/1/" in second
     with open(stack.env["FRONT_LOG"]) as f:
         last = [line for line in f if asset.path in line][-1]
-    assert "charge=%s " % answer.headers["x-request-id"] in last or "method=HEAD" in last
+    assert "charge=%s-" % answer.headers["x-request-id"] in last or "method=HEAD" in last
 
 
 def test_the_front_logs_the_charge_of_a_hit_and_hides_it(stack):
@@ -115,7 +115,7 @@ def test_the_front_logs_the_charge_of_a_hit_and_hides_it(stack):
 
     def line():
         with open(stack.env["FRONT_LOG"]) as f:
-            found = [line for line in f if "charge=%s " % answer.headers["x-request-id"] in line]
+            found = [line for line in f if "charge=%s-%d-" % (answer.headers["x-request-id"], len(asset.data)) in line]
         return found
     for found in wait_until(line, "the hit's charge in the front's log"):
         assert "user=alice" in found and "status=200" in found and "path=%s " % asset.path in found
