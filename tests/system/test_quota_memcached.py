@@ -68,6 +68,11 @@ class Server:
             self.process.wait()
             self.process = None
 
+    def hang(self):
+        """Stopped when this returns: a signal takes its time to reach every thread."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
     def say(self, command):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(5)
@@ -330,7 +335,7 @@ def test_two_servers_share_the_counters(room):
 
 def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server, probe):
     assert probe.run("eo:a+1")[0] == [1]
-    server.process.send_signal(signal.SIGSTOP)
+    server.hang()
     values, ms = probe.run("eo:a+1", "eo:b+1")
     print(f"stopped: away after {ms} ms (timeout {TIMEOUT_MS} ms)")
     assert values is None and TIMEOUT_MS - 5 <= ms <= TIMEOUT_MS + SLACK_MS
@@ -346,7 +351,7 @@ def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server
 
 
 def test_a_stopped_server_met_while_connecting_costs_one_timeout(server):
-    server.process.send_signal(signal.SIGSTOP)
+    server.hang()
     p = Probe(server.path)
     values, ms = p.run("eo:a+1", "eo:b+1")
     p.end()
