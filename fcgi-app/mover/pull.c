@@ -223,7 +223,8 @@ static void
 fail_later(struct pull *p, enum fetch_error x, const char *reason)
 {
 	p->early = x;
-	(void)snprintf(p->early_reason, sizeof(p->early_reason), "%s", reason);
+	(void)snprintf(p->early_reason, sizeof(p->early_reason), "%.*s",
+	    (int)sizeof(p->early_reason) - 1, reason);
 	timer_set(p->b->slots->m->loop, &p->timer, clock_mono_ms(), on_early, p);
 }
 
