@@ -68,17 +68,22 @@ class State:
         self.tokens = {}            # token -> (end of its life, revoked)
         self.serial = 0
         self.gates = {}
+        self.open = 0               # requests being answered
         self.reset()
 
     def reset(self):
         with self.lock:
-            self.counts = {"assets": 0, "items": 0, "searches": 0, "tokens": 0, "other": 0, "open": 0}
+            self.counts = {"assets": 0, "items": 0, "searches": 0, "tokens": 0, "other": 0}
             self.requests = []
             self.other_requests = []
 
-    def count(self, what, n=1):
+    def count(self, what):
         with self.lock:
-            self.counts[what] += n
+            self.counts[what] += 1
+
+    def opened(self, n):
+        with self.lock:
+            self.open += n
 
     def record(self, request):
         entry = {"method": request.method, "uri": request.uri, "headers": request.headers}
@@ -182,12 +187,12 @@ class Connection:
                     break
                 self.state.record(self.request)
                 self.logged, self.log_file, self.status, self.sent = True, None, 0, 0
-                self.state.count("open")
+                self.state.opened(1)
                 try:
                     Answer(self).answer()
                 finally:
                     self.log_now()
-                    self.state.count("open", -1)
+                    self.state.opened(-1)
                 if (self.request.header("Connection") or "").lower() == "close":
                     break
         except (Gone, OSError, ValueError):
@@ -504,7 +509,7 @@ class Answer:
         what, query, state = segments[0] if segments else "", self.request.query, self.state
         if what == "log":
             with state.lock:
-                answer = dict(state.counts, requests=list(state.requests), other_requests=list(state.other_requests))
+                answer = dict(state.counts, open=state.open, requests=list(state.requests), other_requests=list(state.other_requests))
             self.send_json(answer)
             return
         if what == "set" and "token_life" in query:
