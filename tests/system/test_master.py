@@ -10,6 +10,7 @@ The build folder is EODATA_BUILD, else where EODATA_PREFIX is inside, else the
 current one, else build/.  Python's standard library is enough.
 """
 
+import grp
 import json
 import os
 import select
@@ -262,6 +263,28 @@ class Start(unittest.TestCase):
         self.assertEqual(other.wait(), 1)
         self.assertIn("in use by a running process", other.log())
         self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_a_second_master_in_the_same_folders_leaves_the_names_to_the_first(self):
+        p, other = Proxy(self).start(), Proxy(self)
+        other.config = p.config
+        other.start()
+        self.assertIn("another master uses dirs.run", other.log())
+        with other.say("who") as s:  # not of p: p.status() does not show its processes
+            worker = int(word(s).split()[0])
+        self.assertNotIn(worker, p.seen_now())
+        other.signal(signal.SIGTERM)
+        self.assertEqual(other.wait(), 0)
+        self.assertEqual(p.pid("master"), p.process.pid)
+        with open(os.path.join(p.run, "eodata-proxy.pid"), encoding="ascii") as f:
+            self.assertEqual(int(f.read()), p.process.pid)
+
+    def test_the_socket_belongs_to_the_group_that_is_asked_for(self):
+        group = grp.getgrgid(os.getgroups()[-1] if os.getgroups() else os.getgid())
+        p = Proxy(self).start("--listen-group", group.gr_name)
+        self.assertEqual(os.stat(p.socket).st_gid, group.gr_gid)
+        q = Proxy(self).start("--listen-group", "no-such-group", ready=False)
+        self.assertEqual(q.wait(), 1)
+        self.assertIn("no group 'no-such-group'", q.log())
 
     def test_refuses_a_path_that_is_not_a_socket(self):
         p = Proxy(self)
