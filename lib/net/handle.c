@@ -22,7 +22,12 @@
 #include "wire/header.h"
 #include "wire/trace.h"
 
-enum { RECEIVE_BUFFER = 262144 };	/* bytes; measured: see DESIGN.md */
+/*
+ * Bytes.  1 GiB over loopback without TLS, libcurl 7.88, CPU s of us: 0.54 to
+ * 0.70 with 64 KiB, 0.27 to 0.32 with 256, 0.26 to 0.39 with 512.  With TLS
+ * (16 KiB at a time) all are alike, 0.8.
+ */
+enum { RECEIVE_BUFFER = 262144 };
 
 /* Written by us or by libcurl, or about one connection only. */
 static const char *const ours[] = {

@@ -10,10 +10,8 @@
 #include "net_server.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <linux/sockios.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -518,116 +516,4 @@ bool
 loop_hangs(int64_t since_mono_us)
 {
 	return loop_real_us() - since_mono_us > HANG_US;
-}
-
-/* -- an owner ------------------------------------------------------------- */
-
-static int
-got_response(void *arg, const struct fetch_response *r)
-{
-	struct got *g = arg;
-
-	CHECK(!g->inside);
-	g->responses++;
-	g->r = *r;
-	g->r.media_type = mem_strdup(r->media_type);
-	g->r.etag = mem_strdup(r->etag);
-	g->r.disposition = mem_strdup(r->disposition);
-	g->r.content_encoding = mem_strdup(r->content_encoding);
-	return g->stop_at_response ? -1 : 0;
-}
-
-static int
-got_data(void *arg, const char *data, size_t n)
-{
-	struct got *g = arg;
-
-	CHECK(!g->inside && !g->paused && g->responses == 1 && g->ends == 0);
-	g->calls++;
-	for (size_t i = 0; i < g->n_cancels; i++) {
-		fetch_cancel(g->cancels[i]);
-		g->cancels[i] = NULL;
-	}
-	if (g->stop_at_data)
-		return -1;
-	if (g->pause_every > 0 && g->calls % g->pause_every == 0) {
-		g->pauses++;
-		g->paused = true;
-		return 1;
-	}
-	for (size_t i = 0; g->discard && i < n; i++)
-		g->bad_fill = g->bad_fill || data[i] != fill_byte(g->n_body + i);
-	if (!g->discard)
-		MUST(buf_add(&g->body, data, n) == 0);
-	g->n_body += n;
-	return 0;
-}
-
-static void
-got_done(void *arg, enum fetch_error x, const char *reason)
-{
-	struct got *g = arg;
-
-	CHECK(!g->inside && !g->paused);
-	g->ends++;
-	g->error = x;
-	g->r.excess = fetch_response(g->f) != NULL && fetch_response(g->f)->excess;
-	(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
-	g->f = NULL;
-}
-
-const struct fetch_ops got_ops = { got_response, got_data, got_done };
-
-void
-got_init(struct got *g)
-{
-	*g = (struct got){ .ends = 0 };
-	buf_init(&g->body, 64 << 20);
-}
-
-void
-got_release(struct got *g)
-{
-	free(g->r.media_type);
-	free(g->r.etag);
-	free(g->r.disposition);
-	free(g->r.content_encoding);
-	buf_release(&g->body);
-}
-
-/* -- names ---------------------------------------------------------------- */
-
-typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-
-/* libcurl's threads call this one: the program comes before libc. */
-__attribute__((visibility("default"))) int
-getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
-{
-	static const struct { const char *name, *address[2]; } known[] = {
-		{ "one.test", { "127.0.0.1", NULL } }, { "private.test", { "10.0.0.1", NULL } },
-		{ "meta.test", { "169.254.169.254", NULL } }, { "mixed.test", { "10.0.0.1", "127.0.0.1" } },
-	};
-	resolve_fn *real = (resolve_fn *)dlsym(RTLD_NEXT, "getaddrinfo");
-	struct addrinfo numeric = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *first, *second;
-
-	if (name != NULL && strcmp(name, "hang.test") == 0) {
-		for (;;)
-			(void)pause();	/* no signal comes */
-	}
-	if (hints != NULL)
-		numeric.ai_socktype = hints->ai_socktype;
-	for (size_t i = 0; name != NULL && i < ARRAY_LEN(known); i++) {
-		if (strcmp(name, known[i].name) != 0)
-			continue;
-		if (real(known[i].address[0], service, &numeric, &first) != 0)
-			return EAI_FAIL;
-		if (known[i].address[1] != NULL) {
-			if (real(known[i].address[1], service, &numeric, &second) != 0)
-				return EAI_FAIL;
-			first->ai_next = second;	/* freeaddrinfo takes them one by one */
-		}
-		*ret = first;
-		return 0;
-	}
-	return real(name, service, &numeric, ret);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * For the tests of lib/net: servers on loopback that misbehave as they are
- * told, and lib/net, in one epoll loop; and a getaddrinfo that knows only the
- * names below.
+ * told, and lib/net, in one epoll loop.
  */
 #ifndef TESTS_UNIT_NET_SERVER_H
 #define TESTS_UNIT_NET_SERVER_H
@@ -60,31 +59,5 @@ size_t loop_watched(void);			/* descriptors that lib/net watches */
 		CHECK(cond);						\
 	} while (0)
 int64_t loop_real_us(void);
-
-/* How an owner behaves, and what it has seen. */
-struct got {
-	/* set before */
-	unsigned pause_every;		/* each so many-th on_data says pause; 0 never */
-	bool stop_at_response, stop_at_data;
-	struct fetch **cancels;		/* on_data cancels these and sets them to NULL */
-	size_t n_cancels;
-	bool discard;			/* bodies are compared with fill_byte, not kept */
-	/* seen */
-	struct fetch *f;
-	unsigned responses, calls, pauses, ends;
-	bool paused, inside, bad_fill;
-	struct fetch_response r;	/* strings are copies */
-	struct buf body;
-	uint64_t n_body;
-	enum fetch_error error;
-	char reason[ERR_TEXT_MAX];
-};
-
-extern const struct fetch_ops got_ops;
-void got_init(struct got *g);
-void got_release(struct got *g);
-
-/* Names: "one.test" 127.0.0.1, "private.test" 10.0.0.1, "meta.test" 169.254.169.254,
- * "mixed.test" 10.0.0.1 and 127.0.0.1, "hang.test" never ends, others do not exist. */
 
 #endif

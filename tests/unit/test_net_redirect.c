@@ -10,13 +10,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "net_server.h"
+#include "net_case.h"
 
-static char loopback_v4[] = "127.0.0.1";
-static char *loopback[] = { loopback_v4 };
-static char site[] = "site-1";
-static struct config conf;
-static struct server *s, *other;
+static struct server *other;
 
 static const char *const secrets[] = {
 	"X-Api-Key: canary-1", "x-amz-security-token: canary-2", "Authorization: Bearer canary-3", "Cookie: a=canary-4",
@@ -24,24 +20,17 @@ static const char *const secrets[] = {
 };
 
 static void
-begin(void)
+begin_two(void)
 {
-	conf = (struct config){
-		.allow_http = true, .allow_private = { loopback, 1 }, .site_id = site,
-		.connect_timeout_ms = 15000, .first_byte_timeout_ms = 10000, .low_speed_time_ms = 8000,
-		.low_speed_bytes = 1000, .upstream_max_size = 1 << 30, .redirects_max = 3,
-	};
-	loop_start(&conf);
-	s = server_start();
+	begin();
 	other = server_start();
 }
 
 static void
-end(void)
+end_two(void)
 {
-	server_stop(s);
 	server_stop(other);
-	loop_stop();
+	end();
 }
 
 static struct got
@@ -59,7 +48,7 @@ got_of(const struct fetch_request *r)
 
 /* With all secrets, a plain header and a range. */
 static struct got
-fetched(const char *path)
+fetched_with_secrets(const char *path)
 {
 	static char plain[] = "If-Range: \"plain\"";
 	char *headers[] = { plain }, url[300];
@@ -73,9 +62,9 @@ fetched(const char *path)
 }
 
 static void
-ends_with(const char *path, enum fetch_error want)
+secrets_end_with(const char *path, enum fetch_error want)
 {
-	struct got g = fetched(path);
+	struct got g = fetched_with_secrets(path);
 
 	if (g.error != want)
 		fprintf(stderr, "%s: %s\n", path, g.reason);
@@ -103,12 +92,12 @@ each_kind_of_redirect_is_followed(void)
 	char path[20];
 	struct got g;
 
-	begin();
+	begin_two();
 	serves(s, "/end");
 	for (size_t i = 0; i < ARRAY_LEN(status); i++) {
 		(void)snprintf(path, sizeof(path), "/%d", status[i]);
 		redirects(s, path, status[i], "/end?signature=canary");
-		g = fetched(path);
+		g = fetched_with_secrets(path);
 		CHECK_INT(g.error, FETCH_OK);
 		CHECK_INT(g.responses, 1);
 		CHECK(g.r.status == 206 && g.r.etag == NULL && !g.r.bad_content_range);
@@ -118,7 +107,7 @@ each_kind_of_redirect_is_followed(void)
 	/* on one connection, all of them */
 	CHECK_INT(server_connections(s), 1);
 	CHECK(server_was_told(s, "GET /end?signature=canary HTTP/1.1\r\n"));
-	end();
+	end_two();
 }
 
 static void
@@ -126,20 +115,20 @@ other_3xx_are_answers(void)
 {
 	struct got g;
 
-	begin();
+	begin_two();
 	server_says(s, "/304", "HTTP/1.1 304 Same\r\nETag: \"x\"\r\nContent-Length: 500\r\n\r\n");
 	server_says(s, "/302", "HTTP/1.1 302 Nowhere\r\nContent-Length: 5\r\n\r\nhello");
 	server_says(s, "/300", "HTTP/1.1 300 Many\r\nContent-Length: 5\r\nLocation: /x\r\n\r\nhello");
-	g = fetched("/304");
+	g = fetched_with_secrets("/304");
 	CHECK(g.error == FETCH_OK && g.r.status == 304 && !g.r.has_length && g.n_body == 0);
 	got_release(&g);
-	g = fetched("/302");
+	g = fetched_with_secrets("/302");
 	CHECK(g.error == FETCH_OK && g.r.status == 302 && g.n_body == 5);
 	got_release(&g);
-	g = fetched("/300");
+	g = fetched_with_secrets("/300");
 	CHECK(g.error == FETCH_OK && g.r.status == 300 && g.n_body == 5);
 	got_release(&g);
-	end();
+	end_two();
 }
 
 static void
@@ -148,14 +137,14 @@ credentials_stay_with_their_origin(void)
 	char to_other[100], to_name[100], back[100];
 	struct got g;
 
-	begin();
+	begin_two();
 	(void)snprintf(to_other, sizeof(to_other), "http://127.0.0.1:%d/there", server_port(other));
 	(void)snprintf(to_name, sizeof(to_name), "http://one.test:%d/name", server_port(s));
 	redirects(s, "/port", 302, to_other);
 	serves(other, "/there");
 	redirects(s, "/host", 307, to_name);
 	serves(s, "/name");
-	g = fetched("/port");
+	g = fetched_with_secrets("/port");
 	CHECK_INT(g.error, FETCH_OK);
 	got_release(&g);
 	CHECK_INT(server_requests(other), 1);
@@ -165,46 +154,46 @@ credentials_stay_with_their_origin(void)
 	CHECK(!server_was_told(other, "Referer"));
 	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
 		CHECK(server_was_told(s, secrets[i]));
-	g = fetched("/host");
+	g = fetched_with_secrets("/host");
 	CHECK_INT(g.error, FETCH_OK);
 	got_release(&g);
 	CHECK(strstr(server_log(s), "GET /name") != NULL);
 	CHECK(strstr(strstr(server_log(s), "GET /name"), "canary") == NULL);
-	end();
+	end_two();
 	/* there and back again: the origin that they are for */
-	begin();
+	begin_two();
 	(void)snprintf(to_other, sizeof(to_other), "http://127.0.0.1:%d/there", server_port(other));
 	(void)snprintf(back, sizeof(back), "http://127.0.0.1:%d/end", server_port(s));
 	redirects(s, "/round", 302, to_other);
 	redirects(other, "/there", 302, back);
 	serves(s, "/end");
-	g = fetched("/round");
+	g = fetched_with_secrets("/round");
 	CHECK_INT(g.error, FETCH_OK);
 	got_release(&g);
 	CHECK(!server_was_told(other, "canary"));
 	CHECK(strstr(server_log(s), "GET /end") != NULL);
 	CHECK(strstr(strstr(server_log(s), "GET /end"), "X-Api-Key: canary-1") != NULL);
-	end();
+	end_two();
 }
 
 static void
 loops_end(void)
 {
-	begin();
+	begin_two();
 	redirects(s, "/loop", 302, "/loop");
 	redirects(s, "/1", 302, "/2");
 	redirects(s, "/2", 302, "/3");
 	redirects(s, "/3", 302, "/4");
 	redirects(s, "/0", 302, "/1");
 	serves(s, "/4");
-	ends_with("/1", FETCH_OK);
-	ends_with("/0", FETCH_LOOP);
+	secrets_end_with("/1", FETCH_OK);
+	secrets_end_with("/0", FETCH_LOOP);
 	CHECK_INT(server_requests(s), 8);
-	ends_with("/loop", FETCH_LOOP);
+	secrets_end_with("/loop", FETCH_LOOP);
 	CHECK_INT(server_requests(s), 12);
 	conf.redirects_max = 0;
-	ends_with("/3", FETCH_LOOP);
-	end();
+	secrets_end_with("/3", FETCH_LOOP);
+	end_two();
 }
 
 static void
@@ -217,14 +206,14 @@ hops_against_policy_are_refused(void)
 	};
 	char path[20];
 
-	begin();
+	begin_two();
 	for (size_t i = 0; i < ARRAY_LEN(location); i++) {
 		(void)snprintf(path, sizeof(path), "/%zu", i);
 		redirects(s, path, 302, location[i]);
-		ends_with(path, FETCH_REFUSED);
+		secrets_end_with(path, FETCH_REFUSED);
 	}
 	CHECK_INT(server_requests(s), ARRAY_LEN(location));
-	end();
+	end_two();
 }
 
 static void
@@ -232,7 +221,7 @@ reasons_hold_no_secrets(void)
 {
 	struct got g;
 
-	begin();
+	begin_two();
 	redirects(s, "/a", 302, "http://private.test/canary?X-Amz-Signature=canary#canary");
 	redirects(s, "/b", 302, "ftp://canary:canary@canary/?canary");
 	redirects(s, "/c", 302, "/d?canary");
@@ -240,18 +229,18 @@ reasons_hold_no_secrets(void)
 	for (int i = 0; i < 3; i++) {
 		static const char *const path[] = { "/a?canary", "/b?canary", "/c?canary" };
 
-		g = fetched(path[i]);
+		g = fetched_with_secrets(path[i]);
 		CHECK(g.error != FETCH_OK && g.reason[0] != '\0');
 		CHECK(strstr(g.reason, "canary") == NULL);
 		got_release(&g);
 	}
-	end();
+	end_two();
 }
 
 static void
 the_body_of_a_redirect_is_bounded(void)
 {
-	begin();
+	begin_two();
 	server_says(s, "/huge", "HTTP/1.1 302 Go\r\nContent-Length: 100000000\r\nLocation: /end\r\n\r\n");
 	server_fills(s, "/huge", 100000000);
 	server_says(s, "/unframed", "HTTP/1.1 302 Go\r\nLocation: /end\r\n\r\n");
@@ -259,11 +248,11 @@ the_body_of_a_redirect_is_bounded(void)
 	server_says(s, "/cut", "HTTP/1.1 302 Go\r\nContent-Length: 10\r\nLocation: /end\r\n\r\nhello");
 	server_closes(s, "/cut");
 	serves(s, "/end");
-	ends_with("/huge", FETCH_OK);
-	ends_with("/unframed", FETCH_OK);
-	ends_with("/cut", FETCH_OK);
+	secrets_end_with("/huge", FETCH_OK);
+	secrets_end_with("/unframed", FETCH_OK);
+	secrets_end_with("/cut", FETCH_OK);
 	CHECK_INT(server_requests(s), 6);
-	end();
+	end_two();
 }
 
 static void
@@ -274,7 +263,7 @@ one_deadline_counts_for_all_hops(void)
 	char url[100];
 	struct got g;
 
-	begin();
+	begin_two();
 	server_waits(s, "/a");
 	redirects(s, "/a", 302, "/b");
 	server_says(s, "/b", "HTTP/1.1 302 Go\r\nContent-Length: 5\r\nLocation: /c\r\n\r\nhel");	/* its body drips */
@@ -292,7 +281,7 @@ one_deadline_counts_for_all_hops(void)
 	UNTIL(g.ends == 1);
 	CHECK_INT(g.error, FETCH_TIMEOUT);
 	got_release(&g);
-	end();
+	end_two();
 }
 
 static struct got
@@ -311,7 +300,7 @@ a_post_keeps_its_body_only_at_its_origin(void)
 	char to_other[100];
 	struct got g;
 
-	begin();
+	begin_two();
 	(void)snprintf(to_other, sizeof(to_other), "http://127.0.0.1:%d/there", server_port(other));
 	redirects(s, "/307", 307, "/end307");
 	redirects(s, "/303", 303, "/end303");
@@ -333,7 +322,7 @@ a_post_keeps_its_body_only_at_its_origin(void)
 	g = posted("/302-away");
 	CHECK(g.error == FETCH_OK && server_was_told(other, "GET /there HTTP") && !server_was_told(other, "canary"));
 	got_release(&g);
-	end();
+	end_two();
 }
 
 static struct got
@@ -355,7 +344,7 @@ a_digest_is_answered_and_stays_with_its_origin(void)
 	struct got g;
 	unsigned before;
 
-	begin();
+	begin_two();
 	(void)snprintf(to_other, sizeof(to_other), "http://127.0.0.1:%d/there", server_port(other));
 	server_says(s, "/a", "%s", challenge);
 	server_says(s, "/a+digest", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
@@ -386,7 +375,7 @@ a_digest_is_answered_and_stays_with_its_origin(void)
 	CHECK(g.error == FETCH_OK && g.r.status == 401 && g.n_body == 3);
 	CHECK(!server_was_told(other, "Authorization"));
 	got_release(&g);
-	end();
+	end_two();
 }
 
 static void
@@ -398,7 +387,7 @@ each_request_carries_its_own_credentials(void)
 	struct got g;
 	const char *log;
 
-	begin();
+	begin_two();
 	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/a", server_port(s));
 	server_says(s, "/a", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	for (int i = 0; i < 3; i++) {
@@ -413,7 +402,7 @@ each_request_carries_its_own_credentials(void)
 	CHECK(log != NULL && strstr(log + 1, "Bearer alice") == NULL);
 	log = strstr(server_log(s), "Bearer bob");
 	CHECK(log != NULL && strstr(log + 1, "GET /a") != NULL && strstr(log + 1, "Bearer") == NULL);
-	end();
+	end_two();
 }
 
 int
