@@ -40,7 +40,7 @@ enum {
 	TEMP_NAME_SIZE = 40,
 	FILE_MODE = 0640,		/* the front reads by the directory's group */
 	DIRECTORY_MODE = 0750,
-	PUBLISH_ATTEMPTS = 8,		/* against tmpfiles, which removes empty directories */
+	PUBLISH_ATTEMPTS = 32,		/* against tmpfiles, which removes empty directories */
 	SWEEP_MAX = 100000,
 };
 

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -468,6 +470,41 @@ a_file_that_vanished_is_a_miss(void)
 	place_close(&p);
 }
 
+/* Remove directories as fast as they come, as tmpfiles may. */
+NORETURN static void
+remove_directories(const struct place *p)
+{
+	static const char *const dir[] = { "30d/p/c/i", "30d/p/c", "30d/p", "30d" };
+
+	for (;;) {
+		for (size_t i = 0; i < ARRAY_LEN(dir); i++)
+			(void)rmdir(path_of(p, dir[i]));	/* not there, or not empty: again */
+	}
+}
+
+static void
+directories_that_vanish_while_we_publish_are_made_again(void)
+{
+	struct place p;
+	pid_t pid;
+	int status;
+
+	place_open(&p);
+	pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0)
+		remove_directories(&p);
+	for (int i = 0; i < 300; i++) {
+		CHECK_INT(publish_text(&p, "30d/p/c/i/a", "hello"), 0);
+		CHECK_STR(look(&p, "30d/p/c/i/a"), "hello");
+		CHECK_INT(unlink(path_of(&p, "30d/p/c/i/a@meta")), 0);
+		CHECK_INT(unlink(path_of(&p, "30d/p/c/i/a@data")), 0);
+	}
+	CHECK_INT(kill(pid, SIGKILL), 0);
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	place_close(&p);
+}
+
 static void
 an_open_object_outlives_its_name(void)
 {
@@ -699,6 +736,7 @@ main(void)
 		UNIT(longest_names_fit),
 		UNIT(pairs_that_do_not_match_are_misses),
 		UNIT(a_file_that_vanished_is_a_miss),
+		UNIT(directories_that_vanish_while_we_publish_are_made_again),
 		UNIT(an_open_object_outlives_its_name),
 		UNIT(links_and_strange_files_are_misses),
 		UNIT(keys_do_not_leave_the_root),
