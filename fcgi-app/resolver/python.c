@@ -38,6 +38,25 @@ static const char *trace;		/* of the job that runs; NULL without */
 
 /* --- exceptions ------------------------------------------------------------ */
 
+/* The pending exception, cleared; the caller's reference.  NULL when there is none. */
+static PyObject *
+take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+	return PyErr_GetRaisedException();
+#else
+	PyObject *type = NULL, *value = NULL, *tb = NULL;
+
+	PyErr_Fetch(&type, &value, &tb);
+	PyErr_NormalizeException(&type, &value, &tb);
+	if (value != NULL && tb != NULL)
+		(void)PyException_SetTraceback(value, tb);
+	Py_XDECREF(type);
+	Py_XDECREF(tb);
+	return value;
+#endif
+}
+
 /* "file.py:12" of the innermost frame, or "-". */
 static void
 where_raised(PyObject *tb, char *dst, size_t cap)
@@ -91,24 +110,22 @@ static bool
 log_exception(const char *phase, struct err *e)
 {
 	char text[REASON_MAX], where[128], esc[4 * REASON_MAX + 16], where_esc[512 + 16];
-	PyObject *type = NULL, *value = NULL, *tb = NULL;
+	PyObject *value = take_exception(), *tb;
 	bool tainted;
 
-	PyErr_Fetch(&type, &value, &tb);
-	if (type == NULL)
+	if (value == NULL)
 		return false;
-	PyErr_NormalizeException(&type, &value, &tb);
-	tainted = PyErr_GivenExceptionMatches(type, PyExc_MemoryError) ||
-	    PyErr_GivenExceptionMatches(type, PyExc_RecursionError) ||
-	    !PyErr_GivenExceptionMatches(type, PyExc_Exception);
+	tb = PyException_GetTraceback(value);
+	tainted = PyErr_GivenExceptionMatches(value, PyExc_MemoryError) ||
+	    PyErr_GivenExceptionMatches(value, PyExc_RecursionError) ||
+	    !PyErr_GivenExceptionMatches(value, PyExc_Exception);
 	where_raised(tb, where, sizeof(where));
 	safe_text(value, text, sizeof(text));
-	log_error(NULL, "EO-RESOLVER-PYTHON", "phase=%s trace=%s exception=%s at=%s text=%s", phase, trace == NULL ? "-" : trace,
-	    PyType_Check(type) ? ((PyTypeObject *)type)->tp_name : "?",
+	log_error(NULL, "EO-RESOLVER-PYTHON", "phase=%s trace=%s exception=%s at=%s text=%s", phase,
+	    trace == NULL ? "-" : trace, Py_TYPE(value)->tp_name,
 	    text_esc_to(where_esc, sizeof(where_esc), where), text_esc_to(esc, sizeof(esc), text));
 	err_set(e, "%s", text[0] != '\0' ? text : "python raised an exception, see the line above");
-	Py_XDECREF(type);
-	Py_XDECREF(value);
+	Py_DECREF(value);
 	Py_XDECREF(tb);
 	PyErr_Clear();
 	return tainted;
