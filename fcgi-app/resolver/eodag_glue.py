@@ -389,6 +389,21 @@ def _dict(value):
     return value if type(value) is dict else {}
 
 
+def _absolute(item, href):
+    """STAC allows hrefs that are relative to the item's own address: its link "self"."""
+    if ":" in href.split("/", 1)[0]:
+        return href
+    links = item.get("links")
+    for link in links if type(links) is list else ():
+        base = _dict(link).get("href")
+        if _dict(link).get("rel") == "self" and type(base) is str and base.lower().startswith(("http://", "https://")):
+            try:
+                return urllib.parse.urljoin(base, href)
+            except ValueError:
+                break
+    return href
+
+
 def _location(item, backend, asset):
     """The upstream href of the asset as the item shows it, or None: then search."""
     properties = _dict(item.get("properties"))
@@ -404,7 +419,10 @@ def _location(item, backend, asset):
         raise Refused(404, "client", "no such asset")
     origin = _dict(_dict(found.get("alternate")).get("origin"))
     for href in (origin.get("href"), found.get("href")):
-        if type(href) is str and href and not _is_ours(href):
+        if type(href) is not str or href == "":
+            continue
+        href = _absolute(item, href)
+        if not _is_ours(href):
             href = _clean_url(href)
             if type(backends) is not list and not _belongs(_backend_conf(backend), href):
                 return None     # as an item of another backend

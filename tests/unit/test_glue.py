@@ -449,6 +449,16 @@ class Items(Case):
         self.failed(self.ask(item("https://h.example/x", backends=["wekeo_main"]), backend="wekeo_main"), 404)
         self.assertEqual(len(dag.asked), 1)
 
+    def test_a_relative_href_is_relative_to_the_item(self):
+        self.use(b=provider("h.example", header_auth()))
+        it = item("../files/x.tif?a=1")
+        self.failed(self.ask(it), 502)
+        it["links"] = ["x", {"rel": "self"}, {"rel": "self", "href": "https://h.example/items/i.json"}]
+        self.assertEqual(self.ask(it)["url"], "https://h.example/files/x.tif?a=1")
+        it = item("//evil.example/x", backends=None)
+        it["links"] = [{"rel": "self", "href": "https://h.example/items/i.json"}]
+        self.failed(self.ask(it), 404)      # foreign: searched, not found
+
     def test_an_unknown_backend_is_404(self):
         self.use(b=provider("h.example"))
         self.failed(self.ask(None, backend="nobody"), 404)
