@@ -298,6 +298,8 @@ set_callbacks(CURL *h, struct fetch *f)
 	bool ok = true;
 
 	SET(CURLOPT_PRIVATE, f);
+	f->curl_says[0] = '\0';
+	SET(CURLOPT_ERRORBUFFER, f->curl_says);
 	SET(CURLOPT_HEADERFUNCTION, hop_on_header);
 	SET(CURLOPT_HEADERDATA, f);
 	SET(CURLOPT_WRITEFUNCTION, hop_on_body);

@@ -156,11 +156,24 @@ judge_success(struct fetch *f)
 		hop_verdict(f, FETCH_TRUNCATED, "the body was cut");
 }
 
+/* What is wrong with the certificate is worth knowing; libcurl's words hold no more than a name out of it. */
+static void
+judge_tls(struct fetch *f, CURLcode code)
+{
+	for (char *p = f->curl_says; *p != '\0'; p++) {
+		if ((uint8_t)*p < 0x20 || (uint8_t)*p > 0x7e)
+			*p = '?';
+	}
+	hop_verdict(f, FETCH_CONNECT, "%s", f->curl_says[0] == '\0' ? curl_easy_strerror(code) : f->curl_says);
+}
+
 static void
 judge_broken(struct fetch *f, CURLcode code)
 {
 	if (f->taken > 0)
 		hop_verdict(f, FETCH_TRUNCATED, "the connection broke in the body");
+	else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR)
+		judge_tls(f, code);
 	else
 		hop_verdict(f, FETCH_CONNECT, "%s", curl_easy_strerror(code));
 }

@@ -66,6 +66,7 @@ struct fetch {
 	unsigned redirects;
 	CURL *easy;				/* NULL between hops */
 	struct curl_slist *lines;
+	char curl_says[CURL_ERROR_SIZE];
 	bool challenged;			/* the first 401 of a digest has been seen */
 	bool added;				/* easy is in the multi */
 	struct response response;
