@@ -171,19 +171,26 @@ check_credentials(const char *path, struct err *e)
 	return 0;
 }
 
-/* An empty file of ours, where no credentials are configured. */
+/* A file of ours, where EODAG wants one and the configuration has none. */
 static int
-empty_credentials(const char *dir, char **ret, struct err *e)
+own_file(const char *dir, const char *name, const char *text, char **ret, struct err *e)
 {
-	char *path = mem_printf("%s/no-credentials.yml", dir);
+	char *path = mem_printf("%s/%s", dir, name);
 	FILE *f = fopen(path, "we");
+	bool failed;
 
 	if (f == NULL) {
 		(void)err_sys(e, errno, "cannot write '%s'", path);
 		free(path);
 		return -1;
 	}
-	(void)fclose(f);
+	failed = fputs(text, f) == EOF;
+	failed = fclose(f) != 0 || failed;
+	if (failed) {
+		(void)err_sys(e, errno, "cannot write '%s'", path);
+		free(path);
+		return -1;
+	}
 	*ret = path;
 	return 0;
 }
@@ -213,12 +220,11 @@ set_environment(const struct config *c, struct err *e)
 		{ "PATH", "/usr/bin:/bin" }, { "LANG", "C.UTF-8" }, { "LC_ALL", "C.UTF-8" },
 		{ "TZ", "UTC" },	/* EODAG keeps token expiry in naive local time */
 		{ "NO_PROXY", "*" }, { "no_proxy", "*" },
-		{ "EODAG_LOCS_CFG_FILE", "/nonexistent" },	/* or it copies shape files */
 		{ "EODAG_EXT_COLLECTIONS_CFG_FILE", "" },	/* or it downloads one */
 		{ "AWS_EC2_METADATA_DISABLED", "true" },
 		{ "OPENBLAS_NUM_THREADS", "1" }, { "OMP_NUM_THREADS", "1" },	/* the broker forks: one thread */
 	};
-	char *home = NULL, *dir = NULL, *none = NULL;
+	char *home = NULL, *dir = NULL, *locations = NULL, *none = NULL;
 	int r = -1;
 
 	(void)clearenv();	/* fails for lack of memory only, and then setenv does too */
@@ -230,10 +236,14 @@ set_environment(const struct config *c, struct err *e)
 		goto out;
 	if (set("HOME", home, e) < 0 || set("EODAG_CFG_DIR", dir, e) < 0 || set_certificates(c, e) < 0)
 		goto out;
+	/* one that is not there it makes, wherever it was told to be, and copies shape files */
+	if (own_file(dir, "locations.yml", "shapefiles: []\n", &locations, e) < 0 ||
+	    set("EODAG_LOCS_CFG_FILE", locations, e) < 0)
+		goto out;
 	if (c->eodag_config_file != NULL && c->eodag_config_file[0] != '\0') {
 		if (set("EODAG_CFG_FILE", c->eodag_config_file, e) < 0)
 			goto out;
-	} else if (empty_credentials(dir, &none, e) < 0 || set("EODAG_CFG_FILE", none, e) < 0) {
+	} else if (own_file(dir, "no-credentials.yml", "", &none, e) < 0 || set("EODAG_CFG_FILE", none, e) < 0) {
 		goto out;
 	}
 	if (c->eodag_providers_dir != NULL && c->eodag_providers_dir[0] != '\0' &&
@@ -245,6 +255,7 @@ set_environment(const struct config *c, struct err *e)
 	r = 0;
 out:
 	free(none);
+	free(locations);
 	free(dir);
 	free(home);
 	return r;

@@ -141,8 +141,8 @@ other_addresses_are_refused_and_nothing_is_written(void)
 	static const char *const bad[] = {
 		"", ":", ":80", "unix:", "host", "host:", "host:x", "host:65536", "host:123456",
 		"host: 80", "host:-1", "::1:80", "[]:80", "[::1]80", "/run/x.sock",
-		"unix:/012345678901234567890123456789012345678901234567890123456789"
-		"01234567890123456789012345678901234567890123456",
+		("unix:/012345678901234567890123456789012345678901234567890123456789"
+		"01234567890123456789012345678901234567890123456"),
 	};
 	struct listen_spec s = { "path", "host", "port" };
 	struct err e = ERR_NONE;
