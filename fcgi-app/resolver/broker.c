@@ -10,6 +10,7 @@
  *	FREE -> IDLE (forked) <-> BUSY (a job; has a deadline)
  *	IDLE -> RETIRING (to make room, or because it had nothing to do)
  *	BUSY -> DYING (past its deadline: killed)
+ *	IDLE, RETIRING -> killed too when its heartbeat stops
  *	any  -> FREE (reaped)
  *
  * Resolvers of a broker that died before this one serve on for the movers that
@@ -53,6 +54,7 @@ enum {
 	WISHES_MAX = 128,
 	WISH_MS = 5000,			/* a wish waits at most so long for a place */
 	RIPE_MS = 1000,			/* idle for so long before it may have to make room */
+	SILENT_MS = 8000,		/* no heartbeat for so long, with no job: stopped or stuck */
 	LOOP_MS = 1000,
 	CONNECT_MSG_MAX = 1024,
 	FINGERPRINT_MAX = 1 << 20,
@@ -89,6 +91,7 @@ struct broker {
 	struct wish wish[WISHES_MAX];
 	size_t n_wishes;
 	struct buf fingerprint;		/* of what EODAG was set up with */
+	int64_t last_turn_ms;
 	bool draining;
 };
 
@@ -505,6 +508,18 @@ reap(struct broker *b)
 	}
 }
 
+/* No job, so no deadline; but a process that was stopped would keep its backend for good. */
+static bool
+is_silent(const struct broker *b, const struct place *p, int64_t now)
+{
+	const struct slot *s = &b->env->scoreboard->slot[SLOT_RESOLVER(p - b->place)];
+	int64_t beat = __atomic_load_n(&s->heartbeat_mono_ms, __ATOMIC_RELAXED);
+
+	if (beat < p->since_ms)
+		beat = p->since_ms;
+	return now - beat > SILENT_MS && b->last_turn_ms + SILENT_MS / 2 > now;	/* else it was all of us */
+}
+
 static void
 kill_late(struct broker *b)
 {
@@ -513,13 +528,21 @@ kill_late(struct broker *b)
 	for (size_t i = 0; i < PLACES_MAX; i++) {
 		struct place *p = &b->place[i];
 
-		if (p->state == PLACE_FREE || p->deadline_ms == 0 || now < p->deadline_ms)
+		if (p->state == PLACE_FREE || p->state == PLACE_DYING)
+			continue;
+		if (p->deadline_ms == 0) {
+			if (is_silent(b, p, now))
+				place_kill(p);	/* counts as a crash */
+			continue;
+		}
+		if (now < p->deadline_ms)
 			continue;
 		place_kill(p);
 		p->state = PLACE_DYING;
 		p->deadline_ms = 0;
 		cooldown_timeout(&b->cooldown[p->backend], now, b->env->config->eodag_cooldown_ms);
 	}
+	b->last_turn_ms = now;
 }
 
 /* --- the master ----------------------------------------------------------- */

@@ -38,7 +38,7 @@ enum {
 	CONNS_MAX = 2 * 16,		/* a mover that comes back before its old connection was seen to end */
 	READ_CHUNK = 65536,
 	OUT_MAX = RESOLVE_FRAME_MAX + 4,
-	POLL_MAX_MS = 5000,
+	POLL_MAX_MS = 2000,		/* the broker looks at the heartbeat */
 	FLUSH_MS = 1000,
 	ALARM_LATE_MS = 1000,		/* the broker comes first */
 };

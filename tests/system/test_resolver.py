@@ -711,6 +711,19 @@ def test_a_backend_that_hangs_is_killed_and_cools_down_while_others_go_on(broker
     line.close()
 
 
+def test_a_resolver_that_was_stopped_is_replaced(own_broker):
+    b = own_broker().ready()
+    item = feature("http://h/x", ["loop_open"])
+    line = b.connect("loop_open")
+    line.resolve(item)
+    (child,) = b.children()
+    os.kill(child, signal.SIGSTOP)
+    with pytest.raises(Gone):
+        line.answer()
+    assert b.resolve("loop_open", item)["kind"] == "source"
+    assert child not in b.children()
+
+
 def test_three_crashes_in_a_row_cool_down(own_broker, provider):
     b = own_broker(cooldown="60s").ready()
     for _ in range(3):
