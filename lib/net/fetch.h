@@ -4,7 +4,8 @@
  * The one place that makes a curl handle: protocols, TLS, addresses (checked
  * where the connection is made), redirects by hand with every hop checked
  * again, credentials only to the scheme, host and port they are for, limits.
- * Nothing here blocks.  Single thread; the mover.
+ * Nothing here blocks.  Single thread; the mover.  SIGPIPE must be ignored
+ * (OpenSSL writes to connections that a provider has closed).
  */
 #ifndef NET_FETCH_H
 #define NET_FETCH_H
