@@ -6,12 +6,15 @@
 #ifndef TESTS_FUZZ_FUZZ_MESSAGE_H
 #define TESTS_FUZZ_FUZZ_MESSAGE_H
 
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "base/buf.h"
-#include "fuzz.h"
 
 #define FUZZ_MESSAGE(name)							\
+	size_t fuzz_taken;							\
+										\
 	int									\
 	LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)			\
 	{									\
@@ -19,6 +22,7 @@
 		static struct name v;						\
 										\
 		if (name##_get(data, n, &v) == 0) {				\
+			fuzz_taken++;						\
 			name##_put(&out, &v);					\
 			MUST(buf_ok(&out) && out.len == n);			\
 			MUST(memcmp(out.data, data, n) == 0);			\

@@ -19,7 +19,7 @@
 
 enum { INPUT_MAX = 1 << 20, MUTATE_MAX = 2048, DIR_MAX = 10000 };
 
-static size_t inputs, runs;
+static size_t inputs, runs, taken;
 
 static void
 run(const char *data, size_t n)
@@ -45,7 +45,15 @@ run_file(const char *path)
 		exit(2);
 	}
 	inputs++;
+#ifdef FUZZ_COUNTS
+	fuzz_taken = 0;
+#endif
 	run(b.data, b.len);
+#ifdef FUZZ_COUNTS
+	taken += fuzz_taken;
+#else
+	taken++;
+#endif
 	for (size_t n = 0; n < b.len && n < MUTATE_MAX; n++)
 		run(b.data, n);
 	for (size_t bit = 0; bit < 8 * b.len && bit < 8 * MUTATE_MAX; bit++) {
@@ -104,5 +112,9 @@ main(int argc, char **argv)
 	}
 	run("", 0);
 	printf("%zu inputs, %zu runs\n", inputs, runs);
+	if (inputs > 0 && taken == 0) {
+		printf("none of the inputs was taken: the corpus is out of date\n");
+		return 1;
+	}
 	return inputs == 0 ? 1 : 0;	/* an empty corpus tests nothing */
 }

@@ -47,7 +47,8 @@ sample_handover(void)
 		.range = "bytes=0-9",
 		.cond = { "\"m\"", "\"n\"", "ms", "us", "\"r\"" }, .origin = "https://x", .rule = "rules[0]",
 		.delivery = DELIVERY_AUTO, .rate = 1000, .accepted_mono_us = 12345678, .deadline_mono_ms = 62345,
-		.hit_key = "30d/peps/x", .charge = sample_charge(),
+		.hit_key = "30d/peps/x", .ratelimit = "\"s\";r=1;t=2", .ratelimit_policy = "\"s\";q=3;w=4",
+		.charge = sample_charge(),
 	};
 }
 
@@ -173,6 +174,8 @@ handovers_come_back(void)
 	CHECK_INT(got.accepted_mono_us, 12345678);
 	CHECK_INT(got.deadline_mono_ms, 62345);
 	CHECK_STR(got.hit_key, "30d/peps/x");
+	CHECK_STR(got.ratelimit, "\"s\";r=1;t=2");
+	CHECK_STR(got.ratelimit_policy, "\"s\";q=3;w=4");
 	CHECK(memcmp(&got.charge, &h.charge, sizeof(got.charge)) == 0);
 	buf_release(&msg);
 }
