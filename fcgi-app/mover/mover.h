@@ -215,6 +215,7 @@ void pull_resume(struct pull *p);
 void pull_give(struct pull *p, const struct pull_ops *ops, void *arg);	/* its callbacks go there from now on */
 const struct source *pull_source(const struct pull *p);
 uint64_t pull_bytes(const struct pull *p);	/* body bytes so far */
+bool pull_excess(const struct pull *p);		/* in on_done: more came than was announced, and was cut */
 /* Is a slot free for work that nobody waits for? */
 bool slots_idle(struct mover *m, const char *backend);
 /* The client's answer to a provider's status or to a fetch that failed. */

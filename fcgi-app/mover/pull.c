@@ -40,6 +40,7 @@ struct pull {
 	struct fetch *fetch;
 	struct timer timer;		/* deadline in the queue; deferred failure */
 	uint64_t bytes;
+	bool excess;
 	/* the request, owned until it runs */
 	char *subpath, *id, *trace, *if_range;
 	bool has_range;
@@ -198,8 +199,11 @@ on_data(void *arg, const char *data, size_t n)
 static void
 on_done(void *arg, enum fetch_error x, const char *reason)
 {
+	const struct fetch_response *r;
 	struct pull *p = arg;
 
+	r = fetch_response(p->fetch);
+	p->excess = r != NULL && r->excess;
 	p->fetch = NULL;
 	p->in_callback = true;
 	p->ops->on_done(p->arg, p, x, reason);
@@ -383,6 +387,12 @@ uint64_t
 pull_bytes(const struct pull *p)
 {
 	return p->bytes;
+}
+
+bool
+pull_excess(const struct pull *p)
+{
+	return p->excess;
 }
 
 struct failure

@@ -694,11 +694,12 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 }
 
 static void
-on_done(void *arg, struct pull *p UNUSED, enum fetch_error x, const char *reason)
+on_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 {
 	struct transfer *t = arg;
 	struct failure f;
 
+	t->framed = t->framed && !pull_excess(p);	/* then only file:size or a checksum proves the end */
 	t->pull = NULL;
 	t->busy++;
 	if (t->m->gather->owner == t)
