@@ -516,8 +516,13 @@ void
 client_begin(struct client *c)
 {
 	const struct dataset *d = config_dataset(mover_config(c->m), c->h.backend, c->h.collection, c->h.asset);
+	struct failure f = FAILURE(404, PROBLEM_CLIENT, "no such backend");
 	struct asset *a;
 
+	if (strlen(c->h.backend) > RESOLVE_BACKEND_MAX) {	/* no provider has such a name, and no message takes it */
+		client_fail(c, &f);
+		return;
+	}
 	c->cache_control = d == NULL ? NULL : mem_strdup(d->cache_control);
 	if (c->h.hit_key != NULL && serve_object(c, c->h.hit_key))
 		return;
