@@ -24,8 +24,6 @@ No text of an exception, no URL and no credential is put into a reason:
 providers' messages hold both.
 """
 
-import base64
-import binascii
 import datetime
 import json
 import logging
@@ -34,6 +32,9 @@ import re
 import sys
 import urllib.parse
 import warnings
+
+import eodag_locations as locations
+from eodag_answers import Refused, SetupError, Wrong, as_dict, exact, failure, where
 
 EODAG_MIN = (4, 7, 1)
 EODAG_BEYOND = (4, 11)          # 4.10 is the newest that was tested
@@ -55,25 +56,6 @@ _dag = None
 _public = ()
 
 
-class SetupError(Exception):
-    """Its text is for the operator and holds no secret: C logs it."""
-    eodata_safe = True
-
-
-class Refused(Exception):
-    """Ends a job: becomes a "failed" answer."""
-
-    def __init__(self, status, who, reason, retry_after_s=0):
-        super().__init__(reason)
-        self.answer = {"kind": "failed", "status": status, "who": who, "reason": reason}
-        if retry_after_s:
-            self.answer["retry_after_s"] = retry_after_s
-
-
-class Wrong(Exception):
-    """A plugin gave something of another type than it should."""
-
-
 # --- set-up -------------------------------------------------------------------
 
 
@@ -82,14 +64,14 @@ def setup(public_urls):
     global _dag, _public
     _silence()
     _check_version()
-    _public = tuple(_origin_and_path(u) for u in public_urls)
+    _public = tuple(locations.origin_and_path(u) for u in public_urls)
     try:
         from eodag import EODataAccessGateway
         _import_early()
         dag = EODataAccessGateway()
     except Exception as e:
         # Its text may quote the file with the credentials.
-        raise SetupError("EODAG cannot be set up: %s" % _where(e)) from None
+        raise SetupError("EODAG cannot be set up: %s" % where(e)) from None
     _dag = dag
     names = sorted({str(n) for n in dag.available_providers()})
     _settle()
@@ -136,124 +118,16 @@ def _settle():
     gc.freeze()
 
 
-def _where(e):
-    """The type of an exception and where it was raised: what may be told of it."""
-    tb, place = e.__traceback__, ""
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        place = " at %s:%d" % (os.path.basename(code.co_filename), tb.tb_lineno)
-        tb = tb.tb_next
-    return (type(e).__name__ + place)[:200]
-
-
-# --- URLs -----------------------------------------------------------------------
-
-
-def _origin_and_path(url):
-    parts = urllib.parse.urlsplit(url)
-    return _origin(url), parts.path.rstrip("/")
-
-
-def _origin(url):
-    """(scheme, host, port) of a URL that may be fetched; Refused for others."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port, host = parts.port, parts.hostname
-    except ValueError:
-        raise Refused(502, "upstream", "a location that is no URL") from None
-    scheme = parts.scheme.lower()
-    if scheme not in ("http", "https", "s3") or not host:
-        raise Refused(502, "upstream", "a location that is neither http, https nor s3")
-    if "@" in parts.netloc or "\\" in parts.netloc:
-        raise Refused(502, "upstream", "a location with credentials in it")
-    return scheme, host.lower(), port or {"http": 80, "https": 443}.get(scheme)
+# --- whose key is it ----------------------------------------------------------------
 
 
 def _is_ours(url):
     """Would fetching it ask this proxy again?"""
     try:
-        origin, path = _origin_and_path(url)
+        origin, path = locations.origin_and_path(url)
     except Refused:
         return False
     return any(origin == o and (path == p or path.startswith(p + "/")) for o, p in _public)
-
-
-def _clean_url(url):
-    """Printable ASCII, no fragment.  What is encoded already stays as it is."""
-    if any(ord(c) < 0x20 or ord(c) == 0x7f for c in url):
-        raise Refused(502, "upstream", "a location with control characters")
-    url = url.split("#", 1)[0]
-    return urllib.parse.quote(url, safe="!#$%&'()*+,/:;=?@[]~")
-
-
-def _with_subpath(url, subpath):
-    """A chunk below a directory-like asset.  subpath is percent-encoded already."""
-    if not subpath:
-        return url
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "s3":
-        subpath = urllib.parse.unquote(subpath)
-    return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/" + subpath))
-
-
-def _exact(value, what):
-    """A str and no subclass of it: one could compare as it likes."""
-    if type(value) is not str:
-        raise Wrong("%s is %s" % (what, type(value).__name__[:40]))
-    return value
-
-
-# --- whose key is it ----------------------------------------------------------------
-
-
-def _host_patterns(matching_url):
-    """
-    The host part of an auth plugin's pattern, to be matched against a whole
-    host[:port]; None when it cannot be told.  Shipped patterns do not escape
-    their dots: a dot alone is a dot.
-    """
-    before, found, rest = matching_url.partition("://")
-    if not found:
-        return None
-    scheme = before.lstrip("^")
-    host, depth, brackets = "", 0, False
-    for i, c in enumerate(rest):
-        escaped = i > 0 and rest[i - 1] == "\\" and not (i > 1 and rest[i - 2] == "\\")
-        if c == "/" and not brackets:
-            break
-        if not escaped:
-            depth += {"(": 1, ")": -1}.get(c, 0) if not brackets else 0
-            brackets = c == "[" or (brackets and c != "]")
-            if c == "." and not brackets and rest[i + 1:i + 2] not in ("*", "+", "?", "{"):
-                host += "\\"
-            elif c == "." and not brackets:
-                host += "[^/@:]"        # never across the port or another host's end
-                continue
-        host += c
-    host = host.rstrip("$").rstrip("\\")     # "\/" ends a host too
-    try:
-        return re.compile(scheme), re.compile(host)
-    except re.error:
-        return None
-
-
-def _host_matches(matching_url, href):
-    """Does the whole scheme and host of href match, not just a prefix?"""
-    patterns = _host_patterns(matching_url)
-    if patterns is None:
-        return False
-    parts = urllib.parse.urlsplit(href)
-    scheme, host = patterns
-    if not scheme.fullmatch(parts.scheme):
-        return False
-    if host.pattern == "":
-        return parts.scheme == "s3"     # "s3://": any bucket; the endpoint is the backend's
-    if host.fullmatch(parts.netloc):
-        return True
-    # The default port may be written or not.
-    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    bare = parts.netloc[:-len(default)] if default and parts.netloc.endswith(default) else parts.netloc
-    return bool(host.fullmatch(bare) or host.fullmatch(bare + default))
 
 
 def _conf(conf, name, default=None):
@@ -302,18 +176,18 @@ def _hosts(conf):
     for url in urls:
         if isinstance(url, str):
             try:
-                yield _origin(url)
+                yield locations.origin(url)
             except Refused:
                 pass
 
 
 def _belongs(conf, href):
     """Without federation:backends: is this location one of the backend's?"""
-    if _origin(href) in set(_hosts(conf)):
+    if locations.origin(href) in set(_hosts(conf)):
         return True
     for auth in _auth_confs(conf):
         pattern = _conf(auth, "matching_url", "")
-        if pattern and _host_matches(pattern, href):
+        if pattern and locations.host_matches(pattern, href):
             return True
     return False
 
@@ -329,11 +203,11 @@ def _pick_auth(backend, href, download_conf):
         bound = _conf(auth, "matching_conf", {}) or _conf(auth, "matching_url", "")
         if not bound:
             # For all of the provider, says EODAG; but only where the host is the provider's.
-            own = own or (auth if _origin(href) in set(_hosts(conf)) else None)
+            own = own or (auth if locations.origin(href) in set(_hosts(conf)) else None)
         elif _conf_matches(auth, download_conf):
             own = auth
         elif _url_matches(auth, href):
-            if not _host_matches(_conf(auth, "matching_url", ""), href):
+            if not locations.host_matches(_conf(auth, "matching_url", ""), href):
                 raise Refused(403, "policy", "a host that only begins like one of the backend's")
             own = auth
         if own is auth:
@@ -385,18 +259,14 @@ def _read_item(job):
     return item
 
 
-def _dict(value):
-    return value if type(value) is dict else {}
-
-
 def _absolute(item, href):
     """STAC allows hrefs that are relative to the item's own address: its link "self"."""
     if ":" in href.split("/", 1)[0]:
         return href
     links = item.get("links")
     for link in links if type(links) is list else ():
-        base = _dict(link).get("href")
-        if _dict(link).get("rel") == "self" and type(base) is str and base.lower().startswith(("http://", "https://")):
+        base = as_dict(link).get("href")
+        if as_dict(link).get("rel") == "self" and type(base) is str and base.lower().startswith(("http://", "https://")):
             try:
                 return urllib.parse.urljoin(base, href)
             except ValueError:
@@ -406,7 +276,7 @@ def _absolute(item, href):
 
 def _location(item, backend, asset):
     """The upstream href of the asset as the item shows it, or None: then search."""
-    properties = _dict(item.get("properties"))
+    properties = as_dict(item.get("properties"))
     backends = properties.get("federation:backends")
     if type(backends) is list and backend not in backends:
         return None
@@ -417,16 +287,16 @@ def _location(item, backend, asset):
         if asset == DOWNLOAD_LINK:
             return None         # stac-fastapi-eodag answers it whether it is shown or not
         raise Refused(404, "client", "no such asset")
-    origin = _dict(_dict(found.get("alternate")).get("origin"))
+    origin = as_dict(as_dict(found.get("alternate")).get("origin"))
     for href in (origin.get("href"), found.get("href")):
         if type(href) is not str or href == "":
             continue
         href = _absolute(item, href)
         if not _is_ours(href):
-            href = _clean_url(href)
+            href = locations.clean_url(href)
             if type(backends) is not list and not _belongs(_backend_conf(backend), href):
                 return None     # as an item of another backend
-            _origin(href)
+            locations.origin(href)
             return href
     return None
 
@@ -441,7 +311,7 @@ def _product_from_item(item, job, href):
         "title": job["item"], "eodag:provider": job["backend"], "eodag:search_intersection": geometry,
         "order:status": ONLINE,
     }
-    given = _dict(item.get("properties"))
+    given = as_dict(item.get("properties"))
     for name in ("datetime", "start_datetime", "end_datetime", "eodag:download_method"):
         if type(given.get(name)) is str:
             properties[name] = given[name]
@@ -497,17 +367,17 @@ def _search_location(product, asset):
         if asset not in product.assets:
             raise Refused(404, "client", "no such asset")
         href = product.assets[asset].get("href")
-    href = _exact(href, "a location")
+    href = exact(href, "a location")
     if href.startswith("zip+s3:"):
         return None
     if href == "" or href == "Not Available":
         raise Refused(404, "upstream", "the provider shows no location")
-    return _clean_url(href)
+    return locations.clean_url(href)
 
 
 def _ignores_assets(product):
     config = product.downloader.config
-    own = _dict(_conf(config, "products", {}).get(product.collection))
+    own = as_dict(_conf(config, "products", {}).get(product.collection))
     return bool(own.get("ignore_assets", _conf(config, "ignore_assets", False)))
 
 
@@ -527,37 +397,6 @@ def _forget(plugin):
         cache.clear()
 
 
-def _split_post(url):
-    """EODAG's POST: the query of the link is the body, as JSON."""
-    parts = urllib.parse.urlsplit(url)
-    values = urllib.parse.parse_qs(parts.query)
-    if not values and parts.query:
-        try:
-            values = json.loads(urllib.parse.unquote(parts.query))
-        except ValueError:
-            raise Refused(502, "upstream", "a POST link whose query is no JSON") from None
-    return urllib.parse.urlunsplit(parts._replace(query="")), json.dumps(values) if values else None
-
-
-def _join_query(url, query):
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(parts._replace(query="&".join(q for q in (parts.query, query) if q)))
-
-
-def _with_query_of(url, signed):
-    """
-    The URL as it was, with what authentication put into its query.  EODAG's own
-    result has lost empty arguments and is quoted anew.
-    """
-    old, new = urllib.parse.urlsplit(url), urllib.parse.urlsplit(signed)
-    have = urllib.parse.parse_qsl(old.query, keep_blank_values=True)
-    added = [p for p in urllib.parse.parse_qsl(new.query, keep_blank_values=True) if p not in have]
-    names = {name for name, _ in added}
-    kept = [part for part in old.query.split("&") if part and
-            urllib.parse.unquote_plus(part.partition("=")[0]) not in names]
-    return urllib.parse.urlunsplit(old._replace(query="&".join(kept + [urllib.parse.urlencode(added)] * bool(added))))
-
-
 def _apply(auth, url):
     """What an authentication object does to a request: (URL, {name: value})."""
     from requests import PreparedRequest
@@ -567,28 +406,28 @@ def _apply(auth, url):
     auth(request)
     headers = {}
     for name, value in request.headers.items():
-        name = name.decode("latin-1") if type(name) is bytes else _exact(name, "a header's name")
-        value = value.decode("latin-1") if type(value) is bytes else _exact(value, "a header's value")
+        name = name.decode("latin-1") if type(name) is bytes else exact(name, "a header's name")
+        value = value.decode("latin-1") if type(value) is bytes else exact(value, "a header's value")
         if name.lower() not in NOT_CREDENTIALS:
             headers[name] = value
-    return _exact(request.url, "an authenticated URL"), headers
+    return exact(request.url, "an authenticated URL"), headers
 
 
 def _http_credentials(answer, plugin, auth, url):
     from requests.auth import HTTPDigestAuth
     if isinstance(auth, HTTPDigestAuth):
         answer["url"] = url
-        answer["digest_user"] = "%s:%s" % (_exact(auth.username, "a user"), _exact(auth.password, "a password"))
+        answer["digest_user"] = "%s:%s" % (exact(auth.username, "a user"), exact(auth.password, "a password"))
         return
     signed, headers = _apply(auth, url)
     if hasattr(auth, "signed_url_key"):
         # The signature is in the URL; the headers are for the service that signs.
-        answer["url"] = _clean_url(signed)
-        _origin(signed)
+        answer["url"] = locations.clean_url(signed)
+        locations.origin(signed)
     else:
         if urllib.parse.urlsplit(signed)[:3] != urllib.parse.urlsplit(url)[:3]:
             raise Wrong("authentication changed the host or path")
-        answer["url"] = _clean_url(_with_query_of(url, signed))
+        answer["url"] = locations.clean_url(locations.with_query_of(url, signed))
         answer["headers"] = ["%s: %s" % pair for pair in headers.items()]
     answer["expires_ms"] = _expiry_ms(plugin, answer["url"], headers)
 
@@ -612,53 +451,21 @@ def _s3_source(answer, plugin, href, download_conf):
     session = getattr(plugin, "s3_session", None)
     credentials = session.get_credentials() if session is not None else None
     endpoint = _conf(config, "s3_endpoint") or _conf(download_conf, "s3_endpoint")
-    answer.update(source="s3", bucket=_exact(bucket, "a bucket"), s3_key=urllib.parse.unquote(_exact(key, "a key")),
+    answer.update(source="s3", bucket=exact(bucket, "a bucket"), s3_key=urllib.parse.unquote(exact(key, "a key")),
                   s3_requester_pays=bool(_conf(config, "requester_pays", False)), s3_anonymous=credentials is None)
     if endpoint:
-        answer["s3_endpoint"] = _exact(endpoint, "an endpoint")
+        answer["s3_endpoint"] = exact(endpoint, "an endpoint")
     if session is not None and session.region_name:
-        answer["s3_region"] = _exact(session.region_name, "a region")
+        answer["s3_region"] = exact(session.region_name, "a region")
     if credentials is not None:
         expiry = getattr(credentials, "_expiry_time", None)
         frozen = credentials.get_frozen_credentials()
-        answer.update(s3_access=_exact(frozen.access_key, "a key"), s3_secret=_exact(frozen.secret_key, "a key"))
+        answer.update(s3_access=exact(frozen.access_key, "a key"), s3_secret=exact(frozen.secret_key, "a key"))
         if frozen.token:
-            answer["s3_token"] = _exact(frozen.token, "a token")
+            answer["s3_token"] = exact(frozen.token, "a token")
         if isinstance(expiry, datetime.datetime):
             answer["expires_ms"] = int(expiry.timestamp() * 1000)
     return answer
-
-
-def _jwt_expiry_ms(token):
-    parts = token.split(".")
-    if len(parts) != 3 or len(token) > 16384:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        exp = claims["exp"]
-    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
-        return None
-    if type(exp) not in (int, float) or not 0 < exp < 1 << 40:
-        return None
-    return int(exp * 1000)
-
-
-def _query_expiry_ms(query):
-    """se= of Azure's shared access signatures, X-Amz-Date and -Expires of presigned URLs."""
-    values = dict(urllib.parse.parse_qsl(query))
-    try:
-        if "sig" in values and "se" in values:
-            end = datetime.datetime.fromisoformat(values["se"].replace("Z", "+00:00"))
-        elif "X-Amz-Date" in values and "X-Amz-Expires" in values:
-            start = datetime.datetime.strptime(values["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
-            end = start + datetime.timedelta(seconds=int(values["X-Amz-Expires"]))
-        else:
-            return None
-    except (ValueError, OverflowError):
-        return None
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=datetime.timezone.utc)
-    return int(end.timestamp() * 1000)
 
 
 def _expiry_ms(plugin, url, headers):
@@ -670,10 +477,10 @@ def _expiry_ms(plugin, url, headers):
     if isinstance(known, datetime.datetime) and known.year > 1970:
         ends.append(int(known.timestamp() * 1000))
     query = urllib.parse.urlsplit(url).query
-    ends.append(_query_expiry_ms(query))
+    ends.append(locations.query_expiry_ms(query))
     tokens = [v.partition(" ")[2] for n, v in headers.items() if n.lower() == "authorization" and v[:7] == "Bearer "]
     tokens += [v for _, v in urllib.parse.parse_qsl(query)]
-    ends += [_jwt_expiry_ms(t) for t in tokens]
+    ends += [locations.jwt_expiry_ms(t) for t in tokens]
     return max(1, min(e for e in ends if e is not None)) if any(e is not None for e in ends) else 0
 
 
@@ -701,8 +508,8 @@ def _source(product, job, href, asset):
     config = downloader.config
     link = job["asset"] == DOWNLOAD_LINK
     answer = {"kind": "source", "source": "http", "backend": job["backend"], "method": "GET"}
-    url = _with_subpath(href, job["subpath"])
-    scheme = _origin(url)[0]
+    url = locations.with_subpath(href, job["subpath"])
+    scheme = locations.origin(url)[0]
     plugin = _pick_auth(job["backend"], href, config)
     plugin = _bind_collection(plugin, job["backend"], job["collection"])
     if plugin is not None and job["fresh"]:
@@ -718,15 +525,15 @@ def _source(product, job, href, asset):
         return _s3_source(answer, plugin, url, config)
     if is_s3 or (link and _conf(config, "no_auth_download", False)):
         auth = None
-    method = _dict(product.properties).get("eodag:download_method") or _conf(config, "method", "GET")
-    if link and _exact(method, "a method").upper() == "POST":
+    method = as_dict(product.properties).get("eodag:download_method") or _conf(config, "method", "GET")
+    if link and exact(method, "a method").upper() == "POST":
         answer["method"] = "POST"
-        url, answer["body"] = _split_post(url)
+        url, answer["body"] = locations.split_post(url)
     else:
         params = _conf(config, "dl_url_params", {})
-        url = _join_query(url, urllib.parse.urlencode(params)) if params else url
+        url = locations.join_query(url, urllib.parse.urlencode(params)) if params else url
     if auth is None:
-        answer["url"] = _clean_url(url)
+        answer["url"] = locations.clean_url(url)
         answer["expires_ms"] = _expiry_ms(None, url, {})
     else:
         _http_credentials(answer, plugin, auth, url)
@@ -778,75 +585,6 @@ def _resolve(job):
     return _source(product, job, href, item["assets"][job["asset"]])
 
 
-# --- exceptions -----------------------------------------------------------------------
-
-
-def _http_status(e):
-    """The provider's status behind an exception, and how long it wants us to wait."""
-    seen = 0
-    while e is not None and seen < 5:
-        response = getattr(e, "response", None)
-        status = getattr(response, "status_code", None)
-        if type(status) is not int:
-            status = getattr(e, "status_code", None)
-        if type(status) is int:
-            wait = (getattr(response, "headers", None) or {}).get("Retry-After", "")
-            return status, int(wait) if type(wait) is str and re.fullmatch("[0-9]{1,5}", wait) else 0
-        e, seen = e.__cause__ or e.__context__, seen + 1
-    return None, 0
-
-
-def _by_provider_status(status):
-    if status in (404, 410):
-        return 404
-    if status in (403, 429):
-        return status
-    return 502
-
-
-def _status_of(e):
-    """(status for the client, who) for an exception.  The table is in the order of the checks."""
-    names = {c.__name__ for c in type(e).__mro__}
-    status, _ = _http_status(e)
-    if names & {"UnsupportedProvider", "UnsupportedCollection", "NoMatchingCollection", "AddressNotFound"}:
-        return 404, "client"
-    if "NotAvailableError" in names:
-        return 404, "upstream"
-    if "AuthenticationError" in names:
-        return 502, "upstream"
-    if names & {"MisconfiguredError", "PluginNotFoundError", "PluginImplementationError"}:
-        return 500, "resolver"
-    if "QuotaExceededError" in names:
-        return 429, "upstream"
-    if names & {"TimeOutError", "TimeoutError", "Timeout"}:
-        return 504, "upstream"
-    if "ClientError" in names:
-        return _status_of_s3(e), "upstream"
-    if "ValidationError" in names:
-        return 400, "client"
-    if names & {"DownloadError", "RequestError", "HTTPError"}:
-        return _by_provider_status(status), "upstream"
-    if "NotImplementedError" in names:
-        return 501, "resolver"
-    if "EodagError" in names or names & {"RequestException", "OSError", "ValueError", "BotoCoreError", "PyJWTError"}:
-        return 502, "upstream"
-    return 500, "resolver"
-
-
-def _status_of_s3(e):
-    code = _dict(_dict(getattr(e, "response", None)).get("Error")).get("Code")
-    return {"NoSuchKey": 404, "NoSuchBucket": 404, "404": 404, "AccessDenied": 403, "SlowDown": 503}.get(code, 502)
-
-
-def _failure(e):
-    status, who = _status_of(e)
-    wait = _http_status(e)[1]
-    answer = {"kind": "failed", "status": status, "who": who, "reason": _where(e)}
-    if status in (429, 503):
-        answer["retry_after_s"] = min(wait, 86400) or 60
-    return answer
-
-
 def resolve(job):
     """One job.  Raises only what means that this process should end."""
     try:
@@ -858,4 +596,4 @@ def resolve(job):
     except (MemoryError, RecursionError):
         raise
     except Exception as e:
-        return _failure(e)
+        return failure(e)

@@ -250,7 +250,7 @@ class Broker:
         """The glue, and beside it the bad plugin with the metadata that makes it one."""
         glue = self.dir / "glue"
         glue.mkdir(exist_ok=True)
-        shutil.copy(TOP / "fcgi-app/resolver/eodag_glue.py", glue)
+        copy_glue(glue)
         (glue / "badauth.py").write_text(BAD_PLUGIN)
         info = glue / "badauth-1.0.dist-info"
         info.mkdir(exist_ok=True)
@@ -388,6 +388,11 @@ class Provider:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+def copy_glue(where):
+    for f in (TOP / "fcgi-app/resolver").glob("eodag_*.py"):
+        shutil.copy(f, where)
 
 
 def until(condition, seconds=WAIT):
@@ -879,7 +884,7 @@ def test_an_eodag_outside_the_tested_range_is_refused(own_broker, tmp_path):
     glue = tmp_path / "old"
     (glue / "eodag-3.0.0.dist-info").mkdir(parents=True)
     (glue / "eodag-3.0.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: eodag\nVersion: 3.0.0\n")
-    shutil.copy(TOP / "fcgi-app/resolver/eodag_glue.py", glue)
+    copy_glue(glue)
     fails_to_start(own_broker(glue_dir=glue), "3.0.0", "tested\\x20range")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-eodag_glue.py against a stub of EODAG: no network, no packages.  What EODAG
+eodag_glue.py and its two modules against a stub of EODAG: no network, no packages.  What EODAG
 itself does is tests/system/test_resolver.py's business.
 """
 
@@ -23,6 +23,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "fcgi-app/resolver"))
 
 import eodag_glue as glue  # noqa: E402
+import eodag_locations as locations  # noqa: E402
 
 
 # --- the stub -------------------------------------------------------------------
@@ -188,7 +189,7 @@ class Case(unittest.TestCase):
         patch = mock.patch.dict(sys.modules, STUBS)
         patch.start()
         self.addCleanup(patch.stop)
-        glue._public = (glue._origin_and_path("https://ours.example/data"),)
+        glue._public = (locations.origin_and_path("https://ours.example/data"),)
 
     def use(self, **configs):
         glue._dag = Dag(**configs)
@@ -233,9 +234,9 @@ class Hosts(Case):
 
     def test_the_whole_host_is_compared(self):
         for pattern, url in self.GOOD:
-            self.assertTrue(glue._host_matches(pattern, url), (pattern, url))
+            self.assertTrue(locations.host_matches(pattern, url), (pattern, url))
         for pattern, url in self.BAD:
-            self.assertFalse(glue._host_matches(pattern, url), (pattern, url))
+            self.assertFalse(locations.host_matches(pattern, url), (pattern, url))
 
     def test_our_own_prefixes_are_known_whole(self):
         for url in ("https://ours.example/data/b/C", "https://OURS.example:443/data", "https://ours.example/data/"):
