@@ -236,11 +236,7 @@ over_quota(struct decision *d, const struct request *r)
 	    q->limit, quota_kind_name(q->kind), quota_window_name(q->window), q->set, q->frees_in_s);
 	decision_problem(d, r, 429, PROBLEM_QUOTA, "over-quota", detail);
 	d->problem.retry_after_s = q->frees_in_s;
-	(void)buf_adds(&d->members, ",\"limit\":{\"set\":");
-	text_json(&d->members, q->set, strlen(q->set));
-	(void)buf_addf(&d->members, ",\"kind\":\"%s\",\"window\":\"%s\",\"limit\":%" PRIu64 ",\"used\":%" PRIu64
-	    ",\"frees_in_s\":%u}", quota_kind_name(q->kind), quota_window_name(q->window), q->limit, q->used,
-	    q->frees_in_s);
+	quota_members(q, &d->members);
 }
 
 /* Steps 4 and 6.  What d came to is kept unless the quota says no. */

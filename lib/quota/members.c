@@ -14,8 +14,9 @@
 void
 quota_members(const struct quota_answer *a, struct buf *out)
 {
-	(void)buf_adds(out, ",\"quota\":{\"set\":");
+	(void)buf_adds(out, ",\"limit\":{\"set\":");
 	text_json(out, a->set, strlen(a->set));
-	(void)buf_addf(out, ",\"limit\":%" PRIu64 ",\"used\":%" PRIu64 ",\"kind\":\"%s\",\"per\":\"%s\",\"frees_in_s\":%" PRIu32 "}",
-	    a->limit, a->used, quota_kind_name(a->kind), quota_window_name(a->window), a->frees_in_s);
+	(void)buf_addf(out, ",\"kind\":\"%s\",\"window\":\"%s\",\"limit\":%" PRIu64 ",\"used\":%" PRIu64
+	    ",\"frees_in_s\":%" PRIu32 "}", quota_kind_name(a->kind), quota_window_name(a->window), a->limit, a->used,
+	    a->frees_in_s);
 }
