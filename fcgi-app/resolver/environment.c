@@ -5,7 +5,7 @@
  */
 #include "base/base.h"
 
-#include "environment.h"
+#include "resolver/environment.h"
 
 #include <errno.h>
 #include <stdio.h>

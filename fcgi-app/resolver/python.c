@@ -23,7 +23,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "environment.h"
+#include "resolver/environment.h"
 
 #define GLUE_MODULE "eodag_glue"
 #define VERSION_TEXT(n) #n
