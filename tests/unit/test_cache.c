@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -479,6 +480,8 @@ remove_directories(const struct place *p)
 	for (;;) {
 		for (size_t i = 0; i < ARRAY_LEN(dir); i++)
 			(void)rmdir(path_of(p, dir[i]));	/* not there, or not empty: again */
+		/* the attempts of one publish are bounded: a sanitizer's slowness must not lose them all */
+		(void)nanosleep(&(const struct timespec){ .tv_nsec = 500000 }, NULL);
 	}
 }
 
