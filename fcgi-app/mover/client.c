@@ -528,7 +528,7 @@ static void
 refuse_quota(struct client *c, const struct quota_answer *a)
 {
 	struct failure f = FAILURE(429, PROBLEM_QUOTA, "a quota is used up");
-	struct buf members = BUF_INIT(1024);
+	struct buf members = BUF_INIT(1024), headers = BUF_INIT(1200), limit = BUF_INIT(512), policy = BUF_INIT(512);
 
 	stat_inc(COUNT_OVER_QUOTA);
 	if (a->verdict == QUOTA_AWAY_REFUSE) {
@@ -537,10 +537,16 @@ refuse_quota(struct client *c, const struct quota_answer *a)
 	} else {
 		f.retry_after_s = a->frees_in_s;
 		quota_members(a, &members);
+		quota_ratelimit(a, &limit, &policy);
+		add_line(&headers, "RateLimit", limit.len == 0 ? NULL : buf_str(&limit));
+		add_line(&headers, "RateLimit-Policy", policy.len == 0 ? NULL : buf_str(&policy));
 	}
 	(void)snprintf(f.reason, sizeof(f.reason), "quota %s %s per %s", a->set, quota_kind_name(a->kind), quota_window_name(a->window));
-	client_fail_members(c, &f, buf_str(&members), NULL);
+	client_fail_members(c, &f, buf_str(&members), headers.len == 0 ? NULL : buf_str(&headers));
 	buf_release(&members);
+	buf_release(&headers);
+	buf_release(&limit);
+	buf_release(&policy);
 }
 
 static void
