@@ -320,7 +320,8 @@ check_rules(const struct config *c, struct faults *f)
 	bool listed;
 
 	for (size_t i = 0; i < c->n_rules; i++) {
-		struct at at = { &list, NULL, i }, name = { &at, "name", 0 };
+		struct at at = { &list, NULL, i }, name = { &at, "name", 0 },
+			  quotas = { &at, "quotas", 0 };
 
 		r = &c->rules[i];
 		listed = r->users.n > 0 || r->groups.n > 0 || r->scopes.n > 0;
@@ -330,6 +331,8 @@ check_rules(const struct config *c, struct faults *f)
 			    "about");
 		if (r->who != WHO_LISTED && listed)
 			faults_add(f, &at, "who and users, groups or scopes cannot be in one rule");
+		if (r->n_quotas > 0 && c->memcached.n == 0)
+			faults_add(f, &quotas, "cannot be counted: memcached names no server");
 		check_routes(r, &at, f);
 		if (all != NULL && r->routes.n == 0)
 			faults_add(f, &at, "is never reached: '%s' matches everything", all->name);

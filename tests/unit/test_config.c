@@ -492,6 +492,9 @@ addresses_and_paths_are_checked(void)
 	    faults_of("{\"memcached\": [\"/run/m.sock\", \"localhost:11211\", \"[::1]:11211\"]}"),
 	    "");
 	CHECK_STR(faults_of("{\"memcached\": []}"), "");
+	check_fault("{\"memcached\": [], \"quotas\": {\"q\": {\"requests\": [\"1 per day\"]}}, "
+		    "\"rules\": [{\"who\": \"anyone\", \"allow\": true, \"quotas\": [\"q\"]}]}",
+	    "rules[0].quotas: cannot be counted: memcached names no server");
 	check_fault("{\"upstream\": {\"allow_private\": [\"10.0.0.1/8\"]}}",
 	    "upstream.allow_private[0]: is no address");
 	check_fault("{\"upstream\": {\"allow_private\": [\"localhost\"]}}",

@@ -273,7 +273,7 @@ full_config(void)
 	    "d.example:8443/x\"],\"peers\":[\"10.0.0.0/8\"]},"
 	    "\"upstream\":{\"ca_file\":\"/etc/"
 	    "ca.pem\",\"allow_http\":true,\"allow_private\":[\"::1\"]},"
-	    "\"backends\":{\"peps\":{\"slots\":9}},\"log\":{\"level\":\"debug\"},\"memcached\":[]}",
+	    "\"backends\":{\"peps\":{\"slots\":9}},\"log\":{\"level\":\"debug\"},\"memcached\":[\"h:1\"]}",
 	    s.path);
 	c = config_parse("test", text, strlen(text), true, &told);
 	if (c == NULL)
