@@ -23,6 +23,7 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 STACK = os.path.join(TOP, "scripts", "stack")
+PREFIX = os.environ.get("EODATA_PREFIX") or os.path.join(TOP, "build", "inst")
 DEADLINE_S = 20
 LOGINS = {"loop_open": "open", "loop_header": "hdr", "loop_basic": "basic", "loop_qs": "qs", "loop_token": "tok",
           "loop_search": "hdr"}
@@ -243,6 +244,42 @@ class Stack:
     def log(self):
         with open(self.env["LOG"], errors="replace") as f:
             return f.read()
+
+    def status(self):
+        """What eodata-proxyctl says: processes, counters."""
+        done = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", self.run_dir, "--json", "status"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def run_dir(self):
+        return self.config()["dirs"]["run"]
+
+    def pids(self, role):
+        """Of a role's processes that are ready, in the order of their slots."""
+        return [p["pid"] for p in self.status()["processes"] if p["role"] == role and p["state"] in ("ready", "busy")]
+
+    def process(self, name):
+        """The pid of something that scripts/stack has started."""
+        with open(os.path.join(self.dir, "stack.pids")) as f:
+            return {found: pid for found, pid, _ in json.load(f)["processes"]}[name]
+
+    def config(self):
+        with open(self.env["CONFIG"]) as f:
+            return json.load(f)
+
+    def ledger(self):
+        """Its lines, the later ones of an id in place of the estimated ones before; transfers apart."""
+        lines, folder = {}, os.path.join(self.config()["dirs"]["state"], "ledger")
+        for day in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, day)) as f:
+                for text in f.read().split("\n")[:-1]:
+                    line = json.loads(text)
+                    name = line["id"], line["cache"] == "fill"
+                    assert name not in lines or lines[name]["estimated"], line
+                    lines[name] = line
+        return list(lines.values())
 
     def provider(self, control, method="POST"):
         """The provider's controls: "/-/log" and so on."""
