@@ -70,8 +70,8 @@ def over(answer, name, kind, window="month"):
         body = answer.json()
         assert body["ticket"] == answer.headers["x-request-id"]
         assert "quota" in [v for v in body.values() if isinstance(v, str)], body
-        said = body["quota"]
-        assert (said["set"], said["kind"], said["per"]) == (name, kind, window), body
+        said = body["limit"]
+        assert (said["set"], said["kind"], said["window"]) == (name, kind, window), body
         assert abs(said["frees_in_s"] - retry) <= 1
         assert said["used"] <= said["limit"]
     return answer

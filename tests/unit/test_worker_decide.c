@@ -485,7 +485,7 @@ over_the_requests_is_429(void)
 	CHECK(!decision.charged);
 	CHECK(says("\r\nRetry-After: "));
 	CHECK(says("\"source\":\"quota\""));
-	CHECK(says("\"limit\":3,\"used\":3,\"kind\":\"requests\",\"per\":\"month\""));
+	CHECK(says("\"kind\":\"requests\",\"window\":\"month\",\"limit\":3,\"used\":3"));
 	CHECK(!says("X-Accel-Redirect"));
 	/* not even an answer without bytes */
 	CHECK_PROBLEM(ask_with(S2, "fred", "HTTP_IF_NONE_MATCH=\"v1\""), 429);
