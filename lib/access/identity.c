@@ -38,19 +38,6 @@ find_param(char *const *envp, const char *name, const char **ret, struct err *e)
 	return 0;
 }
 
-/* C0, DEL and C1 (two bytes in UTF-8) have no place in a name. */
-static bool
-has_control(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if ((uint8_t)s[i] < 0x20 || s[i] == 0x7f)
-			return true;
-		if ((uint8_t)s[i] == 0xc2 && i + 1 < n && (uint8_t)s[i + 1] < 0xa0)
-			return true;
-	}
-	return false;
-}
-
 /* The value is never told: it is not the client's business, and may be anything. */
 static int
 check_text(const char *param, const char *s, size_t n, size_t max, struct err *e)
@@ -59,7 +46,7 @@ check_text(const char *param, const char *s, size_t n, size_t max, struct err *e
 		return err_set(e, "%s is longer than %zu bytes", param, max);
 	if (!text_is_utf8(s, n))
 		return err_set(e, "%s is not UTF-8", param);
-	if (has_control(s, n))
+	if (text_has_control(s, n))
 		return err_set(e, "%s holds a control byte", param);
 	return 0;
 }

@@ -64,6 +64,18 @@ text_is_utf8(const char *s, size_t n)
 	return true;
 }
 
+bool
+text_has_control(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((uint8_t)s[i] < 0x20 || s[i] == 0x7f)
+			return true;
+		if ((uint8_t)s[i] == 0xc2 && i + 1 < n && (uint8_t)s[i + 1] < 0xa0)
+			return true;
+	}
+	return false;
+}
+
 void
 text_esc(struct buf *out, const char *s, size_t n, size_t max)
 {
@@ -156,8 +168,8 @@ text_hex(struct buf *out, const void *data, size_t n)
 	}
 }
 
-static int
-hex_value(char c)
+int
+text_hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -176,12 +188,12 @@ text_unhex(const char *hex, size_t len, uint8_t *ret, size_t n)
 	if (len != 2 * n)
 		return -1;
 	for (size_t i = 0; i < len; i++) {
-		if (hex_value(hex[i]) < 0)
+		if (text_hex_value(hex[i]) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < n; i++) {
-		hi = hex_value(hex[2 * i]);
-		lo = hex_value(hex[2 * i + 1]);
+		hi = text_hex_value(hex[2 * i]);
+		lo = text_hex_value(hex[2 * i + 1]);
 		ret[i] = (uint8_t)(hi << 4 | lo);
 	}
 	return 0;

@@ -122,18 +122,6 @@ sanitize(struct buf *out, const char *s, size_t n)
 	return 0;
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* ext-value of RFC 8187: charset'language'percent-encoded; UTF-8 only. */
 static int
 extended(struct buf *out, const char *v, size_t len)
@@ -152,9 +140,9 @@ extended(struct buf *out, const char *v, size_t len)
 			raw[n++] = v[at];
 			continue;
 		}
-		if (len - at < 3 || hex_value(v[at + 1]) < 0 || hex_value(v[at + 2]) < 0)
+		if (len - at < 3 || text_hex_value(v[at + 1]) < 0 || text_hex_value(v[at + 2]) < 0)
 			return -1;
-		raw[n++] = (char)(hex_value(v[at + 1]) << 4 | hex_value(v[at + 2]));
+		raw[n++] = (char)(text_hex_value(v[at + 1]) << 4 | text_hex_value(v[at + 2]));
 		at += 2;
 	}
 	if (!text_is_utf8(raw, n))

@@ -16,18 +16,6 @@
 
 #include "base/text.h"
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static enum path_verdict
 bad(struct err *e, const char *why)
 {
@@ -49,8 +37,8 @@ decode(char *dst, const char *s, size_t n)
 		}
 		if (n - i < 3)
 			return -1;
-		hi = hex_value(s[i + 1]);
-		lo = hex_value(s[i + 2]);
+		hi = text_hex_value(s[i + 1]);
+		lo = text_hex_value(s[i + 2]);
 		if (hi < 0 || lo < 0)
 			return -1;
 		dst[len++] = (char)(hi << 4 | lo);
@@ -76,19 +64,6 @@ has_dots(const char *s)
 	}
 }
 
-static bool
-has_control(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if ((uint8_t)s[i] < 0x20 || s[i] == 0x7f)
-			return true;
-		/* U+0080 to U+009F */
-		if ((uint8_t)s[i] == 0xc2 && i + 1 < n && (uint8_t)s[i + 1] < 0xa0)
-			return true;
-	}
-	return false;
-}
-
 static enum path_verdict
 segment(char *dst, const char *raw, size_t raw_len, size_t *ret_len, struct err *e)
 {
@@ -103,7 +78,7 @@ segment(char *dst, const char *raw, size_t raw_len, size_t *ret_len, struct err 
 		(void)err_set(e, "path segment is longer than %d bytes", PATH_SEGMENT_MAX);
 		return PATH_LONG;
 	}
-	if (has_control(dst, (size_t)n))
+	if (text_has_control(dst, (size_t)n))
 		return bad(e, "control character in the path");
 	if (!text_is_utf8(dst, (size_t)n))
 		return bad(e, "path is not UTF-8");
