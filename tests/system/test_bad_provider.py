@@ -378,7 +378,7 @@ def test_another_collections_item_is_refused(stack):
     assert asset.upstream() == []
 
 
-# -- where an item may point to (libs.md E1, E2)
+# -- where an item may point to (cases E1, E2)
 
 
 @pytest.mark.parametrize("href", [

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Guard: what the documents name is there.  Every test that DESIGN.md names
+# exists, and every file that a document names below a folder of ours.
+
+set -eu
+LC_ALL=C
+export LC_ALL
+cd "${srcdir:-.}"
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/guard.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+
+# tests: all names in the tables of hostile cases
+sed -n '/^## Hostile cases/,/^## Figures/p' DESIGN.md | grep -o "\`[a-z][a-z0-9]*_[a-z0-9_]*\`" | tr -d '`' | sort -u >"$tmp/named"
+find tests/unit tests/system -name '*.[ch]' -exec cat {} + | grep -o 'UNIT([a-z0-9_]*)' | sed 's/UNIT(\(.*\))/\1/' >"$tmp/there"
+find tests/unit tests/system -name '*.py' -exec sed -n 's/^ *def \(test_[a-z0-9_]*\)(.*/\1/p' {} + >>"$tmp/there"
+sort -u "$tmp/there" >"$tmp/tests"
+for name in $(comm -23 "$tmp/named" "$tmp/tests"); do
+	echo "DESIGN.md: there is no test $name"
+	bad=1
+done
+
+# files
+for doc in README.md HACKING.md DESIGN.md CHANGELOG.md; do
+	for path in $(grep -oE '(^|[ `(])(lib|fcgi-app|tests|scripts|conf-examples|man)/[A-Za-z0-9_./-]*[a-z0-9]' "$doc" |
+	    tr -d ' `(' | sort -u); do
+		case "$path" in
+		lib/libc*|*.am|tests/unit/test_wire_range|tests/fuzz/fuzz_*|tests/fuzz/corpus/*) continue ;;
+		esac
+		[ -e "$path" ] || { echo "$doc: there is no $path"; bad=1; }
+	done
+done
+echo "$(wc -l <"$tmp/named") tests named"
+[ "$(wc -l <"$tmp/named")" -gt 50 ] || { echo "too few tests found in DESIGN.md"; bad=1; }
+exit $bad
