@@ -20,10 +20,12 @@ front_group=${EODATA_FRONT_GROUP:-www-data}
 
 "$program" --config "$config" --check-config
 
+set --
 if [ "$(id -u)" = 0 ]; then
-	set -- -u "$user" -g "$user" -U "$user" -G "$front_group"
-else
-	set --
+	set -- -G "$front_group"
+	if [ "$user" != root ]; then
+		set -- "$@" -u "$user" -g "$user" -U "$user"
+	fi
 fi
 
 # -n would stay in the foreground (for a supervisor).  No -F: that starts more

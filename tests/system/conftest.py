@@ -204,7 +204,9 @@ class Stack:
         folder = tempfile.mkdtemp(prefix="curl-", dir=self.dir)
         head, out = os.path.join(folder, "head"), os.path.join(folder, "body")
         user = self.user if user == "" else user
-        command = ["curl", "-q", "-sS", "--max-time", "70", "-D", head, "-o", out]
+        command = ["curl", "-q", "-sS", "--max-time", "70", "-D", head]
+        if "-o" not in options:
+            command += ["-o", out]
         if user is not None:
             command += ["-u", user]
         command += [*options, url]
