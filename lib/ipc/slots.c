@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of provider slots.  Movers.
+ *
+ * The table is guarded by a robust mutex in the file: it is held for one scan
+ * of the table and never across a system call that can wait, and one that dies
+ * while it holds the mutex leaves a table whose rows are each whole.
+ */
+#include "base/base.h"
+
+#include "ipc/slots.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { TABLE_MAGIC = 0x736f6c73, TABLE_VERSION = 1, REAP_EVERY_MS = 250 };
+
+struct row {
+	uint64_t backend;	/* a hash; 0: free */
+	uint64_t start;		/* the owner's start time, in clock ticks since boot */
+	uint32_t pid;
+	uint32_t unused;
+};
+
+struct table {
+	uint32_t magic, version;
+	pthread_mutex_t mutex;
+	struct row row[PROVIDER_SLOTS_MAX];
+};
+
+struct provider_slots {
+	struct table *table;
+	uint64_t start;
+	uint32_t pid;
+	int64_t reaped_ms;
+	bool mine[PROVIDER_SLOTS_MAX];
+};
+
+/* Field 22 of /proc/PID/stat; 0 when there is no such process. */
+static uint64_t
+start_time(uint32_t pid)
+{
+	char path[64], text[1024], *p;
+	unsigned long long v = 0;
+	FILE *f;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	(void)fclose(f);
+	text[n] = '\0';
+	p = strrchr(text, ')');	/* the name before it may hold anything */
+	if (p == NULL || p[1] == '\0' || p[2] == 'Z' || p[2] == 'X')
+		return 0;
+	if (sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &v) != 1)
+		return 0;
+	return v;
+}
+
+static uint64_t
+hash(const char *backend)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *backend != '\0'; backend++)
+		h = (h ^ (uint8_t)*backend) * 0x100000001b3u;
+	return h == 0 ? 1 : h;
+}
+
+static int
+make_table(struct table *t, struct err *e)
+{
+	pthread_mutexattr_t a;
+	int rc;
+
+	memset(t, 0, sizeof(*t));
+	rc = pthread_mutexattr_init(&a);
+	if (rc == 0)
+		rc = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+	if (rc == 0)
+		rc = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+	if (rc == 0)
+		rc = pthread_mutex_init(&t->mutex, &a);
+	if (rc != 0)
+		return err_sys(e, rc, "cannot make a shared mutex");
+	t->version = TABLE_VERSION;
+	__atomic_store_n(&t->magic, TABLE_MAGIC, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Under the file's lock, so that two that come first do not both make it. */
+static int
+prepare(int fd, struct table **ret, struct err *e)
+{
+	struct table *t;
+	struct stat st;
+	int rc = 0;
+
+	if (fstat(fd, &st) == -1)
+		return err_sys(e, errno, "cannot stat the file of provider slots");
+	if (st.st_size != (off_t)sizeof(*t) && ftruncate(fd, 0) == -1)
+		return err_sys(e, errno, "cannot clear the file of provider slots");
+	if (ftruncate(fd, (off_t)sizeof(*t)) == -1)
+		return err_sys(e, errno, "cannot size the file of provider slots");
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (t == MAP_FAILED)
+		return err_sys(e, errno, "cannot map the file of provider slots");
+	if (__atomic_load_n(&t->magic, __ATOMIC_ACQUIRE) != TABLE_MAGIC || t->version != TABLE_VERSION)
+		rc = make_table(t, e);
+	if (rc < 0)
+		(void)munmap(t, sizeof(*t));
+	else
+		*ret = t;
+	return rc;
+}
+
+struct provider_slots *
+provider_slots_open(int fd, struct err *e)
+{
+	struct provider_slots *s;
+	struct table *t = NULL;
+	int rc;
+
+	if (flock(fd, LOCK_EX) == -1) {
+		(void)err_sys(e, errno, "cannot lock the file of provider slots");
+		return NULL;
+	}
+	rc = prepare(fd, &t, e);
+	(void)flock(fd, LOCK_UN);
+	if (rc < 0)
+		return NULL;
+	s = mem_alloc(sizeof(*s));
+	s->table = t;
+	s->pid = (uint32_t)getpid();
+	s->start = start_time(s->pid);
+	return s;
+}
+
+static bool
+lock(struct provider_slots *s)
+{
+	int rc = pthread_mutex_lock(&s->table->mutex);
+
+	if (rc == EOWNERDEAD)
+		rc = pthread_mutex_consistent(&s->table->mutex);
+	return rc == 0;
+}
+
+static void
+unlock(struct provider_slots *s)
+{
+	(void)pthread_mutex_unlock(&s->table->mutex);	/* we hold it */
+}
+
+static bool
+alive(const struct row *r)
+{
+	return start_time(r->pid) == r->start && r->start != 0;
+}
+
+/* Free what the dead held, of all backends.  Reads /proc, so not under the mutex, and not often. */
+static bool
+reap(struct provider_slots *s)
+{
+	struct row seen;
+	bool found = false;
+
+	if (clock_mono_ms() - s->reaped_ms < REAP_EVERY_MS)
+		return false;
+	s->reaped_ms = clock_mono_ms();
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++) {
+		seen = s->table->row[i];
+		if (seen.backend == 0 || seen.pid == s->pid || alive(&seen))
+			continue;
+		if (!lock(s))
+			return found;
+		if (memcmp(&seen, &s->table->row[i], sizeof(seen)) == 0) {
+			s->table->row[i].backend = 0;
+			found = true;
+		}
+		unlock(s);
+	}
+	return found;
+}
+
+static int
+take(struct provider_slots *s, uint64_t backend, unsigned limit)
+{
+	unsigned used = 0;
+	int free_row = -1;
+	struct row *r;
+
+	if (!lock(s))
+		return -1;
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX && used < limit; i++) {
+		r = &s->table->row[i];
+		if (r->backend == backend)
+			used++;
+		else if (r->backend == 0 && free_row == -1)
+			free_row = (int)i;
+	}
+	if (used < limit && free_row != -1) {
+		r = &s->table->row[free_row];
+		r->pid = s->pid;
+		r->start = s->start;
+		r->backend = backend;	/* last: a row is free until it is whole */
+		s->mine[free_row] = true;
+	} else {
+		free_row = -1;
+	}
+	unlock(s);
+	return free_row;
+}
+
+int
+provider_slots_take(struct provider_slots *s, const char *backend, unsigned limit)
+{
+	uint64_t h = hash(backend);
+	int slot = take(s, h, limit);
+
+	if (slot == -1 && reap(s))
+		slot = take(s, h, limit);
+	return slot;
+}
+
+void
+provider_slots_give(struct provider_slots *s, int slot)
+{
+	MUST(slot >= 0 && slot < PROVIDER_SLOTS_MAX && s->mine[slot]);
+	s->mine[slot] = false;
+	if (!lock(s))
+		return;
+	s->table->row[slot].backend = 0;
+	unlock(s);
+}
+
+unsigned
+provider_slots_used(struct provider_slots *s, const char *backend)
+{
+	uint64_t h = hash(backend);
+	unsigned n = 0;
+
+	if (!lock(s))
+		return 0;
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++)
+		n += s->table->row[i].backend == h;
+	unlock(s);
+	return n;
+}
+
+void
+provider_slots_free(struct provider_slots *s)
+{
+	if (s == NULL)
+		return;
+	for (int i = 0; i < PROVIDER_SLOTS_MAX; i++) {
+		if (s->mine[i])
+			provider_slots_give(s, i);
+	}
+	(void)munmap(s->table, sizeof(*s->table));
+	free(s);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Provider slots: counted over processes, and free again when one dies.
+ */
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/slots.h"
+#include "unit.h"
+
+static int
+temp_file(void)
+{
+	char name[] = "/tmp/eodata-slots-XXXXXX";
+	int fd = mkostemp(name, O_CLOEXEC);
+
+	(void)unlink(name);
+	return fd;
+}
+
+static void
+no_more_than_the_limit_are_given(void)
+{
+	struct err e = ERR_NONE;
+	int fd = temp_file(), a, b;
+	struct provider_slots *s = provider_slots_open(fd, &e);
+
+	a = provider_slots_take(s, "peps", 2);
+	b = provider_slots_take(s, "peps", 2);
+	CHECK(a >= 0 && b >= 0 && a != b);
+	CHECK_INT(provider_slots_take(s, "peps", 2), -1);
+	CHECK(provider_slots_take(s, "other", 1) >= 0);
+	CHECK_INT(provider_slots_used(s, "peps"), 2);
+	provider_slots_give(s, a);
+	CHECK(provider_slots_take(s, "peps", 2) >= 0);
+	provider_slots_free(s);
+	fd_close(&fd);
+}
+
+/* A process that takes n and then waits for the pipe to end; it says how many it got. */
+static pid_t
+taker(int fd, unsigned n, unsigned limit, int *ret_say)
+{
+	struct err e = ERR_NONE;
+	struct provider_slots *s;
+	int say[2];
+	uint8_t got = 0;
+	pid_t pid;
+
+	if (pipe(say) == -1)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		s = provider_slots_open(fd, &e);
+		for (unsigned i = 0; s != NULL && i < n; i++)
+			got = (uint8_t)(got + (provider_slots_take(s, "peps", limit) >= 0));
+		(void)!write(say[1], &got, 1);
+		for (;;)
+			(void)pause();
+	}
+	(void)close(say[1]);
+	*ret_say = say[0];
+	return pid;
+}
+
+static void
+processes_share_the_limit_and_the_dead_give_back(void)
+{
+	enum { N = 8, LIMIT = 5 };
+	struct err e = ERR_NONE;
+	int fd = temp_file(), say[N];
+	unsigned sum = 0;
+	uint8_t got;
+	pid_t pid[N];
+	struct provider_slots *s;
+
+	for (int i = 0; i < N; i++)
+		pid[i] = taker(fd, 3, LIMIT, &say[i]);
+	for (int i = 0; i < N; i++) {
+		CHECK_INT(read(say[i], &got, 1), 1);
+		sum += got;
+	}
+	CHECK_INT(sum, LIMIT);
+	s = provider_slots_open(fd, &e);
+	CHECK_INT(provider_slots_take(s, "peps", LIMIT), -1);
+	for (int i = 0; i < N; i++) {
+		(void)kill(pid[i], SIGKILL);
+		(void)waitpid(pid[i], NULL, 0);
+		(void)close(say[i]);
+	}
+	clock_shift_ms(1000);	/* the dead are looked for again */
+	CHECK(provider_slots_take(s, "peps", LIMIT) >= 0);
+	CHECK_INT(provider_slots_used(s, "peps"), 1);
+	clock_shift_ms(0);
+	provider_slots_free(s);
+	fd_close(&fd);
+}
+
+static void
+another_process_with_the_same_pid_is_not_the_owner(void)
+{
+	struct err e = ERR_NONE;
+	int fd = temp_file(), say;
+	uint8_t got = 0;
+	pid_t pid = taker(fd, 1, 1, &say);
+	struct provider_slots *s;
+	uint64_t start;
+
+	CHECK_INT(read(say, &got, 1), 1);
+	CHECK_INT(got, 1);
+	/* the row's start time is its second word; the first row follows the mutex */
+	s = provider_slots_open(fd, &e);
+	for (off_t at = 0; at < 4096; at += 8) {
+		uint32_t found = 0;
+
+		if (pread(fd, &found, sizeof(found), at) == (ssize_t)sizeof(found) && found == (uint32_t)pid) {
+			start = 1;
+			CHECK_INT(pwrite(fd, &start, sizeof(start), at - 8), sizeof(start));
+		}
+	}
+	clock_shift_ms(1000);
+	CHECK(provider_slots_take(s, "peps", 1) >= 0);
+	clock_shift_ms(0);
+	provider_slots_free(s);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	(void)close(say);
+	fd_close(&fd);
+}
+
+static void
+a_file_of_something_else_is_made_anew(void)
+{
+	struct err e = ERR_NONE;
+	struct provider_slots *s;
+	int fd = temp_file();
+
+	CHECK_INT(fd_write_all(fd, "something else", 14), 0);
+	s = provider_slots_open(fd, &e);
+	CHECK(s != NULL);
+	CHECK(provider_slots_take(s, "peps", 1) >= 0);
+	provider_slots_free(s);
+	fd_close(&fd);
+}
+
+int
+main(void)
+{
+	static const struct unit_test tests[] = {
+		UNIT(no_more_than_the_limit_are_given),
+		UNIT(processes_share_the_limit_and_the_dead_give_back),
+		UNIT(another_process_with_the_same_pid_is_not_the_owner),
+		UNIT(a_file_of_something_else_is_made_anew),
+	};
+
+	return unit_run("slots", tests, ARRAY_LEN(tests));
+}
