@@ -117,16 +117,18 @@ object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out)
 }
 
 /*
- * Before json-c sees it: valid UTF-8, strings only in double quotes, no bare
- * control bytes, no nesting.  Gives the number of members, by the colons
- * outside strings: fewer in the parsed object means one was there twice.
+ * Before json-c sees it: valid UTF-8, strings in double quotes and integers,
+ * nothing else; no bare control bytes, no nesting.  That is what makes it
+ * strict: json-c 0.18's own strict mode refuses every byte over 0x7f in a
+ * string.  Gives the number of members, by the colons outside strings: fewer
+ * in the parsed object means one was there twice.
  */
 static int
 meta_scan(const char *text, size_t len, size_t *ret_members, struct err *e)
 {
 	bool in_string = false;
 	size_t members = 0;
-	uint8_t c;
+	uint8_t c, last = 0;	/* the last one that is no white space */
 
 	if (!text_is_utf8(text, len))
 		return err_set(e, "not valid UTF-8");
@@ -140,8 +142,11 @@ meta_scan(const char *text, size_t len, size_t *ret_members, struct err *e)
 			i++;
 		else if (!in_string && c == ':')
 			members++;
-		else if (!in_string && (c == '\'' || c == '[' || (c == '{' && members > 0)))
+		else if (!in_string && (strchr("{},-0123456789 \t\r\n", c) == NULL || (c == '{' && members > 0) ||
+		    (c == '}' && last == ',')))
 			return err_set(e, "unexpected '%c' at %zu", c, i);
+		if (strchr(" \t\r\n", c) == NULL)
+			last = c;
 	}
 	*ret_members = members;
 	return 0;
@@ -224,7 +229,7 @@ take_member(const char *name, struct json_object *v, struct object_meta *m, int6
 	return err_set(e, "unknown member");
 }
 
-/* Exactly one JSON value, strictly; NULL and e. */
+/* Exactly one JSON object of what meta_scan lets through; NULL and e. */
 static struct json_object *
 meta_tokens(const char *text, size_t len, struct err *e)
 {
@@ -236,7 +241,6 @@ meta_tokens(const char *text, size_t len, struct err *e)
 		(void)err_set(e, "out of memory");
 		return NULL;
 	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	end = json_tokener_get_parse_end(tok);
 	while (end < len && strchr(" \t\r\n", text[end]) != NULL && text[end] != '\0')

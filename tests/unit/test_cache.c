@@ -233,7 +233,8 @@ hostile_metadata_is_refused(void)
 		HEAD ",\"type\":\"a\\nb\"}", HEAD ",\"type\":[\"a\"]}", HEAD ",\"type\":\"\"}", HEAD ",\"type\":\"a\nb\"}",
 		HEAD ",\"disposition\":{\"a\":1}}", HEAD ",\"more\":1}", HEAD ",\"type\":\"\xff\"}",
 		HEAD ",\"checksum\":\"sha256:00\"}", HEAD ",\"checksum\":\"rot13:00\"}", HEAD ",\"checksum\":\"\"}",
-		HEAD ",\"last_modified\":-1}", HEAD ",\"fetched\":1e99}",
+		HEAD ",\"last_modified\":-1}", HEAD ",\"fetched\":1e99}", HEAD ",}", HEAD ",\"fetched\":5//\n}",
+		HEAD ",\"fetched\":0x5}", HEAD ",\"fetched\":+5}", HEAD ",\"fetched\":Infinity}",
 	};
 
 	CHECK_INT(parse(HEAD "}"), 0);
