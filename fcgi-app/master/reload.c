@@ -63,7 +63,7 @@ static void
 refuse(struct master *m, const char *why)
 {
 	__atomic_fetch_add(&m->sb->reloads_refused, 1, __ATOMIC_RELAXED);
-	log_error(NULL, "EO-RELOAD", "configuration not taken, the old one stays: %s", why);
+	log_error(NULL, "EO-RELOAD", "configuration '%s' not taken, the old one stays: %s", m->opt->config_path, why);
 }
 
 static void
