@@ -19,7 +19,7 @@ also answer wrongly: cut, too long, with a false range, not at all.
     /-/log                what was asked, as JSON
     /-/set?token_life=S   POST: life of tokens made from now on
     /-/revoke             POST: all tokens end now
-    /-/open?gate=NAME     POST: lets /bad/gate-NAME-AT/PATH go on
+    /-/open?gate=NAME     POST: lets /bad/gate-NAME-AT/PATH and chunkgate-... go on
     /-/reset              POST: counters back to nothing
 
 A second port (--other) answers /assets/open only and records the headers of
@@ -537,7 +537,7 @@ class Bad:
     """
     The same file, answered wrongly.  One method a case, '-' is '_'; what
     follows the name in the path is its argument: status-503, slow-100000,
-    gate-NAME-4096.  All but norange know nothing of ranges unless they say so.
+    gate-NAME-4096, chunkgate-NAME-4096.  All but norange know nothing of ranges unless they say so.
     """
 
     def __init__(self, answer, segments):
@@ -549,7 +549,7 @@ class Bad:
         self.f = None
 
     def answer(self, case):
-        for name, arguments in (("status_", 1), ("slow_", 1), ("gate_", 2)):
+        for name, arguments in (("status_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
                 break
@@ -711,6 +711,20 @@ class Bad:
             if sent >= int(at) and not gate.wait(120):
                 self.cut()
         self.paced(wait, first=int(at))
+
+    def chunkgate(self, name, at):
+        """The same without a length."""
+        self.head(None, [("Transfer-Encoding", "chunked")])
+        for piece in self.chunks(self.f.read(0, int(at))):
+            self.conn.send_raw(piece)
+        self.conn.sent = int(at)
+        if not self.state.gate(name).wait(120):
+            self.cut()
+        for piece in self.chunks(self.f.read(int(at))):
+            self.conn.send_raw(piece)
+        self.conn.sent = self.f.size
+        self.conn.log_now()
+        self.conn.send_raw(b"0\r\n\r\n")
 
     def paced(self, pause, first=None):
         wanted = parse_range(self.request.header("Range"), self.f.size)

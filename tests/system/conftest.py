@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,15 @@ def wait_until(test, what, seconds=DEADLINE_S):
         if time.monotonic() > deadline:
             raise AssertionError("not within %d s: %s" % (seconds, what))
         time.sleep(0.01)
+
+
+def is_alive(pid):
+    """Not ended, and no zombie."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Answer:
@@ -230,6 +240,43 @@ class Stack:
         answer = Answer(status, pairs, body, done.returncode)
         answer.error = done.stderr
         return answer
+
+    def add_gated(self, size=2 << 20, at=1 << 20, known=True, **more):
+        """An asset whose body stops after at bytes until open() is called."""
+        gate = self.name("gate").replace("-", "")
+        asset = self.add(os.urandom(size), backend="loop_open", case="%s-%s-%d" % ("gate" if known else "chunkgate", gate, at), **more)
+        asset.open = lambda: self.provider("/-/open?gate=" + gate)
+        return asset
+
+    def begin(self, asset, *options):
+        """A curl that has got the first of its bytes: what finish() gives."""
+        body = os.path.join(self.dir, self.name("body"))
+        curl = subprocess.Popen(["curl", "-q", "-sS", "--no-buffer", "--max-time", "60", "-u", self.user, "-o", body, *options, asset.url],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_until(lambda: os.path.exists(body) and os.path.getsize(body) > 0 or curl.poll() is not None, "the body begins")
+        assert curl.poll() is None, curl.communicate()
+
+        def finish():
+            """(rc, body)"""
+            text, _ = curl.communicate()
+            with open(body, "rb") as f:
+                data = f.read()
+            os.unlink(body)
+            return curl.returncode, data
+        return finish
+
+    def reload(self, change):
+        """The configuration after change(it), and until it is in force."""
+        config, before = self.config(), self.status()["generation"]
+        change(config)
+        self.write_config(json.dumps(config))
+        os.kill(int(self.env["MASTER_PID"]), signal.SIGHUP)
+        wait_until(lambda: self.status()["generation"] > before and "reloaded generation=%d" % self.status()["generation"] in self.log(),
+                   "the new configuration is in force")
+
+    def write_config(self, text):
+        with open(self.env["CONFIG"], "w") as f:
+            f.write(text)
 
     # -- looking
 

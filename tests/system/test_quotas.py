@@ -16,7 +16,7 @@ import threading
 import time
 
 import pytest
-from conftest import Stack, wait_until
+from conftest import Stack, is_alive, wait_until
 
 SIZE = 200000
 BOB = "bob:bob"
@@ -399,16 +399,9 @@ def shaky():
         "rules": [{"name": name, "collections": [name], "who": "authenticated", "allow": True, "quotas": [name]}
                   for name in ("kind", "strict")]})
     yield running
-    os.kill(running.process("memcached"), signal.SIGCONT) if alive(running.process("memcached")) else None
+    if is_alive(running.process("memcached")):
+        os.kill(running.process("memcached"), signal.SIGCONT)
     running.down()
-
-
-def alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def timed(ask):
