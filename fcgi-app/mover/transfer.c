@@ -412,6 +412,8 @@ transfer_whole(struct transfer *t)
 		}
 	} else if (!proven) {
 		store_nothing(t, "the end of the body is not proven");
+	} else if (t->stored && t->spool.head > t->store_max) {	/* no length was announced */
+		store_nothing(t, "larger than max_size");
 	}
 	if (t->total == UINT64_MAX)
 		t->total = t->facts.size = t->spool.head;
@@ -613,7 +615,7 @@ begin_store(struct transfer *t, const struct fetch_response *resp)
 	struct object_meta meta;
 	struct err e = ERR_NONE;
 
-	t->stored = t->r->key != NULL && !spool_in_memory(&t->spool) && resp->content_encoding == NULL &&
+	t->stored = t->r->key != NULL && t->store_max > 0 && !spool_in_memory(&t->spool) && resp->content_encoding == NULL &&
 	    (t->total == UINT64_MAX || (t->total <= t->store_max && t->total <= mover_config(t->m)->spool_transfer_max));
 	if (!t->stored)
 		return;
