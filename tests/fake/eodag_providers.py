@@ -5,13 +5,15 @@ Writes an EODAG configuration whose providers are all tests/fake/provider.py.
 
     eodag_providers.py DIR BASE_URL
 
-DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_token, loop_search
+DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_token, loop_order,
+                         loop_search
 DIR/collections.yml      the collections they have
 DIR/eodag.yml            the credentials, mode 0600, as an operator would keep them
 
 Each provider's authentication is bound to its own paths by matching_url:
 without one EODAG would send no credentials at all.  loop_search has the
 header's kind of login; its items show no origin, so they are found by search.
+loop_order is open, and what it has must be ordered when order:status says so.
 JSON is YAML, so this needs no YAML library.
 """
 
@@ -31,6 +33,7 @@ LOGINS = {
         "type": "TokenAuth", "auth_uri": "{base}/token", "token_type": "json", "token_key": "access_token",
         "token_expiration_key": "expires_in", "req_data": {"grant_type": "client_credentials"}, "headers": {},
     }, {"username": "u", "password": "p"}),
+    "loop_order": None,
     "loop_search": ("(assets/hdr|badhdr)", {"type": "HTTPHeaderAuth", "headers": {"X-API-Key": "{apikey}"}}, {"apikey": "k"}),
 }
 
@@ -49,6 +52,9 @@ def provider(base, name, login):
         "products": products,
         "download": {"type": "HTTPDownload", "auth_error_code": [401, 403]},
     }
+    if name == "loop_order":
+        config["search"]["metadata_mapping"] = {"order:status": '$.properties."order:status"'}
+        config["download"].update(order_enabled=True, order_method="GET")
     if login is not None:
         paths, auth, _ = login
         config["auth"] = dict(auth, matching_url=re.escape(base).replace("\\-", "-") + "/" + paths + "/")
