@@ -35,6 +35,27 @@ check_system() {
 	esac
 }
 
+# Sets $tmp, where run-time files go: $TMPDIR, but /tmp where root starts servers
+# whose users cannot enter root's $TMPDIR (libpam-tmpdir makes such).
+find_tmp() {
+	tmp=${TMPDIR:-/tmp}
+	[ -d "$tmp" ] || die "there is no directory '$tmp' (TMPDIR)"
+	tmp=$(cd "$tmp" && pwd -P)
+	[ "$(id -u)" = 0 ] || return 0
+	path=$tmp
+	while [ "$path" != / ]; do
+		case $(stat -c %A "$path") in
+		*[xt]) ;;
+		*)
+			say "only root can enter $path: run-time files go to /tmp, not to $tmp"
+			tmp=/tmp
+			break
+			;;
+		esac
+		path=$(dirname "$path")
+	done
+}
+
 # The packages of the list that are not installed.
 missing_packages() {
 	for package in "$@"; do
