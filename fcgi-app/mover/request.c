@@ -69,7 +69,16 @@ serve_object(struct client *c, const char *key)
 
 /* ---- a transfer ------------------------------------------------------------- */
 
-/* Would waiting for this transfer serve the client soon? */
+/* Does the client's If-Range let its range count for these bytes? */
+static bool
+range_holds(const struct client *c, const struct facts *f)
+{
+	struct validators v = { .etag = f->etag, .last_modified = f->last_modified };
+
+	return c->h.cond.if_range == NULL || conditions_range_holds(&c->h.cond, &v);
+}
+
+/* Would waiting for this transfer serve the client soon?  Never when what it needs has left the window. */
 static bool
 transfer_serves(const struct client *c, const struct transfer *t)
 {
@@ -83,8 +92,8 @@ transfer_serves(const struct client *c, const struct transfer *t)
 	if (!transfer_head_known(t))
 		return c->resource->no_ranges || (c->range.kind == RANGE_FROM && first < READ_AHEAD);
 	f = transfer_facts(t);
-	if (f->size == UINT64_MAX || transfer_encoding(t) != NULL)
-		return transfer_tail(t) == 0;
+	if (f->size == UINT64_MAX || transfer_encoding(t) != NULL || !range_holds(c, f))
+		return transfer_tail(t) == 0;	/* it gets the whole */
 	if (range_resolve(&c->range, f->size, &first, &last) < 0)
 		return true;	/* 416 */
 	return first >= transfer_tail(t) && (first <= transfer_head(t) + READ_AHEAD || c->resource->no_ranges);
@@ -127,7 +136,7 @@ start_transfer(struct client *c)
 	struct failure f = FAILURE(503, PROBLEM_CACHE, "no transfer could be started");
 	struct transfer *t = c->resource->transfer;
 
-	if (t == NULL)
+	if (t == NULL || transfer_tail(t) > 0)	/* its window has moved on: one more, for who needs the beginning */
 		t = transfer_start(c->m, c->resource, &c->h, false, &f);
 	if (t == NULL)
 		client_fail(c, &f);
@@ -145,7 +154,8 @@ consider_fill(struct client *c)
 	struct failure f;
 
 	if (r->key == NULL || d == NULL || d->fill != FILL_ANY_READ || r->transfer != NULL || r->facts.size > d->max_size ||
-	    r->facts.size == 0 || r->asked / r->facts.size * 100 + r->asked % r->facts.size * 100 / r->facts.size < d->fill_after_percent ||
+	    r->facts.size > mover_config(c->m)->spool_transfer_max || r->facts.size == 0 ||
+	    r->asked / r->facts.size * 100 + r->asked % r->facts.size * 100 / r->facts.size < d->fill_after_percent ||
 	    !slots_idle(c->m, a->backend) || a->source == NULL)
 		return;
 	r->asked = 0;
@@ -157,10 +167,15 @@ consider_fill(struct client *c)
 static void
 refresh_source(struct client *c, const struct source *refused)
 {
+	struct asset *a = c->resource->asset;
+
 	c->retried = true;
 	pull_cancel(c->pull);
 	c->pull = NULL;
-	asset_want(c->resource->asset, &c->want, &c->h, refused);
+	if (a->source != refused && asset_has_source(a))
+		client_route(c);	/* another client has seen to it meanwhile */
+	else
+		asset_want(a, &c->want, &c->h, refused);
 }
 
 /* The part that came is the part that was asked for? */
@@ -184,7 +199,6 @@ direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 	struct resource *r = c->resource;
 	const struct source *s = pull_source(p);
 	struct facts facts = { .last_modified = -1, .size = UINT64_MAX };
-	bool changed;
 
 	if (!part_fits(c, resp)) {
 		(void)snprintf(f.reason, sizeof(f.reason), "bad Content-Range");
@@ -199,10 +213,9 @@ direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 		return -1;
 	}
 	facts_from_response(&facts, s, r, resp, resp->range_size);
-	changed = facts_good(r) && r->facts.etag != NULL && facts.etag != NULL && strcmp(r->facts.etag, facts.etag) != 0;
 	facts_copy(&r->facts, &facts);
 	r->asked += resp->range_last - resp->range_first + 1;
-	if (changed && c->h.cond.if_range != NULL) {	/* another version now: begin again, the condition decides */
+	if (wants_part(c) && !range_holds(c, &facts)) {	/* another version by now: it gets the whole */
 		pull_cancel(p);
 		c->pull = NULL;
 		facts_release(&facts);
@@ -251,7 +264,7 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	/* the whole, though a part was asked for: that answer is the transfer, and the range waits for the spool */
 	r->no_ranges = true;
 	c->pull = NULL;
-	if (r->transfer != NULL) {
+	if (r->transfer != NULL && transfer_serves(c, r->transfer)) {
 		pull_cancel(p);
 		join(c, r->transfer);
 		return -1;
@@ -304,7 +317,14 @@ static const struct pull_ops direct_ops = { direct_response, direct_data, direct
 void
 direct_more(struct client *c)
 {
-	if (c->direct_over && c->pos >= c->end) {
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider sent less than it announced");
+
+	if (c->direct_over && c->pos < c->end) {
+		(void)snprintf(f.reason, sizeof(f.reason), "the part was short");
+		client_fail(c, &f);
+		return;
+	}
+	if (c->direct_over) {
 		client_whole(c);
 		return;
 	}
@@ -454,12 +474,10 @@ static void
 route_range(struct client *c)
 {
 	struct resource *r = c->resource;
-	struct validators v = { .etag = r->facts.etag, .last_modified = r->facts.last_modified };
 
 	if (!facts_good(r) && (c->range.kind == RANGE_SUFFIX || c->h.cond.if_range != NULL))
 		want_facts(c);
-	else if (r->no_ranges || (facts_good(r) && r->facts.size == UINT64_MAX) ||
-	    (c->h.cond.if_range != NULL && !conditions_range_holds(&c->h.cond, &v)))
+	else if (r->no_ranges || (facts_good(r) && r->facts.size == UINT64_MAX) || !range_holds(c, &r->facts))
 		start_transfer(c);
 	else
 		start_direct(c);

@@ -28,7 +28,11 @@
 #include "base/fd.h"
 #include "mover/spool.h"
 
-enum { SNIFF_BYTES = 512, GATHER_BYTES = 256 << 10 };
+enum {
+	SNIFF_BYTES = 512,
+	GATHER_BYTES = 256 << 10,
+	SPOOL_SHARE = 1 << 20,		/* each transfer may have so much, however full the spool is */
+};
 
 struct gather {
 	struct transfer *owner;		/* NULL: empty */
@@ -67,6 +71,7 @@ struct transfer {
 	uint64_t want_size;		/* file:size; UINT64_MAX unknown */
 	/* the store */
 	bool stored;			/* is to be */
+	bool published;			/* the spool's file is the object now: never touched again */
 	uint64_t store_max;
 	struct store_fill *fill;
 	struct timer fill_timer;
@@ -249,11 +254,13 @@ static void
 transfer_check(struct transfer *t)
 {
 	bool running = t->state != ENDED && t->state != FAILED;
+	bool undecided = t->state == PULLING || t->state == RESOLVING;
 
 	if (t->busy > 0 || t->n_clients > 0)
 		return;
-	if (running && (t->stored || t->background))
-		return;		/* a lone fill is finished: the next one will want it */
+	/* a lone fill is finished, for the next one will want it, where somebody pays: a client, or the site for its own */
+	if (running && (t->stored || (t->background && undecided)) && (t->paid || t->background))
+		return;
 	if (running)
 		log_debug(t->h.id, "transfer dropped head=%" PRIu64, t->spool.head);
 	transfer_free(t);
@@ -334,6 +341,7 @@ on_fill(void *arg)
 		timer_set(t->m->loop, &t->fill_timer, clock_mono_ms() + 10, on_fill, t);
 		return;
 	case FILL_DONE:
+		t->published = true;
 		stat_inc(COUNT_PUBLISHED);
 		log_info(t->h.id, "transfer event=published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
 		    clock_mono_us() - t->started_us);
@@ -441,7 +449,7 @@ reclaim(struct transfer *t)
 	uint64_t low = t->spool.head, dropped;
 	struct client *c;
 
-	if (t->stored)
+	if (t->stored || t->published)
 		return;
 	TAILQ_FOREACH(c, &t->clients, in_transfer) {
 		if (c->pos < low)
@@ -459,12 +467,14 @@ room(struct transfer *t, size_t n)
 {
 	const struct config *cfg = mover_config(t->m);
 
+	if (t->stored && t->spool.head + n > t->store_max)	/* of a body whose length was unknown */
+		store_nothing(t, "larger than the dataset's max_size");
 	if (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max)
 		return true;
 	store_nothing(t, "the spool is full");
 	reclaim(t);
-	/* one chunk always fits: each transfer goes on, however full the spool is */
-	return t->spool.head == t->spool.tail ||
+	/* no one would wake it when another transfer gives space back; its own clients do */
+	return t->spool.head - t->spool.tail + n <= SPOOL_SHARE ||
 	    (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max);
 }
 
@@ -678,10 +688,14 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	if (resp->status == 401 || resp->status == 403) {
 		if (!t->refreshed && resp->status == 401) {
 			t->refreshed = true;
+			t->pull = NULL;
+			pull_cancel(p);
+			if (a->source != pull_source(p) && asset_has_source(a)) {
+				transfer_pull(t);	/* another one has seen to it meanwhile */
+				return -1;
+			}
 			set_state(t, RESOLVING);
 			asset_want(a, &t->want, &t->h, pull_source(p));
-			pull_cancel(p);
-			t->pull = NULL;
 			return -1;
 		}
 		asset_drop_source(a, pull_source(p));
@@ -692,6 +706,7 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		return -1;
 	}
 	take_response(t, resp);
+	transfer_check(t);	/* a background fill that cannot be stored is for nobody; this cancels p */
 	return 0;
 }
 
