@@ -67,6 +67,7 @@ struct transfer {
 	uint64_t want_size;		/* file:size; UINT64_MAX unknown */
 	/* the store */
 	bool stored;			/* is to be */
+	bool published;			/* the spool's file is the object now: never touched again */
 	uint64_t store_max;
 	struct store_fill *fill;
 	struct timer fill_timer;
@@ -334,6 +335,7 @@ on_fill(void *arg)
 		timer_set(t->m->loop, &t->fill_timer, clock_mono_ms() + 10, on_fill, t);
 		return;
 	case FILL_DONE:
+		t->published = true;
 		stat_inc(COUNT_PUBLISHED);
 		log_info(t->h.id, "transfer event=published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
 		    clock_mono_us() - t->started_us);
@@ -441,7 +443,7 @@ reclaim(struct transfer *t)
 	uint64_t low = t->spool.head, dropped;
 	struct client *c;
 
-	if (t->stored)
+	if (t->stored || t->published)
 		return;
 	TAILQ_FOREACH(c, &t->clients, in_transfer) {
 		if (c->pos < low)
