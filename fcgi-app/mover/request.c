@@ -69,7 +69,16 @@ serve_object(struct client *c, const char *key)
 
 /* ---- a transfer ------------------------------------------------------------- */
 
-/* Would waiting for this transfer serve the client soon? */
+/* Does the client's If-Range let its range count for these bytes? */
+static bool
+range_holds(const struct client *c, const struct facts *f)
+{
+	struct validators v = { .etag = f->etag, .last_modified = f->last_modified };
+
+	return c->h.cond.if_range == NULL || conditions_range_holds(&c->h.cond, &v);
+}
+
+/* Would waiting for this transfer serve the client soon?  Never when what it needs has left the window. */
 static bool
 transfer_serves(const struct client *c, const struct transfer *t)
 {
@@ -83,8 +92,8 @@ transfer_serves(const struct client *c, const struct transfer *t)
 	if (!transfer_head_known(t))
 		return c->resource->no_ranges || (c->range.kind == RANGE_FROM && first < READ_AHEAD);
 	f = transfer_facts(t);
-	if (f->size == UINT64_MAX || transfer_encoding(t) != NULL)
-		return transfer_tail(t) == 0;
+	if (f->size == UINT64_MAX || transfer_encoding(t) != NULL || !range_holds(c, f))
+		return transfer_tail(t) == 0;	/* it gets the whole */
 	if (range_resolve(&c->range, f->size, &first, &last) < 0)
 		return true;	/* 416 */
 	return first >= transfer_tail(t) && (first <= transfer_head(t) + READ_AHEAD || c->resource->no_ranges);
@@ -127,7 +136,7 @@ start_transfer(struct client *c)
 	struct failure f = FAILURE(503, PROBLEM_CACHE, "no transfer could be started");
 	struct transfer *t = c->resource->transfer;
 
-	if (t == NULL)
+	if (t == NULL || transfer_tail(t) > 0)	/* its window has moved on: one more, for who needs the beginning */
 		t = transfer_start(c->m, c->resource, &c->h, false, &f);
 	if (t == NULL)
 		client_fail(c, &f);
@@ -184,7 +193,6 @@ direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 	struct resource *r = c->resource;
 	const struct source *s = pull_source(p);
 	struct facts facts = { .last_modified = -1, .size = UINT64_MAX };
-	bool changed;
 
 	if (!part_fits(c, resp)) {
 		(void)snprintf(f.reason, sizeof(f.reason), "bad Content-Range");
@@ -199,10 +207,9 @@ direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 		return -1;
 	}
 	facts_from_response(&facts, s, r, resp, resp->range_size);
-	changed = facts_good(r) && r->facts.etag != NULL && facts.etag != NULL && strcmp(r->facts.etag, facts.etag) != 0;
 	facts_copy(&r->facts, &facts);
 	r->asked += resp->range_last - resp->range_first + 1;
-	if (changed && c->h.cond.if_range != NULL) {	/* another version now: begin again, the condition decides */
+	if (wants_part(c) && !range_holds(c, &facts)) {	/* another version by now: it gets the whole */
 		pull_cancel(p);
 		c->pull = NULL;
 		facts_release(&facts);
@@ -251,7 +258,7 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	/* the whole, though a part was asked for: that answer is the transfer, and the range waits for the spool */
 	r->no_ranges = true;
 	c->pull = NULL;
-	if (r->transfer != NULL) {
+	if (r->transfer != NULL && transfer_serves(c, r->transfer)) {
 		pull_cancel(p);
 		join(c, r->transfer);
 		return -1;
@@ -454,12 +461,10 @@ static void
 route_range(struct client *c)
 {
 	struct resource *r = c->resource;
-	struct validators v = { .etag = r->facts.etag, .last_modified = r->facts.last_modified };
 
 	if (!facts_good(r) && (c->range.kind == RANGE_SUFFIX || c->h.cond.if_range != NULL))
 		want_facts(c);
-	else if (r->no_ranges || (facts_good(r) && r->facts.size == UINT64_MAX) ||
-	    (c->h.cond.if_range != NULL && !conditions_range_holds(&c->h.cond, &v)))
+	else if (r->no_ranges || (facts_good(r) && r->facts.size == UINT64_MAX) || !range_holds(c, &r->facts))
 		start_transfer(c);
 	else
 		start_direct(c);
