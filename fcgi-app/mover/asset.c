@@ -271,8 +271,10 @@ assets_free(struct assets *as)
 	if (as == NULL)
 		return;
 	HASH_ITER(hh, as->all, a, next) {
-		HASH_ITER(hh, a->resources, r, rnext)
+		HASH_ITER(hh, a->resources, r, rnext) {
+			pull_cancel(r->probe);
 			resource_free(r);
+		}
 		TAILQ_INIT(&a->wants);
 		asset_free(a);
 	}

@@ -129,6 +129,16 @@ take_handovers(struct mover *m)
 	}
 }
 
+/* Hand-overs wait in their queue; the loop must not turn because of them. */
+static void
+watch_handovers(struct mover *m, bool taking)
+{
+	if (taking == m->taking)
+		return;
+	m->taking = taking;
+	(void)loop_change(m->loop, &m->handover_watch, taking ? EPOLLIN : 0);
+}
+
 static void
 on_handover(void *arg UNUSED, uint32_t events UNUSED)
 {
@@ -165,6 +175,7 @@ on_control(void *arg, uint32_t events UNUSED)
 		log_warn(NULL, "EO-MASTER-GONE", "the master is gone, cutting clients=%zu", m->n_clients);
 		clients_cut(m, "the master is gone");
 		m->over = true;
+		loop_unwatch(m->loop, &m->control_watch);	/* or its end is told in every turn */
 		break;
 	case CONTROL_NONE:
 	case CONTROL_READY:
@@ -190,6 +201,7 @@ check_drain(struct mover *m)
 {
 	if (!m->draining || m->over)
 		return;
+	take_handovers(m);	/* the workers ended before us: what they sent is all there */
 	if (m->n_clients == 0 && m->n_transfers == 0)
 		m->over = true;
 	else if (clock_mono_ms() >= m->drain_until_ms) {
@@ -223,6 +235,7 @@ open_all(struct mover *m)
 	    loop_watch(m->loop, &m->handover_watch, FD_HANDOVER, EPOLLIN, on_handover, m) == -1 ||
 	    loop_watch(m->loop, &m->control_watch, FD_CONTROL, EPOLLIN, on_control, m) == -1)
 		die("cannot watch the control sockets: %s", strerror(errno));
+	m->taking = true;
 }
 
 /* Clients see the end of what could not be finished; every charge goes out. */
@@ -235,11 +248,12 @@ close_all(struct mover *m)
 		loop_turn(m->loop, 10);
 	transfers_cut(m);
 	clients_end(m);
-	slots_free(m->slots);
-	net_free(m->net);
-	resolvers_free(m->resolvers);
+	/* who waits goes before what it waits for */
 	assets_free(m->assets);
 	items_free(m->items);
+	resolvers_free(m->resolvers);
+	slots_free(m->slots);
+	net_free(m->net);
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);
 	free(m->gather);
@@ -263,8 +277,8 @@ mover_run(struct role_env *env)
 		die("cannot tell the master: %s", strerror(errno));
 	stat_state(SLOT_READY);
 	while (!m->over) {
-		if (!m->draining || m->n_clients > 0)
-			take_handovers(m);
+		take_handovers(m);
+		watch_handovers(m, m->n_clients < m->clients_max);
 		set_net_timer(m);
 		loop_turn(m->loop, TICK_MS);
 		check_drain(m);

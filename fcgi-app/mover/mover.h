@@ -45,6 +45,7 @@ struct mover {
 	struct timer net_timer, tick;
 	struct watch control_watch, handover_watch;
 	bool draining, over;
+	bool taking;			/* hand-overs are watched */
 	size_t clients_max;		/* by the limit of descriptors */
 	int64_t drain_until_ms;
 	struct assets *assets;
