@@ -154,7 +154,8 @@ consider_fill(struct client *c)
 	struct failure f;
 
 	if (r->key == NULL || d == NULL || d->fill != FILL_ANY_READ || r->transfer != NULL || r->facts.size > d->max_size ||
-	    r->facts.size == 0 || r->asked / r->facts.size * 100 + r->asked % r->facts.size * 100 / r->facts.size < d->fill_after_percent ||
+	    r->facts.size > mover_config(c->m)->spool_transfer_max || r->facts.size == 0 ||
+	    r->asked / r->facts.size * 100 + r->asked % r->facts.size * 100 / r->facts.size < d->fill_after_percent ||
 	    !slots_idle(c->m, a->backend) || a->source == NULL)
 		return;
 	r->asked = 0;

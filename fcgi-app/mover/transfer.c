@@ -28,7 +28,11 @@
 #include "base/fd.h"
 #include "mover/spool.h"
 
-enum { SNIFF_BYTES = 512, GATHER_BYTES = 256 << 10 };
+enum {
+	SNIFF_BYTES = 512,
+	GATHER_BYTES = 256 << 10,
+	SPOOL_SHARE = 1 << 20,		/* each transfer may have so much, however full the spool is */
+};
 
 struct gather {
 	struct transfer *owner;		/* NULL: empty */
@@ -250,11 +254,13 @@ static void
 transfer_check(struct transfer *t)
 {
 	bool running = t->state != ENDED && t->state != FAILED;
+	bool undecided = t->state == PULLING || t->state == RESOLVING;
 
 	if (t->busy > 0 || t->n_clients > 0)
 		return;
-	if (running && (t->stored || t->background))
-		return;		/* a lone fill is finished: the next one will want it */
+	/* a lone fill is finished, for the next one will want it, where somebody pays: a client, or the site for its own */
+	if (running && (t->stored || (t->background && undecided)) && (t->paid || t->background))
+		return;
 	if (running)
 		log_debug(t->h.id, "transfer dropped head=%" PRIu64, t->spool.head);
 	transfer_free(t);
@@ -461,12 +467,14 @@ room(struct transfer *t, size_t n)
 {
 	const struct config *cfg = mover_config(t->m);
 
+	if (t->stored && t->spool.head + n > t->store_max)	/* of a body whose length was unknown */
+		store_nothing(t, "larger than the dataset's max_size");
 	if (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max)
 		return true;
 	store_nothing(t, "the spool is full");
 	reclaim(t);
-	/* one chunk always fits: each transfer goes on, however full the spool is */
-	return t->spool.head == t->spool.tail ||
+	/* no one would wake it when another transfer gives space back; its own clients do */
+	return t->spool.head - t->spool.tail + n <= SPOOL_SHARE ||
 	    (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max);
 }
 
@@ -694,6 +702,7 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		return -1;
 	}
 	take_response(t, resp);
+	transfer_check(t);	/* a background fill that cannot be stored is for nobody; this cancels p */
 	return 0;
 }
 
