@@ -9,6 +9,7 @@
 #include "mover/mover.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,6 +17,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ipc/fds.h"
+
+enum { END_WAIT_MS = 5000 };
 
 struct reservation {
 	UT_hash_handle hh;
@@ -193,15 +196,16 @@ accounts_new(struct mover *m)
 void
 accounts_free(struct accounts *a)
 {
+	struct pollfd p_out = { .fd = FD_ACCOUNT, .events = POLLOUT };
+	int64_t until = clock_mono_ms() + END_WAIT_MS;
 	struct reservation *r, *next;
 	struct parcel *p;
 
 	if (a == NULL)
 		return;
-	flush(a);
-	/* the end: block until the rest is out, the accountant outlives us */
-	(void)fd_set_nonblock(FD_ACCOUNT, false);
-	flush(a);
+	/* the end: wait until the rest is out, the accountant outlives us; a stopped one must not hold us for ever */
+	for (flush(a); a->queued > 0 && clock_mono_ms() < until; flush(a))
+		(void)poll(&p_out, 1, 100);
 	if (a->queued > 0)
 		log_error(NULL, "EO-MOVER-CHARGES", "charges lost n=%zu", a->queued);
 	HASH_ITER(hh, a->open, r, next)

@@ -52,6 +52,19 @@ source_unref(struct source *s)
 	free(s);
 }
 
+/* Credentials that live shorter than the margin are still used: half of the time that they have, a second at least. */
+static int64_t
+good_until(int64_t expires_ms, int64_t now)
+{
+	int64_t until = expires_ms - SOURCE_MARGIN_MS, half = now + (expires_ms - now) / 2;
+
+	if (expires_ms == 0)
+		return now + SOURCE_UNKNOWN_MS;
+	if (until < half)
+		until = half;
+	return until < now + 1000 ? now + 1000 : until;
+}
+
 static struct source *
 source_from_answer(const struct resolve_answer *a)
 {
@@ -66,7 +79,7 @@ source_from_answer(const struct resolve_answer *a)
 	s->headers = mem_alloc((a->n_headers + 1) * sizeof(*s->headers));
 	for (size_t i = 0; i < a->n_headers; i++)
 		s->headers[s->n_headers++] = mem_strdup(a->headers[i]);
-	s->good_until_ms = a->expires_ms == 0 ? now + SOURCE_UNKNOWN_MS : a->expires_ms - SOURCE_MARGIN_MS;
+	s->good_until_ms = good_until(a->expires_ms, now);
 	s->media_type = mem_strdup(a->media_type);
 	s->filename = mem_strdup(a->filename);
 	s->size = a->size;
@@ -466,16 +479,14 @@ on_resolved(void *arg, const struct resolve_answer *ans)
 	struct failure f;
 
 	a->ticket = NULL;
-	if (ans->kind == RESOLVE_SOURCE && ans->url != NULL && strcmp(ans->backend, a->backend) == 0) {
+	if (ans->kind == RESOLVE_SOURCE && ans->source == SOURCE_S3) {
+		f = FAILURE(501, PROBLEM_RESOLVER, "S3 sources are not supported yet");
+		asset_failed(a, &f);	/* not kept: its URL alone lets nobody in */
+	} else if (ans->kind == RESOLVE_SOURCE && ans->url != NULL && strcmp(ans->backend, a->backend) == 0) {
 		source_unref(a->source);
 		a->source = source_from_answer(ans);
 		a->asking = false;
-		if (a->source->kind == SOURCE_S3) {
-			f = FAILURE(501, PROBLEM_RESOLVER, "S3 sources are not supported yet");
-			tell_all(a, &f);
-		} else {
-			tell_all(a, NULL);
-		}
+		tell_all(a, NULL);
 	} else if (ans->kind == RESOLVE_SOURCE) {
 		f = FAILURE(502, PROBLEM_RESOLVER, "the resolver named a source of another backend");
 		asset_failed(a, &f);

@@ -143,7 +143,13 @@ static void
 on_stall(void *arg)
 {
 	struct client *c = arg;
+	struct failure f = FAILURE(504, PROBLEM_UPSTREAM, "the provider was too slow");
 
+	if (c->out_off >= c->out.len) {	/* it took all there was: it is not the one who stalls, and must see the cut */
+		(void)snprintf(f.reason, sizeof(f.reason), "nothing to send for too long");
+		client_fail(c, &f);
+		return;
+	}
 	c->gone = true;
 	stat_inc(COUNT_CLIENTS_GONE);
 	(void)snprintf(c->log_reason, sizeof(c->log_reason), "the client took nothing for too long");
@@ -315,7 +321,7 @@ body_ready(struct client *c)
 static bool
 body_over(const struct client *c)
 {
-	if (c->to_the_end)
+	if (c->to_the_end || (c->body == BODY_SPOOL && c->end == 0))	/* an empty body has no last byte to hold back */
 		return transfer_ended(c->transfer) && c->pos >= transfer_reach(c->transfer);
 	return c->pos >= c->end;
 }
@@ -687,13 +693,22 @@ client_answer(struct client *c, const struct facts *f, enum client_body body)
 	answer(c);
 }
 
+/* How long the location may be kept: well below its life. */
+static int
+location_life_s(const struct client *c)
+{
+	int64_t left = (c->resource->asset->source->good_until_ms - clock_wall_ms()) / 1000;
+
+	return left < 0 ? 0 : left > 60 ? 60 : (int)left;
+}
+
 void
 client_redirect(struct client *c)
 {
 	c->status = 302;
 	c->body = BODY_NONE;
 	free(c->cache_control);
-	c->cache_control = mem_strdup("private, max-age=60");
+	c->cache_control = mem_printf("private, max-age=%d", location_life_s(c));
 	send_head(c);
 }
 

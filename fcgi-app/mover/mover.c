@@ -190,6 +190,7 @@ on_tick(void *arg)
 
 	stat_heartbeat();
 	items_expire(m);
+	resolvers_expire(m);
 	net_on_timeout(m->net);
 	set_net_timer(m);
 	timer_set(m->loop, &m->tick, clock_mono_ms() + TICK_MS, on_tick, m);

@@ -187,6 +187,7 @@ struct resolvers *resolvers_new(struct mover *m);
 void resolvers_free(struct resolvers *r);
 struct resolve_ticket *resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, void *arg);
 void resolvers_cancel(struct resolve_ticket *t);	/* NULL is fine */
+void resolvers_expire(struct mover *m);		/* each tick */
 
 /* ---- pull.c: one GET at a provider, with a slot ----------------------- */
 

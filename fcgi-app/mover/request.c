@@ -167,10 +167,15 @@ consider_fill(struct client *c)
 static void
 refresh_source(struct client *c, const struct source *refused)
 {
+	struct asset *a = c->resource->asset;
+
 	c->retried = true;
 	pull_cancel(c->pull);
 	c->pull = NULL;
-	asset_want(c->resource->asset, &c->want, &c->h, refused);
+	if (a->source != refused && asset_has_source(a))
+		client_route(c);	/* another client has seen to it meanwhile */
+	else
+		asset_want(a, &c->want, &c->h, refused);
 }
 
 /* The part that came is the part that was asked for? */
@@ -312,7 +317,14 @@ static const struct pull_ops direct_ops = { direct_response, direct_data, direct
 void
 direct_more(struct client *c)
 {
-	if (c->direct_over && c->pos >= c->end) {
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider sent less than it announced");
+
+	if (c->direct_over && c->pos < c->end) {
+		(void)snprintf(f.reason, sizeof(f.reason), "the part was short");
+		client_fail(c, &f);
+		return;
+	}
+	if (c->direct_over) {
 		client_whole(c);
 		return;
 	}

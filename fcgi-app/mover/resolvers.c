@@ -369,6 +369,22 @@ resolvers_free(struct resolvers *rs)
 	free(rs);
 }
 
+/* Names that rules let through but no provider has would stay for ever. */
+void
+resolvers_expire(struct mover *m)
+{
+	struct link *l, *next;
+
+	HASH_ITER(hh, m->resolvers->links, l, next) {
+		if (l->state != LINK_NONE || !TAILQ_EMPTY(&l->jobs))
+			continue;
+		HASH_DEL(m->resolvers->links, l);
+		buf_release(&l->in);
+		buf_release(&l->out);
+		free(l);
+	}
+}
+
 static void
 on_job_late(void *arg)
 {
@@ -386,7 +402,8 @@ link_get(struct resolvers *rs, const char *backend)
 {
 	struct link *l;
 
-	HASH_FIND_STR(rs->links, backend, l);
+	/* a name that is too long for the conversation: its jobs are refused as they are written */
+	HASH_FIND(hh, rs->links, backend, strnlen(backend, RESOLVE_BACKEND_MAX), l);
 	if (l != NULL)
 		return l;
 	l = mem_alloc(sizeof(*l));

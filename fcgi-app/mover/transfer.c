@@ -688,10 +688,14 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	if (resp->status == 401 || resp->status == 403) {
 		if (!t->refreshed && resp->status == 401) {
 			t->refreshed = true;
+			t->pull = NULL;
+			pull_cancel(p);
+			if (a->source != pull_source(p) && asset_has_source(a)) {
+				transfer_pull(t);	/* another one has seen to it meanwhile */
+				return -1;
+			}
 			set_state(t, RESOLVING);
 			asset_want(a, &t->want, &t->h, pull_source(p));
-			pull_cancel(p);
-			t->pull = NULL;
 			return -1;
 		}
 		asset_drop_source(a, pull_source(p));
