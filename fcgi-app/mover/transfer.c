@@ -50,6 +50,7 @@ struct transfer {
 	enum state state;
 	TAILQ_HEAD(, client) clients;
 	size_t n_clients;
+	const struct client *slowest;	/* as reclaim found it, or NULL */
 	unsigned busy;			/* inside a loop over clients: freed at its end */
 	struct pull *pull;
 	struct want want;
@@ -451,9 +452,15 @@ reclaim(struct transfer *t)
 
 	if (t->stored || t->published)
 		return;
+	/* asked for by every client that moves on: one that does not must not make each of them look at all */
+	if (t->slowest != NULL && t->slowest->pos < t->spool.tail + SPOOL_BLOCK)
+		return;
+	t->slowest = NULL;
 	TAILQ_FOREACH(c, &t->clients, in_transfer) {
-		if (c->pos < low)
+		if (c->pos < low) {
 			low = c->pos;
+			t->slowest = c;
+		}
 	}
 	dropped = spool_drop(&t->spool, low);
 	t->counted -= dropped < t->counted ? dropped : t->counted;
@@ -874,6 +881,8 @@ transfer_leave(struct transfer *t, struct client *c)
 {
 	TAILQ_REMOVE(&t->clients, c, in_transfer);
 	t->n_clients--;
+	if (t->slowest == c)
+		t->slowest = NULL;
 	transfer_unpaid(t, c);
 	if (t->busy == 0)
 		transfer_progress(t);

@@ -35,6 +35,7 @@ struct script {
 	unsigned refuse;			/* so many requests are answered 401 first */
 	uint64_t size;
 	enum { BY_LENGTH, BY_CHUNKS, BY_CLOSE } framing;
+	bool excess;				/* parts come in chunks, and one byte too many */
 	bool no_ranges, silent;			/* silent: takes the request, answers nothing */
 	const char *etag, *media_type;
 	uint64_t hold_at, cut_at;		/* of a body; WITHOUT_END: not.  Moved by the test as it goes */

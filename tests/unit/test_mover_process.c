@@ -610,6 +610,28 @@ ranges_come_from_the_source_and_only_as_much_as_was_asked(void)
 	rig_stop(&r);
 }
 
+static void
+a_part_that_is_too_long_ends_where_it_was_announced_to_end(void)
+{
+	struct asking a = ASK("whole");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	s->excess = true;
+	a.range = "bytes=4194304-5242879";
+	a.quota = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 206);
+	CHECK_WHOLE(f, MIB);
+	CHECK_INT(r.reserves, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 /* Another one learned of the new version while this one's part was on its way. */
 static void
 a_part_of_another_version_is_never_sent_as_the_whole(void)
@@ -963,6 +985,7 @@ main(int argc, char **argv)
 		UNIT(an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut),
 		UNIT(a_rate_is_kept_cold_and_direct),
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
+		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
 		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
 		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
