@@ -290,7 +290,7 @@ transfer_fail(struct transfer *t, const struct failure *f)
 	pull_cancel(t->pull);
 	t->pull = NULL;
 	stat_inc(COUNT_TRANSFERS_FAILED);
-	log_line(LOG_INFO, t->h.id, NULL, "transfer event=failed head=%" PRIu64 " status=%d reason='%s'", t->spool.head,
+	log_line(LOG_INFO, t->h.id, NULL, "event=transfer-failed head=%" PRIu64 " status=%d reason='%s'", t->spool.head,
 	    f->status, f->reason);
 	set_state(t, FAILED);
 	detach(t);
@@ -312,7 +312,7 @@ store_nothing(struct transfer *t, const char *why)
 {
 	if (!t->stored)
 		return;
-	log_info(t->h.id, "transfer event=unstored reason='%s'", why);
+	log_info(t->h.id, "event=transfer-unstored reason='%s'", why);
 	t->stored = false;
 	if (t->fill != NULL)
 		t->m->store->ops->fill_free(t->fill);
@@ -344,7 +344,7 @@ on_fill(void *arg)
 	case FILL_DONE:
 		t->published = true;
 		stat_inc(COUNT_PUBLISHED);
-		log_info(t->h.id, "transfer event=published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
+		log_info(t->h.id, "event=transfer-published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
 		    clock_mono_us() - t->started_us);
 		break;
 	case FILL_FAILED:
