@@ -85,7 +85,7 @@ settle_and_log(struct client *c)
 		.cache = strncmp(c->cache_status, "hit", 3) == 0 ? "hit" :
 		    strstr(c->cache_status, "collapsed") != NULL ? "join" : "miss",
 	};
-	char backend[160], item[320], asset[160], user[200];
+	char backend[160], collection[160], item[320], asset[160], subpath[160], user[200];
 	uint64_t unsent = unsent_body(c);
 
 	/* what is still queued never reached the front */
@@ -96,10 +96,13 @@ settle_and_log(struct client *c)
 	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
 	account_settle(c->m, &s);
 	stat_add(COUNT_DELIVERED_BYTES, c->delivered);
-	log_info(c->h.id, "answer trace=%s user=%s backend=%s item=%s asset=%s status=%d cache='%s' bytes=%" PRIu64
+	log_info(c->h.id, "event=answer trace=%s user=%s backend=%s collection=%s item=%s asset=%s subpath=%s "
+	    "status=%d cache='%s' bytes=%" PRIu64
 	    " upstream=%" PRIu64 " end=%s us=%" PRId64 "%s%s%s", c->h.trace, text_esc_to(user, sizeof(user), c->h.charge.user),
-	    text_esc_to(backend, sizeof(backend), c->h.backend), text_esc_to(item, sizeof(item), c->h.item),
-	    text_esc_to(asset, sizeof(asset), c->h.asset), c->status, c->cache_status, c->delivered, c->upstream,
+	    text_esc_to(backend, sizeof(backend), c->h.backend),
+	    text_esc_to(collection, sizeof(collection), c->h.collection), text_esc_to(item, sizeof(item), c->h.item),
+	    text_esc_to(asset, sizeof(asset), c->h.asset),
+	    text_esc_to(subpath, sizeof(subpath), c->h.subpath), c->status, c->cache_status, c->delivered, c->upstream,
 	    c->cut ? "cut" : c->gone ? "gone" : "whole", clock_mono_us() - c->h.accepted_mono_us,
 	    c->log_reason[0] != '\0' ? " reason='" : "", c->log_reason, c->log_reason[0] != '\0' ? "'" : "");
 	stat_job_done();
@@ -233,12 +236,34 @@ client_fail(struct client *c, const struct failure *f)
 	client_fail_members(c, f, NULL, NULL);
 }
 
+/* The names that workers use too, where both give the same answer. */
+static const char *
+problem_type(const struct failure *f)
+{
+	switch (f->status) {
+	case 404:
+		return "not-found";
+	case 412:
+		return "precondition-failed";
+	case 416:
+		return "range-not-satisfiable";
+	case 429:
+		return f->who == PROBLEM_QUOTA ? "over-quota" : "provider-limit";
+	case 501:
+		return "not-supported";
+	case 504:
+		return "too-slow";
+	default:
+		return f->who == PROBLEM_QUOTA ? "quota-away" : f->who == PROBLEM_UPSTREAM ? "provider" : NULL;
+	}
+}
+
 void
 client_fail_members(struct client *c, const struct failure *f, const char *members, const char *headers)
 {
 	static const uint8_t bogus[8] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct problem p = {
-		.status = f->status, .source = f->who, .detail = f->detail, .id = c->h.id,
+		.status = f->status, .type = problem_type(f), .source = f->who, .detail = f->detail, .id = c->h.id,
 		.retry_after_s = f->retry_after_s, .members = members, .headers = headers, .cache_status = "fwd=miss",
 	};
 	struct buf text = BUF_INIT(PROBLEM_MAX);
@@ -497,7 +522,8 @@ send_head(struct client *c)
 	struct answer a = {
 		.status = c->status, .id = c->h.id, .etag = c->facts.etag, .last_modified = c->facts.last_modified,
 		.media_type = c->facts.media_type, .disposition = c->facts.disposition,
-		.has_length = !c->to_the_end, .length = c->end - c->first, .has_total = c->facts.size != UINT64_MAX && c->encoding == NULL,
+		.has_length = !c->to_the_end, .length = c->end - c->first,
+		.has_total = c->facts.size != UINT64_MAX && c->encoding == NULL,
 		.first = c->first, .last = c->end - 1, .total = c->facts.size,
 		.cache_control = c->cache_control, .cache_status = c->cache_status, .location = c->location,
 	};

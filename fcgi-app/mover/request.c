@@ -280,17 +280,25 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 }
 
 static int
-direct_data(void *arg, struct pull *p UNUSED, const char *data, size_t n)
+direct_data(void *arg, struct pull *p, const char *data, size_t n)
 {
 	struct client *c = arg;
 
+	if (c->state == CLIENT_SENDING && c->pos >= c->end) {	/* more than the part that was announced */
+		c->upstream += pull_bytes(p);
+		c->pull = NULL;
+		pull_cancel(p);
+		c->direct_over = true;
+		timer_set(c->m->loop, &c->go_timer, clock_mono_ms(), client_go_on, c);
+		return -1;
+	}
 	if (c->state == CLIENT_RESERVING || !client_may_queue(c)) {
 		c->paused = true;
 		return 1;
 	}
 	if (c->state != CLIENT_SENDING)
 		return -1;
-	if (n > c->end - c->pos)	/* more than the part that was announced */
+	if (n > c->end - c->pos)
 		n = (size_t)(c->end - c->pos);
 	client_queue(c, data, n);
 	return 0;

@@ -13,8 +13,6 @@
 
 #include "base/fd.h"
 
-enum { DROP_ALIGN = 1 << 16 };	/* holes are punched in whole blocks */
-
 static int
 to_memory(struct spool *s, struct err *e)
 {
@@ -86,7 +84,7 @@ spool_drop(struct spool *s, uint64_t to)
 	uint64_t from = s->tail;
 
 	if (to < s->head)
-		to -= to % DROP_ALIGN;
+		to -= to % SPOOL_BLOCK;
 	if (to <= from)
 		return 0;
 	/* a file system that cannot punch holes keeps the bytes; the count is still right about what may be read */

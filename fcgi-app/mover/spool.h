@@ -9,7 +9,10 @@
 
 #include "base/err.h"
 
-enum { SPOOL_MEMORY_WINDOW = 4 << 20 };
+enum {
+	SPOOL_MEMORY_WINDOW = 4 << 20,
+	SPOOL_BLOCK = 1 << 16,	/* space is given back in whole blocks */
+};
 
 struct spool {
 	int fd, mem_fd;			/* -1: none */

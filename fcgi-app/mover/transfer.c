@@ -50,6 +50,7 @@ struct transfer {
 	enum state state;
 	TAILQ_HEAD(, client) clients;
 	size_t n_clients;
+	const struct client *slowest;	/* as reclaim found it, or NULL */
 	unsigned busy;			/* inside a loop over clients: freed at its end */
 	struct pull *pull;
 	struct want want;
@@ -289,7 +290,7 @@ transfer_fail(struct transfer *t, const struct failure *f)
 	pull_cancel(t->pull);
 	t->pull = NULL;
 	stat_inc(COUNT_TRANSFERS_FAILED);
-	log_line(LOG_INFO, t->h.id, NULL, "transfer event=failed head=%" PRIu64 " status=%d reason='%s'", t->spool.head,
+	log_line(LOG_INFO, t->h.id, NULL, "event=transfer-failed head=%" PRIu64 " status=%d reason='%s'", t->spool.head,
 	    f->status, f->reason);
 	set_state(t, FAILED);
 	detach(t);
@@ -311,7 +312,7 @@ store_nothing(struct transfer *t, const char *why)
 {
 	if (!t->stored)
 		return;
-	log_info(t->h.id, "transfer event=unstored reason='%s'", why);
+	log_info(t->h.id, "event=transfer-unstored reason='%s'", why);
 	t->stored = false;
 	if (t->fill != NULL)
 		t->m->store->ops->fill_free(t->fill);
@@ -343,7 +344,7 @@ on_fill(void *arg)
 	case FILL_DONE:
 		t->published = true;
 		stat_inc(COUNT_PUBLISHED);
-		log_info(t->h.id, "transfer event=published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
+		log_info(t->h.id, "event=transfer-published bytes=%" PRIu64 " us=%" PRId64, t->spool.head,
 		    clock_mono_us() - t->started_us);
 		break;
 	case FILL_FAILED:
@@ -451,9 +452,15 @@ reclaim(struct transfer *t)
 
 	if (t->stored || t->published)
 		return;
+	/* asked for by every client that moves on: one that does not must not make each of them look at all */
+	if (t->slowest != NULL && t->slowest->pos < t->spool.tail + SPOOL_BLOCK)
+		return;
+	t->slowest = NULL;
 	TAILQ_FOREACH(c, &t->clients, in_transfer) {
-		if (c->pos < low)
+		if (c->pos < low) {
 			low = c->pos;
+			t->slowest = c;
+		}
 	}
 	dropped = spool_drop(&t->spool, low);
 	t->counted -= dropped < t->counted ? dropped : t->counted;
@@ -874,6 +881,8 @@ transfer_leave(struct transfer *t, struct client *c)
 {
 	TAILQ_REMOVE(&t->clients, c, in_transfer);
 	t->n_clients--;
+	if (t->slowest == c)
+		t->slowest = NULL;
 	transfer_unpaid(t, c);
 	if (t->busy == 0)
 		transfer_progress(t);

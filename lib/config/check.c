@@ -296,6 +296,19 @@ has_resource(const struct rule *r)
 	return r->backends.n > 0 || r->collections.n > 0 || r->items.n > 0 || r->assets.n > 0;
 }
 
+/* The routes that rules can be about; health and ready ask for nobody, and may be named all the same. */
+static bool
+is_route(const char *glob)
+{
+	static const char *const routes[] = { "-/health", "-/ready", "-/status", "-/metrics" };
+
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (text_glob(glob, routes[i]))
+			return true;
+	}
+	return false;
+}
+
 static void
 check_routes(const struct rule *r, const struct at *at, struct faults *f)
 {
@@ -309,6 +322,8 @@ check_routes(const struct rule *r, const struct at *at, struct faults *f)
 
 		if (strncmp(r->routes.v[i], "-/", 2) != 0 && strcmp(r->routes.v[i], "*") != 0)
 			faults_add(f, &here, "a route begins with '-/'");
+		else if (!is_route(r->routes.v[i]))
+			faults_add(f, &here, "there is no such route; there are -/health, -/ready, -/status and -/metrics");
 	}
 }
 

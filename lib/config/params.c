@@ -177,7 +177,7 @@ const struct param config_params[] = {
 	  .text = "A file of lines \"Name: value\" that are sent to the catalogue, for one that "
 		  "wants a login. It holds secrets: others may not read it, only its owner may "
 		  "write it. Empty lines and lines that begin with '#' are skipped." },
-	{ "stac.item_max", PARAM_SIZE, AT(stac_item_max), 64 * KIB, 256 * MIB, "\"16 MB\"",
+	{ "stac.item_max", PARAM_SIZE, AT(stac_item_max), 64 * KIB, 16 * MIB, "\"16 MB\"",
 	  .text = "A larger item is refused." },
 	{ "stac.keep", PARAM_DURATION, AT(stac_keep_ms), 0, HOUR, "\"60s\"",
 	  .text = "How long a fetched item is used again before the catalogue is asked anew." },

@@ -21,7 +21,7 @@
 
 enum {
 	RESOLVE_BACKEND_MAX = 128,
-	RESOLVE_FRAME_MAX = 8 << 20,	/* bytes; an item must fit */
+	RESOLVE_FRAME_MAX = 20 << 20,	/* bytes; the largest item (stac.item_max, 16 MiB) fits */
 	RESOLVE_JOB_BYE = 0,		/* no job's number */
 	SOURCE_URL_MAX = 16384,
 	SOURCE_HEADERS_MAX = 64,

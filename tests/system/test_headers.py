@@ -68,6 +68,11 @@ def test_every_data_answer_says_what_clients_need(stack):
         assert "x-eodata-charge" not in answer.headers
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return set(f.read().split())
+
+
 def test_the_front_asks_again_when_a_file_vanished_behind_the_workers_back(make_stack):
     """
     The worker sees the object, nginx does not: its cache location leads elsewhere
@@ -88,10 +93,14 @@ def test_the_front_asks_again_when_a_file_vanished_behind_the_workers_back(make_
         return [line for line in stack.log().splitlines()
                 if "id=%s event=decision" % answer.headers["x-request-id"] in line]
     with open(os.path.join(stack.dir, "nginx.pid")) as f:
-        os.kill(int(f.read()), signal.SIGHUP)
-    wait_until(lambda: len(decisions(stack.get(asset.path))) == 2, "nginx has its new configuration")
+        nginx = int(f.read())
+    old = children(nginx)
+    os.kill(nginx, signal.SIGHUP)
+    wait_until(lambda: children(nginx) and not old & children(nginx), "nginx has new workers and no old ones")
+    received = {}
     for method, headers, status in (("GET", {}, 200), ("GET", {"Range": "bytes=5-9"}, 206), ("HEAD", {}, 200)):
         answer = stack.request(method, asset.path, headers)
+        received[answer.headers["x-request-id"]] = len(answer.body)
         assert answer.status == status, answer
         assert answer.body == (b"" if method == "HEAD" else asset.data[5:10] if headers else asset.data)
         names = [name for name, _ in answer.all]
@@ -105,6 +114,10 @@ def test_the_front_asks_again_when_a_file_vanished_behind_the_workers_back(make_
             first, second = sorted(decisions(answer), key=lambda line: " cache=miss " in line)
             assert " cache=hit " in first and " cache=miss " in second
             assert " charge=1/0/" in first and " charge=1/1/" in second
+
+    def booked():
+        return {line["id"]: line["bytes"] for line in stack.ledger() if line["id"] in received and line["cache"] != "fill"} == received
+    wait_until(booked, "the ledger has each once, with what was received")
 
     def logged():
         with open(stack.env["FRONT_LOG"]) as f:

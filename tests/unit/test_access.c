@@ -505,7 +505,7 @@ routes_and_data_are_apart(void)
 	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/*\"],\"allow\":true}", "", NULL,
 		      &status),
 	    "allow rules[0]");
-	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/stat\"],\"allow\":true}", "",
+	CHECK_STR(decided_for("{\"who\":\"anyone\",\"routes\":[\"-/metrics\"],\"allow\":true}", "",
 		      NULL, &status),
 	    "deny -");
 	CHECK_STR(

@@ -1,0 +1,1008 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A mover as a process: what each client gets, byte by byte, when everything
+ * around it goes well, and when it does not.
+ */
+#include "base/base.h"
+
+#include "mover_rig.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "ipc/control.h"
+#include "unit.h"
+
+#define MIB	((uint64_t)1 << 20)
+
+static bool
+has(const struct front *f, const char *text)
+{
+	bool ok = strstr(f->head, text) != NULL;
+
+	if (!ok)
+		fprintf(stderr, "no \"%s\" in:\n%.600s\n", text, f->head);
+	return ok;
+}
+
+#define CHECK_STATUS(f, status)	CHECK((f)->ended && has((f), "Status: " #status))
+
+/* What was granted has been settled, and the bytes are those that went out. */
+static void
+check_books(struct rig *r, uint64_t delivered, uint64_t upstream)
+{
+	RIG_UNTIL(r, r->actual[QUOTA_BYTES] == delivered && r->actual[QUOTA_UPSTREAM_BYTES] == upstream &&
+	    r->granted[QUOTA_BYTES] == r->returned[QUOTA_BYTES] &&
+	    r->granted[QUOTA_UPSTREAM_BYTES] == r->returned[QUOTA_UPSTREAM_BYTES]);
+	CHECK_INT(r->actual[QUOTA_BYTES], delivered);
+	CHECK_INT(r->actual[QUOTA_UPSTREAM_BYTES], upstream);
+	CHECK_INT(r->granted[QUOTA_BYTES], r->returned[QUOTA_BYTES]);
+	CHECK_INT(r->granted[QUOTA_UPSTREAM_BYTES], r->returned[QUOTA_UPSTREAM_BYTES]);
+}
+
+static void
+check_idle(struct rig *r)
+{
+	RIG_UNTIL(r, rig_gauge(r, GAUGE_CLIENTS) == 0 && rig_gauge(r, GAUGE_TRANSFERS_NOW) == 0);
+	CHECK_INT(rig_gauge(r, GAUGE_SPOOL_BYTES), 0);
+	CHECK_INT(rig_gauge(r, GAUGE_QUEUED), 0);
+}
+
+/* -- whole bodies -------------------------------------------------------------------------- */
+
+static void
+a_cold_whole_is_delivered_published_and_charged_once(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 3 * MIB + 5));
+	a.quota = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 200);
+	CHECK_WHOLE(f, s->size);
+	CHECK(has(f, "Content-Length: 3145733") && has(f, "ETag: \"v1\"") && has(f, "fwd=miss; stored"));
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
+	CHECK_INT(s->gets, 1);
+	check_books(&r, s->size, s->size);
+	check_idle(&r);
+	CHECK(!rig_logged(&r, "hush"));		/* credentials and signed URLs */
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	CHECK_INT(s->gets, 1);
+	rig_stop(&r);
+}
+
+static void
+who_joins_a_stalled_transfer_gets_every_byte(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->hold_at = MIB;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, f->got == MIB - 1);
+	g = rig_ask(&r, &a);
+	RIG_UNTIL(&r, g->got == MIB - 1);
+	a.range = "bytes=1048000-";
+	h = rig_ask(&r, &a);
+	RIG_UNTIL(&r, h->got == MIB - 1 - 1048000);
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK_WHOLE(f, s->size);
+	CHECK_WHOLE(g, s->size);
+	CHECK_WHOLE(h, s->size - 1048000);
+	CHECK(has(h, "Status: 206") && has(g, "collapsed"));
+	CHECK_INT(s->gets, 1);
+	CHECK_INT(s->jobs, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+the_last_byte_waits_for_the_checksum(void)
+{
+	static const char zeros[] = "1220"
+	    "0000000000000000000000000000000000000000000000000000000000000000";
+	struct asking a = ASK("a"), lenient = ASK("lenient"), empty = ASK("empty");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	s->checksum = zeros;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_CUT(f);
+	CHECK(f->got < s->size);
+	CHECK(rig_absent(&r, "a"));
+	CHECK(rig_logged(&r, "EO-MOVER-MISMATCH"));
+	check_idle(&r);
+	s = rig_script(&r, SCRIPT("empty", 0));
+	s->checksum = zeros;
+	f = rig_ask(&r, &empty);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK(!f->ended || has(f, "Status: 502"));
+	s = rig_script(&r, SCRIPT("lenient", MIB));
+	s->checksum = zeros;
+	g = rig_ask(&r, &lenient);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, s->size);
+	CHECK(rig_absent(&r, "lenient"));
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_body_that_is_cut_upstream_is_cut_visibly(void)
+{
+	struct asking a = ASK("a"), b = ASK("b"), c = ASK("c");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->cut_at = MIB + 7;
+	s = rig_script(&r, SCRIPT("b", 2 * MIB));
+	s->cut_at = MIB + 7;
+	s->framing = BY_CHUNKS;
+	s = rig_script(&r, SCRIPT("c", MIB));
+	s->framing = BY_CLOSE;
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	h = rig_ask(&r, &c);
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK_CUT(f);
+	CHECK_CUT(g);
+	CHECK(f->got > 0 && f->got <= MIB + 7 && g->got > 0);
+	CHECK(has(f, "Content-Length: ") && strstr(g->head, "Content-Length: ") == NULL);
+	CHECK_WHOLE(h, MIB);		/* nothing says that it is not whole, so it is delivered, and not stored */
+	CHECK(rig_absent(&r, "a") && rig_absent(&r, "b") && rig_absent(&r, "c"));
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_lone_fill_goes_on_without_its_client_and_what_is_not_stored_does_not(void)
+{
+	struct asking a = ASK("a"), u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s, *t;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	t = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+	s->hold_at = t->hold_at = MIB;
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &u);
+	RIG_UNTIL(&r, f->got == MIB - 1 && g->got == MIB - 1);
+	rig_close(f);
+	rig_close(g);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_CLIENTS) == 0 && rig_gauge(&r, GAUGE_TRANSFERS_NOW) == 1);
+	s->hold_at = t->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
+	check_idle(&r);
+	CHECK(rig_absent(&r, "unstored"));
+	rig_stop(&r);
+}
+
+static void
+one_of_two_leaves_and_the_other_gets_all(void)
+{
+	struct asking u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("unstored", 2 * MIB));
+	s->hold_at = MIB;
+	u.quota = true;
+	f = rig_ask(&r, &u);
+	RIG_UNTIL(&r, f->got == MIB - 1);
+	g = rig_ask(&r, &u);
+	RIG_UNTIL(&r, g->got == MIB - 1);
+	rig_close(f);
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, s->size);
+	CHECK_INT(s->gets, 1);
+	RIG_UNTIL(&r, r.actual[QUOTA_UPSTREAM_BYTES] == s->size);	/* by the one who started it */
+	check_idle(&r);
+	CHECK_INT(r.site_upstream, 0);
+	rig_stop(&r);
+}
+
+static void
+an_object_that_is_still_being_read_stays_as_it_was_published(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, ", \"spool\": { \"max_transfer\": \"4 MiB\" }");
+	s = rig_script(&r, SCRIPT("a", 3 * MIB));
+	a.stop_at = MIB;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size) && f->got >= MIB);
+	f->stop_at = UINT64_MAX;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	CHECK(rig_published(&r, "a", s->size));
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* -- the window ------------------------------------------------------------------------------- */
+
+static void
+a_slow_client_paces_what_is_not_stored_and_gets_every_byte(void)
+{
+	struct asking u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, ", \"spool\": { \"max\": \"2 MiB\", \"max_transfer\": \"2 MiB\" }");
+	s = rig_script(&r, SCRIPT("unstored", 12 * MIB));
+	s->hold_at = 4000;
+	u.stop_at = 1000;
+	f = rig_ask(&r, &u);
+	u.stop_at = 0;
+	g = rig_ask(&r, &u);
+	RIG_UNTIL(&r, f->got >= 1000 && g->got == 3999);
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, g->got >= MIB);	/* runs ahead as far as the window lets it */
+	for (uint64_t at = 1000; at < s->size; at += MIB) {
+		f->stop_at = at;
+		RIG_UNTIL(&r, f->got >= at || OVER(f));
+	}
+	f->stop_at = UINT64_MAX;
+	RIG_UNTIL(&r, OVER(f) && OVER(g));
+	CHECK_WHOLE(f, s->size);
+	CHECK_WHOLE(g, s->size);
+	CHECK_INT(s->gets, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+who_needs_what_has_left_the_window_gets_it_elsewhere(void)
+{
+	struct asking u = ASK("unstored"), part = ASK("unstored"), other = ASK("unstored"), n = ASK("unstored-n");
+	struct rig r;
+	struct front *f, *g, *h, *i, *j, *k;
+	struct script *s, *t;
+
+	rig_start(&r, ", \"spool\": { \"max\": \"4 MiB\", \"max_transfer\": \"2 MiB\" }");
+	s = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+	s->hold_at = 6 * MIB;
+	f = rig_ask(&r, &u);
+	RIG_UNTIL(&r, f->got == 6 * MIB - 1);
+	g = rig_ask(&r, &u);
+	part.range = "bytes=10-99";
+	h = rig_ask(&r, &part);
+	other.range = "bytes=6291000-";		/* in the window, but If-Range says the whole */
+	other.if_range = "\"another\"";
+	i = rig_ask(&r, &other);
+	RIG_UNTIL(&r, OVER(h));
+	CHECK_STATUS(h, 206);
+	CHECK_WHOLE(h, 90);
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(i));
+	CHECK_WHOLE(f, s->size);
+	CHECK_WHOLE(g, s->size);
+	CHECK(has(i, "Status: 200"));
+	CHECK_WHOLE(i, s->size);
+	/* the same from a provider that answers 200 to ranges */
+	t = rig_script(&r, SCRIPT("unstored-n", 8 * MIB));
+	t->no_ranges = true;
+	t->hold_at = 6 * MIB;
+	u.asset = part.asset = n.asset;
+	j = rig_ask(&r, &u);
+	RIG_UNTIL(&r, j->got == 6 * MIB - 1);
+	g = rig_ask(&r, &u);
+	k = rig_ask(&r, &part);
+	RIG_UNTIL(&r, OVER(k));
+	CHECK_STATUS(k, 206);
+	CHECK_WHOLE(k, 90);
+	t->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(j) && OVER(g));
+	CHECK_WHOLE(j, t->size);
+	CHECK_WHOLE(g, t->size);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_full_spool_does_not_stop_another_transfer(void)
+{
+	struct asking u = ASK("unstored"), v = ASK("unstored2");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s, *t;
+
+	rig_start(&r, ", \"spool\": { \"max\": \"2 MiB\", \"max_transfer\": \"2 MiB\" }");
+	s = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+	t = rig_script(&r, SCRIPT("unstored2", 8 * MIB));
+	u.stop_at = 1000;
+	f = rig_ask(&r, &u);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_SPOOL_BYTES) >= 2 * MIB - 65536);
+	g = rig_ask(&r, &v);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, t->size);
+	f->stop_at = UINT64_MAX;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* -- what is stored ------------------------------------------------------------------------------ */
+
+static void
+a_body_of_unknown_length_is_stored_only_within_the_datasets_bounds(void)
+{
+	struct asking a = ASK("a"), small = ASK("small"), u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->framing = BY_CHUNKS;
+	s = rig_script(&r, SCRIPT("small", 2 * MIB));
+	s->framing = BY_CHUNKS;
+	s = rig_script(&r, SCRIPT("unstored", 2 * MIB));
+	s->framing = BY_CHUNKS;
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &small);
+	h = rig_ask(&r, &u);
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK_WHOLE(f, 2 * MIB);
+	CHECK_WHOLE(g, 2 * MIB);
+	CHECK_WHOLE(h, 2 * MIB);
+	check_idle(&r);
+	CHECK(rig_published(&r, "a", 2 * MIB));
+	CHECK(rig_absent(&r, "small"));
+	CHECK(rig_absent(&r, "unstored"));
+	rig_stop(&r);
+}
+
+static void
+ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored(void)
+{
+	struct asking a = ASK("a"), big = ASK("big");
+	struct rig r;
+	struct front *f;
+	struct script *s, *t;
+
+	rig_start(&r, ", \"spool\": { \"max_transfer\": \"4 MiB\" }");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	t = rig_script(&r, SCRIPT("big", 8 * MIB));
+	a.range = "bytes=1048576-2000000";
+	a.quota = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 2000001 - 1048576);
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
+	check_books(&r, 2000001 - 1048576, 2000001 - 1048576 + s->size);
+	CHECK_INT(r.site_upstream, s->size);
+	CHECK_INT(s->gets, 2);
+	big.range = "bytes=2097152-6000000";
+	f = rig_ask(&r, &big);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 6000001 - 2097152);
+	check_idle(&r);
+	CHECK_INT(t->gets, 1);
+	rig_stop(&r);
+}
+
+static void
+a_hit_is_streamed_and_what_vanished_is_fetched(void)
+{
+	struct asking a = ASK("a"), hit = ASK("a"), gone = ASK("b");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+	char *path, key[1024];
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	(void)rig_script(&r, SCRIPT("b", MIB));
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f) && rig_published(&r, "a", s->size));
+	path = mem_printf("%s/log", r.dir);	/* any file: the mover opens the object itself */
+	(void)snprintf(key, sizeof(key), "%s", rig_key("a"));
+	hit.hit_key = key;
+	hit.file_fd = gone.file_fd = open(path, O_RDONLY | O_CLOEXEC);
+	hit.range = "bytes=-10";
+	hit.quota = true;
+	f = rig_ask(&r, &hit);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 206);
+	CHECK_WHOLE(f, 10);
+	CHECK(has(f, "; hit"));
+	check_books(&r, MIB + 10, MIB);
+	(void)snprintf(key, sizeof(key), "%s", rig_key("b"));
+	gone.hit_key = key;
+	f = rig_ask(&r, &gone);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 200);
+	CHECK_WHOLE(f, MIB);
+	fd_close(&hit.file_fd);
+	free(path);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* -- quotas ---------------------------------------------------------------------------------------- */
+
+static void
+who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s, *t;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 4 * MIB));
+	t = rig_script(&r, SCRIPT("b", 4 * MIB));
+	s->hold_at = t->hold_at = MIB;
+	r.poor = "poor";
+	a.quota = b.quota = true;
+	a.user = "poor";
+	f = rig_ask(&r, &a);
+	a.user = NULL;
+	g = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f) && g->got == MIB - 1);
+	CHECK_STATUS(f, 429);
+	CHECK(has(f, "Retry-After: 77"));
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, s->size);
+	b.user = "poor";
+	f = rig_ask(&r, &b);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 429);
+	check_idle(&r);		/* while the provider still holds the body back */
+	CHECK(rig_absent(&r, "b"));
+	CHECK_INT(r.granted[QUOTA_BYTES], r.returned[QUOTA_BYTES]);
+	rig_stop(&r);
+}
+
+static void
+a_silent_accountant_costs_a_tenth_of_a_second(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+	int64_t since;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	(void)rig_script(&r, SCRIPT("b", MIB));
+	r.deaf = true;
+	a.quota = b.quota = true;
+	b.user = "strict";
+	since = rig_ms();
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK(rig_ms() - since >= 100);
+	CHECK_WHOLE(f, s->size);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_STATUS(g, 503);
+	CHECK(has(g, "Retry-After: 5"));
+	check_idle(&r);
+	CHECK_INT(r.actual[QUOTA_BYTES], s->size);	/* charged all the same, when it is back */
+	CHECK_INT(r.returned[QUOTA_BYTES], 0);
+	rig_stop(&r);
+}
+
+static void
+an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut(void)
+{
+	struct asking u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("unstored", 66 * MIB));
+	s->framing = BY_CHUNKS;
+	u.quota = true;
+	f = rig_ask(&r, &u);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	CHECK_INT(r.reserves, 2);
+	CHECK_INT(r.granted[QUOTA_BYTES], 128 * MIB);
+	check_books(&r, s->size, s->size);
+	r.poor = "poor";
+	r.poor_from = 192 * MIB;
+	u.user = "poor";
+	g = rig_ask(&r, &u);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_CUT(g);
+	CHECK_INT(g->got, 64 * MIB);
+	check_idle(&r);
+	CHECK_INT(r.granted[QUOTA_BYTES], r.returned[QUOTA_BYTES]);
+	rig_stop(&r);
+}
+
+static void
+a_rate_is_kept_cold_and_direct(void)
+{
+	struct asking a = ASK("a"), b = ASK("whole");
+	struct rig r;
+	struct front *f, *g;
+	int64_t since;
+
+	rig_start(&r, "");
+	(void)rig_script(&r, SCRIPT("a", 200000));
+	(void)rig_script(&r, SCRIPT("whole", 8 * MIB));
+	a.rate = b.rate = 200000;
+	b.range = "bytes=4000000-4199999";
+	since = rig_ms();
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, OVER(f) && OVER(g));
+	CHECK(rig_ms() - since >= 700);
+	CHECK_WHOLE(f, 200000);
+	CHECK_WHOLE(g, 200000);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* -- ranges and conditions ---------------------------------------------------------------------------- */
+
+static void
+ranges_come_from_the_source_and_only_as_much_as_was_asked(void)
+{
+	struct asking a = ASK("whole"), b = ASK("whole"), c = ASK("whole"), d = ASK("whole");
+	struct rig r;
+	struct front *f, *g, *h, *i;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	a.range = "bytes=5000000-5000099";
+	a.quota = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 206);
+	CHECK_WHOLE(f, 100);
+	CHECK_STR(s->last_range, "bytes=5000000-5000099");
+	check_books(&r, 100, 100);
+	b.range = "bytes=-1000";
+	c.range = "bytes=99999999-";
+	d.head = true;
+	g = rig_ask(&r, &b);
+	h = rig_ask(&r, &c);
+	i = rig_ask(&r, &d);
+	RIG_UNTIL(&r, OVER(g) && OVER(h) && OVER(i));
+	CHECK_STATUS(g, 206);
+	CHECK_WHOLE(g, 1000);
+	CHECK_STATUS(h, 416);
+	CHECK(has(h, "Content-Range: bytes */8388608"));
+	CHECK_STATUS(i, 200);
+	CHECK_INT(i->got, 0);
+	CHECK(has(i, "Content-Length: 8388608"));
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_part_that_is_too_long_ends_where_it_was_announced_to_end(void)
+{
+	struct asking a = ASK("whole");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	s->excess = true;
+	a.range = "bytes=4194304-5242879";
+	a.quota = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 206);
+	CHECK_WHOLE(f, MIB);
+	CHECK_INT(r.reserves, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* Another one learned of the new version while this one's part was on its way. */
+static void
+a_part_of_another_version_is_never_sent_as_the_whole(void)
+{
+	struct asking first = ASK("whole"), a = ASK("whole"), b = ASK("whole");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+
+	rig_start(&r, ", \"backends\": { \"*\": { \"slots\": 1 } }");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	first.range = "bytes=4000000-4000099";
+	f = rig_ask(&r, &first);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 100);
+	s->etag = "\"v2\"";
+	b.range = "bytes=5000000-5000099";
+	a.range = "bytes=6000000-6000099";
+	a.if_range = "\"v1\"";
+	h = rig_ask(&r, &b);
+	g = rig_ask(&r, &a);	/* waits for the one slot */
+	RIG_UNTIL(&r, OVER(g) && OVER(h));
+	CHECK_WHOLE(h, 100);
+	CHECK_STATUS(g, 200);
+	CHECK_WHOLE(g, s->size);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_known_version_is_304_and_nothing_is_fetched_for_it(void)
+{
+	struct asking a = ASK("unstored");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+	s->hold_at = MIB;
+	a.if_none_match = "\"v1\"";
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 304);
+	CHECK_INT(f->got, 0);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* -- the resolver ---------------------------------------------------------------------------------------- */
+
+static void
+what_the_resolver_says_reaches_the_client_as_its_status(void)
+{
+	struct asking p = ASK("pending"), c = ASK("carry"), n = ASK("nowhere"), s3 = ASK("s3");
+	struct rig r;
+	struct front *f, *g, *h, *i;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("pending", 1));
+	s->kind = RESOLVE_PENDING;
+	s->retry_after_s = 123;
+	s = rig_script(&r, SCRIPT("carry", 1));
+	s->kind = RESOLVE_CARRY;
+	s = rig_script(&r, SCRIPT("s3", 1));
+	s->source = SOURCE_S3;
+	f = rig_ask(&r, &p);
+	g = rig_ask(&r, &c);
+	h = rig_ask(&r, &n);
+	i = rig_ask(&r, &s3);
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h) && OVER(i));
+	CHECK_STATUS(f, 503);
+	CHECK(has(f, "Retry-After: 123"));
+	CHECK_STATUS(g, 501);
+	CHECK_STATUS(h, 404);
+	CHECK_STATUS(i, 501);
+	i = rig_ask(&r, &s3);
+	RIG_UNTIL(&r, OVER(i));
+	CHECK_STATUS(i, 501);
+	CHECK_INT(s->gets, 0);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+a_resolver_that_dies_fails_the_job_in_work_alone(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s, *t;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	t = rig_script(&r, SCRIPT("b", MIB));
+	r.collect = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, s->jobs == 1);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, t->jobs == 1);
+	r.collect = false;
+	rig_kill_resolver(&r);
+	RIG_UNTIL(&r, OVER(f) && OVER(g));
+	CHECK_STATUS(f, 502);
+	CHECK_STATUS(g, 200);
+	CHECK_WHOLE(g, MIB);
+	CHECK_INT(t->jobs, 2);
+	CHECK_INT(r.connects, 2);
+	rig_stop(&r);
+}
+
+static void
+credentials_of_less_than_a_minute_are_used(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	s->life_ms = 30000;
+	a.deadline_ms = 3000;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 200);
+	CHECK_INT(s->jobs, 1);
+	rig_stop(&r);
+}
+
+static void
+refused_credentials_are_made_anew_once_for_all_who_met_them(void)
+{
+	const char *const ranges[] = { "bytes=4000000-4000009", "bytes=5000000-5000009", "bytes=6000000-6000009" };
+	struct asking a = ASK("whole");
+	struct rig r;
+	struct front *f[3];
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	a.range = ranges[0];
+	f[0] = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f[0]));
+	CHECK_INT(s->jobs, 1);
+	s->refuse = 3;
+	for (size_t i = 0; i < 3; i++) {
+		a.range = ranges[i];
+		f[i] = rig_ask(&r, &a);
+	}
+	RIG_UNTIL(&r, OVER(f[0]) && OVER(f[1]) && OVER(f[2]));
+	for (size_t i = 0; i < 3; i++)
+		CHECK_WHOLE(f[i], 10);
+	CHECK_INT(s->jobs, 2);
+	CHECK_INT(s->fresh, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+nobody_waits_longer_than_the_deadline(void)
+{
+	struct asking a = ASK("mute"), b = ASK("silent"), c = ASK("unstored");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+	int64_t since;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("mute", MIB));
+	s->mute = true;
+	s = rig_script(&r, SCRIPT("silent", MIB));
+	s->silent = true;
+	s = rig_script(&r, SCRIPT("unstored", MIB));
+	s->silent = true;
+	a.deadline_ms = b.deadline_ms = c.deadline_ms = 300;
+	c.head = true;
+	since = rig_ms();
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	h = rig_ask(&r, &c);
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK(rig_ms() - since >= 300);
+	CHECK_STATUS(f, 504);
+	CHECK_STATUS(g, 504);
+	CHECK_STATUS(h, 504);
+	check_idle(&r);
+	rig_stop(&r);		/* with a job still open */
+}
+
+/* -- the end ------------------------------------------------------------------------------------------------ */
+
+static void
+a_drain_finishes_what_runs(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	(void)rig_script(&r, SCRIPT("b", MIB));
+	s->hold_at = MIB;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, f->got == MIB - 1);
+	g = rig_ask(&r, &b);	/* a worker's last one */
+	CHECK_INT(control_send(r.control, CONTROL_DRAIN, -1), 0);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, MIB);
+	s->hold_at = WITHOUT_END;
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_WHOLE(f, s->size);
+	CHECK(rig_published(&r, "a", s->size));
+	rig_stop(&r);
+}
+
+static void
+a_drain_takes_what_was_handed_over_before_it(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+
+	rig_start(&r, "");
+	(void)rig_script(&r, SCRIPT("a", MIB));
+	(void)kill(r.pid, SIGSTOP);
+	f = rig_ask(&r, &a);
+	CHECK_INT(control_send(r.control, CONTROL_DRAIN, -1), 0);
+	(void)kill(r.pid, SIGCONT);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_WHOLE(f, MIB);
+	rig_stop(&r);
+}
+
+static void
+a_drain_past_its_limit_cuts_visibly(void)
+{
+	struct asking a = ASK("a"), b = ASK("mute");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s;
+
+	rig_start(&r, ", \"pool\": { \"drain\": \"1s\" }");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->hold_at = MIB;
+	s = rig_script(&r, SCRIPT("mute", MIB));
+	s->mute = true;
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, f->got == MIB - 1 && s->jobs == 1);
+	CHECK_INT(control_send(r.control, CONTROL_DRAIN, -1), 0);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_CUT(f);
+	CHECK_STATUS(g, 503);
+	rig_stop(&r);
+}
+
+static void
+without_a_master_every_client_sees_a_failure(void)
+{
+	struct asking a = ASK("a"), b = ASK("b"), c = ASK("mute"), d = ASK("whole"), e = ASK("silent");
+	struct rig r;
+	struct front *f[5];
+	struct script *s, *t, *mute, *silent;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->hold_at = MIB;
+	t = rig_script(&r, SCRIPT("b", 2 * MIB));
+	t->framing = BY_CHUNKS;
+	t->hold_at = MIB;
+	mute = rig_script(&r, SCRIPT("mute", MIB));
+	mute->mute = true;
+	rig_script(&r, SCRIPT("whole", 8 * MIB))->hold_at = 5 * MIB;
+	silent = rig_script(&r, SCRIPT("silent", MIB));
+	silent->silent = true;
+	d.range = "bytes=4194304-";
+	e.head = true;
+	a.quota = b.quota = true;
+	f[0] = rig_ask(&r, &a);
+	f[1] = rig_ask(&r, &b);
+	f[2] = rig_ask(&r, &c);
+	f[3] = rig_ask(&r, &d);
+	f[4] = rig_ask(&r, &e);
+	RIG_UNTIL(&r, f[0]->got == MIB - 1 && f[1]->got >= MIB - 1 && mute->jobs == 1 && silent->gets == 1 &&
+	    f[3]->got == MIB);
+	fd_close(&r.control);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_CUT(f[0]);
+	CHECK_CUT(f[1]);
+	CHECK_STATUS(f[2], 503);
+	CHECK_CUT(f[3]);
+	CHECK_STATUS(f[4], 503);
+	CHECK_INT(rig_log_count(&r, "EO-MASTER-GONE"), 1);
+	CHECK_INT(r.granted[QUOTA_BYTES], r.returned[QUOTA_BYTES]);
+	CHECK_INT(r.granted[QUOTA_UPSTREAM_BYTES], r.returned[QUOTA_UPSTREAM_BYTES]);
+	rig_stop(&r);
+}
+
+static void
+many_clients_share_one_fetch(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f[24];
+	struct script *s;
+	bool all = false;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB + 3));
+	a.quota = true;
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		f[i] = rig_ask(&r, &a);
+	for (int64_t until = rig_ms() + RIG_WAIT_MS; !all && rig_ms() < until;) {
+		rig_turn(&r);
+		all = true;
+		for (size_t i = 0; i < ARRAY_LEN(f); i++)
+			all = all && OVER(f[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		CHECK_WHOLE(f[i], s->size);
+	CHECK_INT(s->gets, 1);
+	CHECK_INT(s->jobs, 1);
+	check_books(&r, ARRAY_LEN(f) * s->size, s->size);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct unit_test tests[] = {
+		UNIT(a_cold_whole_is_delivered_published_and_charged_once),
+		UNIT(who_joins_a_stalled_transfer_gets_every_byte),
+		UNIT(many_clients_share_one_fetch),
+		UNIT(the_last_byte_waits_for_the_checksum),
+		UNIT(a_body_that_is_cut_upstream_is_cut_visibly),
+		UNIT(a_lone_fill_goes_on_without_its_client_and_what_is_not_stored_does_not),
+		UNIT(one_of_two_leaves_and_the_other_gets_all),
+		UNIT(an_object_that_is_still_being_read_stays_as_it_was_published),
+		UNIT(a_slow_client_paces_what_is_not_stored_and_gets_every_byte),
+		UNIT(who_needs_what_has_left_the_window_gets_it_elsewhere),
+		UNIT(a_full_spool_does_not_stop_another_transfer),
+		UNIT(a_body_of_unknown_length_is_stored_only_within_the_datasets_bounds),
+		UNIT(ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored),
+		UNIT(a_hit_is_streamed_and_what_vanished_is_fetched),
+		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
+		UNIT(a_silent_accountant_costs_a_tenth_of_a_second),
+		UNIT(an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut),
+		UNIT(a_rate_is_kept_cold_and_direct),
+		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
+		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
+		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
+		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
+		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
+		UNIT(a_resolver_that_dies_fails_the_job_in_work_alone),
+		UNIT(credentials_of_less_than_a_minute_are_used),
+		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
+		UNIT(nobody_waits_longer_than_the_deadline),
+		UNIT(a_drain_finishes_what_runs),
+		UNIT(a_drain_takes_what_was_handed_over_before_it),
+		UNIT(a_drain_past_its_limit_cuts_visibly),
+		UNIT(without_a_master_every_client_sees_a_failure),
+	};
+
+	/* one of them by name, for whoever looks into it */
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(tests); i++) {
+		if (strcmp(tests[i].name, argv[1]) == 0)
+			return unit_run("mover_process", &tests[i], 1);
+	}
+	return unit_run("mover_process", tests, ARRAY_LEN(tests));
+}
