@@ -189,7 +189,7 @@ struct resolve_ticket *resolvers_ask(struct mover *m, const struct resolve_job *
 void resolvers_cancel(struct resolve_ticket *t);	/* NULL is fine */
 void resolvers_expire(struct mover *m);		/* each tick */
 
-/* ---- pull.c: one GET at a provider, with a slot ----------------------- */
+/* ---- pull.c: one GET at a provider, with a slot (queue.c) -------------- */
 
 struct pull;
 struct pull_ops {
@@ -201,6 +201,7 @@ struct pull_ops {
 struct pull_want {
 	const struct source *source;	/* a reference is taken */
 	const char *backend, *subpath, *id, *trace;
+	const char *user;		/* whose turn it takes; NULL: the site's */
 	bool has_range;
 	uint64_t first, last;
 	uint64_t max_size;
@@ -208,6 +209,9 @@ struct pull_want {
 	bool background;		/* never takes the last slot, yields to those who wait */
 	const char *if_range;		/* NULL without */
 };
+/* The name under which a request takes turns: realm and user. */
+enum { USER_KEY_SIZE = 32 + IDENTITY_NAME_MAX + 2 };
+const char *user_key(const struct handover *h, char ret[USER_KEY_SIZE]);
 struct slots *slots_new(struct mover *m);
 void slots_free(struct slots *s);
 /* NULL and f: the queue is full, or the source is forbidden at once.  Callbacks never come from inside. */
@@ -222,6 +226,7 @@ bool pull_excess(const struct pull *p);		/* in on_done: more came than was annou
 bool slots_idle(struct mover *m, const char *backend);
 /* The client's answer to a provider's status or to a fetch that failed. */
 struct failure failure_of_status(const struct fetch_response *r);
+struct failure pull_failure(const struct pull *p, enum fetch_error x, const char *reason);	/* in on_done */
 struct failure failure_of_fetch(enum fetch_error x, const char *reason);
 
 /* ---- account.c: reservations and settlements ---------------------------- */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One GET at a provider.  A backend has so many slots; who finds none waits
- * in its queue, first come first served.
+ * One GET at a provider.
  *
- *	QUEUED -> RUNNING -> over (on_done, then freed)
+ *	waits for its turn (queue.h) -> runs -> over (on_done, then freed)
  */
 #include "base/base.h"
 
-#include "mover/mover.h"
+#include "mover/queue.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -16,24 +15,12 @@
 
 #include "base/clock.h"
 
-struct backend {
-	UT_hash_handle hh;
-	struct slots *slots;
-	unsigned busy;
-	unsigned queued;
-	TAILQ_HEAD(pull_list, pull) queue;
-	char name[];
-};
-
-struct slots {
-	struct mover *m;
-	struct backend *backends;
-};
+enum { COOL_DEFAULT_S = 30 };	/* after a 429 that does not say */
 
 struct pull {
-	TAILQ_ENTRY(pull) link;		/* in the queue */
-	struct backend *b;
-	bool queued, background, in_callback;
+	struct mover *m;
+	struct turn turn;		/* its slot, or its place in the queue */
+	bool in_callback;
 	struct source *source;
 	const struct pull_ops *ops;
 	void *arg;
@@ -48,104 +35,20 @@ struct pull {
 	int64_t deadline_ms;
 	enum fetch_error early;
 	char early_reason[160];
+	int64_t cooling_s;		/* the provider wants nobody for so long; 0: not the reason */
 };
-
-static void backend_next(struct backend *b);
-
-struct slots *
-slots_new(struct mover *m)
-{
-	struct slots *s = mem_alloc(sizeof(*s));
-
-	s->m = m;
-	return s;
-}
-
-void
-slots_free(struct slots *s)
-{
-	struct backend *b, *next;
-
-	if (s == NULL)
-		return;
-	HASH_ITER(hh, s->backends, b, next) {
-		while (!TAILQ_EMPTY(&b->queue)) {
-			struct pull *p = TAILQ_FIRST(&b->queue);
-
-			pull_cancel(p);
-		}
-		HASH_DEL(s->backends, b);
-		free(b);
-	}
-	free(s);
-}
-
-static struct backend *
-backend_get(struct slots *s, const char *name)
-{
-	struct backend *b;
-
-	HASH_FIND_STR(s->backends, name, b);
-	if (b == NULL) {
-		b = mem_alloc(sizeof(*b) + strlen(name) + 1);
-		memcpy(b->name, name, strlen(name) + 1);
-		b->slots = s;
-		TAILQ_INIT(&b->queue);
-		HASH_ADD_STR(s->backends, name, b);
-	}
-	return b;
-}
-
-/* This mover's share of a backend's slots; at least one. */
-static unsigned
-share(const struct mover *m, const char *name)
-{
-	unsigned n = config_backend(mover_config(m), name)->slots / mover_config(m)->movers;
-
-	return n == 0 ? 1 : n;
-}
-
-bool
-slots_idle(struct mover *m, const char *backend)
-{
-	struct backend *b = backend_get(m->slots, backend);
-
-	return b->queued == 0 && b->busy + 1 < share(m, backend);
-}
-
-static void
-gauge_queued(struct slots *s)
-{
-	uint64_t n = 0;
-
-	for (struct backend *b = s->backends; b != NULL; b = b->hh.next)
-		n += b->queued;
-	stat_gauge(GAUGE_QUEUED, n);
-}
 
 static void
 pull_free(struct pull *p)
 {
-	struct backend *b = p->b;
-	struct mover *m = b->slots->m;
-	bool was_queued = p->queued;
-
-	timer_clear(m->loop, &p->timer);
-	if (was_queued) {
-		TAILQ_REMOVE(&b->queue, p, link);
-		b->queued--;
-		gauge_queued(b->slots);
-	} else {
-		b->busy--;
-	}
+	timer_clear(p->m->loop, &p->timer);
+	turn_give(&p->turn);
 	source_unref(p->source);
 	free(p->subpath);
 	free(p->id);
 	free(p->trace);
 	free(p->if_range);
 	free(p);
-	if (!was_queued)
-		backend_next(b);
 }
 
 /* Nobody is interested any more. */
@@ -175,6 +78,8 @@ on_response(void *arg, const struct fetch_response *r)
 	int rc;
 
 	p->in_callback = true;
+	if (r->status == 429)
+		turn_cool(&p->turn, r->retry_after_s < 0 ? COOL_DEFAULT_S : r->retry_after_s);
 	rc = p->ops->on_response(p->arg, p, r);
 	p->in_callback = false;
 	return p->ops == &orphan_ops ? -1 : rc;
@@ -229,7 +134,7 @@ fail_later(struct pull *p, enum fetch_error x, const char *reason)
 	p->early = x;
 	(void)snprintf(p->early_reason, sizeof(p->early_reason), "%.*s",
 	    (int)sizeof(p->early_reason) - 1, reason);
-	timer_set(p->b->slots->m->loop, &p->timer, clock_mono_ms(), on_early, p);
+	timer_set(p->m->loop, &p->timer, clock_mono_ms(), on_early, p);
 }
 
 /* The sub-path goes behind the URL's path, before its query. */
@@ -250,9 +155,10 @@ full_url(const struct pull *p, struct buf *out)
 }
 
 static void
-run(struct pull *p)
+run(void *arg)
 {
-	struct mover *m = p->b->slots->m;
+	struct pull *p = arg;
+	struct mover *m = p->m;
 	struct buf url = BUF_INIT(SOURCE_URL_MAX + PATH_MAX);
 	struct err e = ERR_NONE;
 	char *if_range = NULL;
@@ -270,7 +176,6 @@ run(struct pull *p)
 		r.headers = &if_range;
 		r.n_headers = 1;
 	}
-	p->b->busy++;
 	stat_inc(COUNT_UPSTREAM_REQUESTS);
 	if (full_url(p, &url) == 0) {
 		r.url = buf_str(&url);
@@ -284,20 +189,14 @@ run(struct pull *p)
 	buf_release(&url);
 }
 
+/* While it waited, the provider said 429 to another. */
 static void
-backend_next(struct backend *b)
+on_cooled(void *arg)
 {
-	unsigned limit = share(b->slots->m, b->name);
-	struct pull *p;
+	struct pull *p = arg;
 
-	while (b->busy < limit && !TAILQ_EMPTY(&b->queue)) {
-		p = TAILQ_FIRST(&b->queue);
-		TAILQ_REMOVE(&b->queue, p, link);
-		b->queued--;
-		p->queued = false;
-		run(p);
-	}
-	gauge_queued(b->slots);
+	p->cooling_s = COOL_DEFAULT_S;
+	fail_later(p, FETCH_CANCELLED, "the provider said 429 to another request");
 }
 
 static void
@@ -310,23 +209,40 @@ on_queue_late(void *arg)
 	pull_free(p);
 }
 
+const char *
+user_key(const struct handover *h, char ret[USER_KEY_SIZE])
+{
+	(void)snprintf(ret, USER_KEY_SIZE, "%s\n%s", h->charge.realm, h->charge.user);
+	return ret;
+}
+
+static struct failure
+no_turn(enum turn_verdict v, int64_t cooling_s)
+{
+	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "too many requests wait for this provider");
+
+	f.retry_after_s = 5;
+	(void)snprintf(f.reason, sizeof(f.reason), "the queue for the provider is full");
+	if (v == TURN_COOLING) {
+		f = FAILURE(429, PROBLEM_UPSTREAM, "the provider allows no more requests now");
+		f.retry_after_s = cooling_s;
+		(void)snprintf(f.reason, sizeof(f.reason), "the provider said 429 before");
+	}
+	return f;
+}
+
 struct pull *
 pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *ops, void *arg, struct failure *f)
 {
-	struct backend *b = backend_get(m->slots, w->backend);
-	struct pull *p;
+	struct pull *p = mem_alloc(sizeof(*p));
+	enum turn_verdict v;
+	int64_t cooling_s = 0;
 
-	if (b->busy >= share(m, w->backend) && b->queued >= config_backend(mover_config(m), w->backend)->queue) {
-		*f = FAILURE(503, PROBLEM_UPSTREAM, "too many requests wait for this provider");
-		f->retry_after_s = 5;
-		return NULL;
-	}
-	p = mem_alloc(sizeof(*p));
-	p->b = b;
+	p->m = m;
+	p->turn = (struct turn){ .slot = -1, .go = run, .cooled = on_cooled, .arg = p };
 	p->source = source_ref((struct source *)(uintptr_t)w->source);
 	p->ops = ops;
 	p->arg = arg;
-	p->background = w->background;
 	p->subpath = mem_strdup(w->subpath);
 	p->id = mem_strdup(w->id);
 	p->trace = mem_strdup(w->trace);
@@ -336,16 +252,17 @@ pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *op
 	p->last = w->last;
 	p->max_size = w->max_size;
 	p->deadline_ms = w->deadline_ms;
-	if (b->busy < share(m, w->backend)) {
+	v = turn_take(m, &p->turn, w->backend, w->user == NULL ? "" : w->user, w->background, &cooling_s);
+	if (v == TURN_NOW) {
 		run(p);
-		return p;
+	} else if (v == TURN_WAIT) {
+		if (p->deadline_ms != 0)
+			timer_set(m->loop, &p->timer, p->deadline_ms, on_queue_late, p);
+	} else {
+		*f = no_turn(v, cooling_s);
+		pull_free(p);
+		p = NULL;
 	}
-	p->queued = true;
-	TAILQ_INSERT_TAIL(&b->queue, p, link);
-	b->queued++;
-	if (p->deadline_ms != 0)
-		timer_set(m->loop, &p->timer, p->deadline_ms, on_queue_late, p);
-	gauge_queued(m->slots);
 	return p;
 }
 
@@ -393,6 +310,14 @@ bool
 pull_excess(const struct pull *p)
 {
 	return p->excess;
+}
+
+struct failure
+pull_failure(const struct pull *p, enum fetch_error x, const char *reason)
+{
+	struct failure f = p->cooling_s == 0 ? failure_of_fetch(x, reason) : no_turn(TURN_COOLING, p->cooling_s);
+
+	return f;
 }
 
 struct failure

@@ -308,7 +308,7 @@ static void
 direct_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 {
 	struct client *c = arg;
-	struct failure f = failure_of_fetch(x, reason);
+	struct failure f = pull_failure(p, x, reason);
 
 	c->upstream += pull_bytes(p);
 	c->pull = NULL;
@@ -347,7 +347,9 @@ start_direct(struct client *c)
 {
 	struct resource *r = c->resource;
 	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
+	char user[USER_KEY_SIZE];
 	struct pull_want w = {
+		.user = user_key(&c->h, user),
 		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
 		.trace = c->h.trace, .has_range = true, .first = c->range.first, .last = c->range.last,
 		.deadline_ms = c->h.deadline_mono_ms,
@@ -431,7 +433,7 @@ static void
 probe_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 {
 	struct resource *r = arg;
-	struct failure f = failure_of_fetch(x, reason);
+	struct failure f = pull_failure(p, x, reason);
 
 	if (r->probe == p)	/* it ended before its response */
 		probe_over(r, &f, NULL);
@@ -445,7 +447,9 @@ want_facts(struct client *c)
 {
 	struct resource *r = c->resource;
 	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
+	char user[USER_KEY_SIZE];
 	struct pull_want w = {
+		.user = user_key(&c->h, user),
 		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
 		.trace = c->h.trace, .has_range = true, .first = 0, .last = 0, .deadline_ms = c->h.deadline_mono_ms,
 	};

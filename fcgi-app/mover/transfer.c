@@ -12,6 +12,10 @@
  *	RESOLVING the credentials were refused once: a fresh source is on its way, then PULLING again
  *
  * The last byte is out of reach (transfer_reach) until the body is verified.
+ * A body that breaks off is resumed from where it is (Range, If-Range, the same
+ * validator and length), with fresh credentials where they have ended; a source
+ * that has changed meanwhile is never spliced.
+ *
  * A transfer that is not stored keeps a window of the body: the slowest client
  * paces the source.
  */
@@ -27,10 +31,14 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "mover/spool.h"
+#include "wire/httpdate.h"
 
 enum {
 	SNIFF_BYTES = 512,
 	GATHER_BYTES = 256 << 10,
+	RESUMES_MAX = 3,		/* in a row ... */
+	RESUME_PROGRESS = 1 << 20,	/* ... without so many new bytes */
+	RESUME_WAIT_MS = 200,		/* before the first, doubled each time */
 	SPOOL_SHARE = 1 << 20,		/* each transfer may have so much, however full the spool is */
 };
 
@@ -55,6 +63,11 @@ struct transfer {
 	struct pull *pull;
 	struct want want;
 	bool refreshed;			/* the source was resolved again once */
+	bool resuming;			/* a pull for the rest is on its way */
+	unsigned resumes;		/* in a row without RESUME_PROGRESS */
+	uint64_t resumed_at;		/* bytes that were here at the last one */
+	char *validator;		/* for If-Range: a strong ETag or a date; NULL: cannot be resumed */
+	struct timer resume_timer;
 	bool paused, background;
 	struct handover h;		/* of the first request: borrows from texts below */
 	char *texts;
@@ -234,6 +247,7 @@ transfer_free(struct transfer *t)
 	asset_unwant(&t->want);
 	pull_cancel(t->pull);
 	timer_clear(m->loop, &t->fill_timer);
+	timer_clear(m->loop, &t->resume_timer);
 	if (t->fill != NULL)
 		m->store->ops->fill_free(t->fill);
 	spool_release(&t->spool);
@@ -246,6 +260,7 @@ transfer_free(struct transfer *t)
 	stat_gauge(GAUGE_TRANSFERS_NOW, m->n_transfers);
 	resource_unref(t->r);
 	free(t->encoding);
+	free(t->validator);
 	free(t->texts);
 	free(t);
 }
@@ -644,6 +659,97 @@ begin_store(struct transfer *t, const struct fetch_response *resp)
 	}
 }
 
+/* What the rest may be asked for with: RFC 9110 13.1.5 wants it strong. */
+static void
+keep_validator(struct transfer *t, const struct fetch_response *resp)
+{
+	char date[HTTPDATE_SIZE];
+
+	free(t->validator);
+	t->validator = NULL;
+	if (resp->etag != NULL && strncmp(resp->etag, "W/", 2) != 0) {
+		t->validator = mem_strdup(resp->etag);
+	} else if (resp->etag == NULL && resp->last_modified >= 0) {
+		httpdate_format(resp->last_modified, date);
+		t->validator = mem_strdup(date);
+	}
+}
+
+static void
+on_resume(void *arg)
+{
+	struct transfer *t = arg;
+	struct asset *a = t->r->asset;
+
+	if (asset_has_source(a))
+		transfer_pull(t);
+	else
+		asset_want(a, &t->want, &t->h, NULL);
+}
+
+/* The pull is over before the body is.  True: another one goes on soon. */
+static bool
+resume(struct transfer *t, const char *why)
+{
+	if ((t->state != SNIFFING && t->state != FLOWING) || t->validator == NULL || t->total == UINT64_MAX ||
+	    t->encoding != NULL || t->spool.head >= t->total)
+		return false;
+	if (t->spool.head - t->resumed_at >= RESUME_PROGRESS)
+		t->resumes = 0;
+	if (t->resumes >= RESUMES_MAX)
+		return false;
+	t->resumed_at = t->spool.head;
+	t->resuming = true;
+	t->pull = NULL;
+	t->paused = false;
+	log_info(t->h.id, "event=transfer-resume head=%" PRIu64 " attempt=%u reason='%.120s'", t->spool.head,
+	    t->resumes + 1, why);
+	timer_set(t->m->loop, &t->resume_timer, clock_mono_ms() + (RESUME_WAIT_MS << t->resumes), on_resume, t);
+	t->resumes++;
+	stat_inc(COUNT_RESUMES);
+	return true;
+}
+
+/* Is this the rest of what we have, of the same version? */
+static bool
+is_the_rest(const struct transfer *t, const struct fetch_response *resp)
+{
+	char date[HTTPDATE_SIZE] = "";
+
+	if (resp->status != 206 || resp->bad_content_range || !resp->has_content_range ||
+	    resp->range_first != t->spool.head || resp->range_size != t->total || resp->content_encoding != NULL)
+		return false;
+	if (t->validator[0] == '"')	/* RFC 9110 15.3.7: a 206 has the tag that a 200 would have */
+		return resp->etag != NULL && strcmp(resp->etag, t->validator) == 0;
+	if (resp->last_modified >= 0)
+		httpdate_format(resp->last_modified, date);
+	return strcmp(date, t->validator) == 0;
+}
+
+/* The answer to a resuming pull: 0 the body goes on, -1 it does not (and the transfer knows). */
+static int
+resumed(struct transfer *t, struct pull *p, const struct fetch_response *resp)
+{
+	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "the provider's copy changed while it was delivered");
+
+	if (is_the_rest(t, resp)) {
+		t->resuming = false;
+		t->refreshed = false;
+		t->framed = resp->framed;
+		return 0;
+	}
+	pull_cancel(p);
+	t->pull = NULL;
+	if (resp->status == 429 || resp->status >= 500) {
+		if (resume(t, "the provider is not available"))
+			return -1;
+		f = failure_of_status(resp);
+	}
+	(void)snprintf(f.reason, sizeof(f.reason), "resuming at %" PRIu64 ": status %d", t->spool.head, resp->status);
+	transfer_fail(t, &f);
+	return -1;
+}
+
 /* NULL failure status: good. */
 static struct failure
 judge(const struct transfer *t, const struct fetch_response *resp)
@@ -672,6 +778,8 @@ take_response(struct transfer *t, const struct fetch_response *resp)
 
 	t->total = resp->has_length ? resp->length : UINT64_MAX;
 	t->framed = resp->framed;
+	t->refreshed = false;		/* these credentials were good; they may end later */
+	keep_validator(t, resp);
 	facts_from_response(&t->facts, s, t->r, resp, t->total);
 	if (resp->content_encoding != NULL) {
 		t->encoding = mem_strdup(resp->content_encoding);
@@ -693,7 +801,8 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 	struct failure f;
 
 	if (resp->status == 401 || resp->status == 403) {
-		if (!t->refreshed && resp->status == 401) {
+		/* signed URLs end with a 403 */
+		if (!t->refreshed && (resp->status == 401 || t->resuming)) {
 			t->refreshed = true;
 			t->pull = NULL;
 			pull_cancel(p);
@@ -701,12 +810,15 @@ on_response(void *arg, struct pull *p, const struct fetch_response *resp)
 				transfer_pull(t);	/* another one has seen to it meanwhile */
 				return -1;
 			}
-			set_state(t, RESOLVING);
+			if (!t->resuming)
+				set_state(t, RESOLVING);
 			asset_want(a, &t->want, &t->h, pull_source(p));
 			return -1;
 		}
 		asset_drop_source(a, pull_source(p));
 	}
+	if (t->resuming)
+		return resumed(t, p, resp);
 	f = judge(t, resp);
 	if (f.status != 0) {
 		transfer_fail(t, &f);
@@ -729,8 +841,10 @@ on_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 	if (t->m->gather->owner == t)
 		gather_flush(t->m);
 	t->busy--;
+	if ((x == FETCH_TRUNCATED || x == FETCH_TIMEOUT || x == FETCH_CONNECT) && resume(t, reason))
+		return;
 	if (t->state != FAILED && x != FETCH_OK) {
-		f = failure_of_fetch(x, reason);
+		f = pull_failure(p, x, reason);
 		transfer_fail(t, &f);
 		return;
 	}
@@ -760,6 +874,8 @@ keep_handover(struct transfer *t, const struct handover *h)
 	};
 	size_t n;
 
+	memcpy(bare.charge.realm, h->charge.realm, sizeof(bare.charge.realm));	/* whose turn it takes */
+	memcpy(bare.charge.user, h->charge.user, sizeof(bare.charge.user));
 	memcpy(bare.id, h->id, sizeof(bare.id));
 	memcpy(bare.trace, h->trace, sizeof(bare.trace));
 	handover_put(&b, &bare);
@@ -812,12 +928,22 @@ transfer_pull(struct transfer *t)
 {
 	struct asset *a = t->r->asset;
 	struct failure f = FAILURE(502, PROBLEM_RESOLVER, "the source was lost");
+	char user[USER_KEY_SIZE];
 	struct pull_want w = {
+		.user = t->background ? NULL : user_key(&t->h, user),
 		.source = a->source, .backend = a->backend, .subpath = t->r->subpath, .id = t->h.id, .trace = t->h.trace,
 		.background = t->background, .deadline_ms = t->background ? 0 : t->h.deadline_mono_ms,
 	};
 
-	set_state(t, PULLING);
+	if (t->resuming) {
+		w.has_range = true;
+		w.first = t->spool.head;
+		w.last = t->total - 1;
+		w.if_range = t->validator;
+		w.deadline_ms = 0;
+	} else {
+		set_state(t, PULLING);
+	}
 	t->pull = a->source == NULL ? NULL : pull_start(t->m, &w, &transfer_ops, t, &f);
 	if (t->pull == NULL)
 		transfer_fail(t, &f);
@@ -826,7 +952,9 @@ transfer_pull(struct transfer *t)
 struct transfer *
 transfer_start(struct mover *m, struct resource *r, const struct handover *h, bool background, struct failure *f)
 {
+	char user[USER_KEY_SIZE];
 	struct pull_want w = {
+		.user = background ? NULL : user_key(h, user),
 		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = h->id,
 		.trace = h->trace, .background = background, .deadline_ms = background ? 0 : h->deadline_mono_ms,
 	};

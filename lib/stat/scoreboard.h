@@ -30,6 +30,7 @@ enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_BUSY, SLOT_DRAININ
 	X(HANDOVERS_REFUSED, "handovers_refused_total", "queue full, answered 503")	\
 	X(TRANSFERS, "transfers_total", "transfers started")				\
 	X(TRANSFERS_JOINED, "transfers_joined_total", "requests that joined one")	\
+	X(RESUMES, "resumes_total", "bodies that broke off and were resumed")		\
 	X(TRANSFERS_FAILED, "transfers_failed_total", "transfers that failed")		\
 	X(PUBLISHED, "published_total", "objects published")				\
 	X(MISMATCHES, "mismatches_total", "bodies that failed verification")		\

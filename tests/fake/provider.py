@@ -68,6 +68,7 @@ class State:
         self.tokens = {}            # token -> (end of its life, revoked)
         self.serial = 0
         self.gates = {}
+        self.asked = {}             # path -> how often
         self.open = 0               # requests being answered
         self.reset()
 
@@ -549,7 +550,8 @@ class Bad:
         self.f = None
 
     def answer(self, case):
-        for name, arguments in (("status_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2)):
+        for name, arguments in (("status_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2), ("breaks_", 1),
+                                ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
                 break
@@ -642,6 +644,44 @@ class Bad:
 
     def case_empty(self):
         self.cut()
+
+    # -- bodies that break off, and can be resumed
+
+    def times_asked(self):
+        with self.state.lock:
+            n = self.state.asked.get(self.request.uri, 0)
+            self.state.asked[self.request.uri] = n + 1
+        return n
+
+    def breaks(self, most):
+        """Ranges as they should be, but no answer is longer than this before it breaks off."""
+        wanted = parse_range(self.request.header("Range"), self.f.size)
+        if self.request.header("If-Range") not in (None, self.f.etag) or not isinstance(wanted, tuple):
+            wanted = None
+        first, last = wanted or (0, self.f.size - 1)
+        extra = [("Content-Range", "bytes %d-%d/%d" % (first, last, self.f.size))] if wanted else []
+        self.head(last - first + 1, extra, 206 if wanted else 200)
+        self.conn.send_body(self.f.read(first, min(int(most), last - first + 1)))
+        if last - first + 1 > int(most):
+            self.cut()
+
+    def breakschanged(self, most):
+        """Another version each time."""
+        self.f.etag = '"version-%d"' % self.times_asked()
+        self.breaks(most)
+
+    def breaksignorant(self, most):
+        """Another version each time, from a server that does not know If-Range."""
+        self.f.etag = '"version-%d"' % self.times_asked()
+        self.request.headers = [h for h in self.request.headers if h[0].lower() != "if-range"]
+        self.breaks(most)
+
+    def breakslogin(self, most):
+        """Each second request is refused: credentials that end in the middle."""
+        if self.times_asked() % 2 == 1:
+            self.status("401")
+        else:
+            self.breaks(most)
 
     def case_gzip(self):
         import gzip

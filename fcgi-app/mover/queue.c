@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Turns at a provider.  Mover.
+ */
+#include "base/base.h"
+
+#include "mover/queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "ipc/fds.h"
+#include "ipc/slots.h"
+
+enum {
+	RETRY_MS = 20,		/* slots that other movers give back are looked for this often */
+	COOL_MAX_S = 3600,
+};
+
+struct queue_user {
+	UT_hash_handle hh;
+	TAILQ_ENTRY(queue_user) link;	/* in the backend's round */
+	TAILQ_HEAD(, turn) line;
+	char name[];
+};
+
+struct backend {
+	UT_hash_handle hh;
+	struct slots *slots;
+	unsigned busy;			/* of this mover */
+	unsigned queued;
+	int64_t cool_until_ms;		/* mono */
+	struct timer timer;		/* RETRY_MS while somebody waits */
+	struct queue_user *users;	/* hash by name: those who wait */
+	TAILQ_HEAD(, queue_user) round;	/* whose turn is next, first */
+	char name[];
+};
+
+struct slots {
+	struct mover *m;
+	struct provider_slots *host;	/* NULL: this mover counts its own */
+	struct backend *backends;
+};
+
+struct slots *
+slots_new(struct mover *m)
+{
+	struct slots *s = mem_alloc(sizeof(*s));
+	struct err e = ERR_NONE;
+
+	s->m = m;
+	s->host = provider_slots_open(FD_SLOTS, &e);
+	if (s->host == NULL)
+		log_warn(NULL, "EO-MOVER-SLOTS", "provider slots are counted by this mover alone error='%s'", e.text);
+	return s;
+}
+
+void
+slots_free(struct slots *s)
+{
+	struct backend *b, *next;
+
+	if (s == NULL)
+		return;
+	HASH_ITER(hh, s->backends, b, next) {
+		timer_clear(s->m->loop, &b->timer);
+		HASH_DEL(s->backends, b);
+		free(b);
+	}
+	provider_slots_free(s->host);
+	free(s);
+}
+
+static struct backend *
+backend_get(struct slots *s, const char *name)
+{
+	struct backend *b;
+
+	HASH_FIND_STR(s->backends, name, b);
+	if (b == NULL) {
+		b = mem_alloc(sizeof(*b) + strlen(name) + 1);
+		memcpy(b->name, name, strlen(name) + 1);
+		b->slots = s;
+		TAILQ_INIT(&b->round);
+		HASH_ADD_STR(s->backends, name, b);
+	}
+	return b;
+}
+
+static const struct backend_limits *
+limits(const struct backend *b)
+{
+	return config_backend(mover_config(b->slots->m), b->name);
+}
+
+static unsigned
+used(const struct backend *b)
+{
+	return b->slots->host == NULL ? b->busy : provider_slots_used(b->slots->host, b->name);
+}
+
+bool
+slots_idle(struct mover *m, const char *backend)
+{
+	struct backend *b = backend_get(m->slots, backend);
+
+	return b->queued == 0 && clock_mono_ms() >= b->cool_until_ms && used(b) + 1 < limits(b)->slots;
+}
+
+static void
+gauge_queued(const struct slots *s)
+{
+	uint64_t n = 0;
+
+	for (const struct backend *b = s->backends; b != NULL; b = b->hh.next)
+		n += b->queued;
+	stat_gauge(GAUGE_QUEUED, n);
+}
+
+static bool
+take_slot(struct backend *b, struct turn *t)
+{
+	t->slot = -1;
+	if (b->slots->host == NULL && b->busy >= limits(b)->slots)
+		return false;
+	if (b->slots->host != NULL) {
+		t->slot = provider_slots_take(b->slots->host, b->name, limits(b)->slots);
+		if (t->slot == -1)
+			return false;
+	}
+	b->busy++;
+	return true;
+}
+
+/* -- waiting ------------------------------------------------------------------ */
+
+static void
+leave_line(struct turn *t)
+{
+	struct backend *b = t->backend;
+	struct queue_user *u = t->user;
+
+	TAILQ_REMOVE(&u->line, t, link);
+	t->user = NULL;
+	b->queued--;
+	if (TAILQ_EMPTY(&u->line)) {
+		TAILQ_REMOVE(&b->round, u, link);
+		HASH_DEL(b->users, u);
+		free(u);
+	}
+	gauge_queued(b->slots);
+}
+
+static void
+join_line(struct backend *b, struct turn *t, const char *user)
+{
+	struct queue_user *u;
+
+	HASH_FIND_STR(b->users, user, u);
+	if (u == NULL) {
+		u = mem_alloc(sizeof(*u) + strlen(user) + 1);
+		memcpy(u->name, user, strlen(user) + 1);
+		TAILQ_INIT(&u->line);
+		HASH_ADD_STR(b->users, name, u);
+		TAILQ_INSERT_TAIL(&b->round, u, link);
+	}
+	TAILQ_INSERT_TAIL(&u->line, t, link);
+	t->user = u;
+	b->queued++;
+	gauge_queued(b->slots);
+}
+
+static void on_retry(void *arg);
+
+/* Slots to those who wait, a user at a time. */
+static void
+serve(struct backend *b)
+{
+	struct queue_user *u;
+	struct turn *t;
+
+	while (!TAILQ_EMPTY(&b->round)) {
+		u = TAILQ_FIRST(&b->round);
+		t = TAILQ_FIRST(&u->line);
+		if (!take_slot(b, t))
+			break;
+		TAILQ_REMOVE(&b->round, u, link);
+		TAILQ_INSERT_TAIL(&b->round, u, link);
+		leave_line(t);
+		t->go(t->arg);
+	}
+	if (b->queued > 0)
+		timer_set(b->slots->m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
+	else
+		timer_clear(b->slots->m->loop, &b->timer);
+}
+
+static void
+on_retry(void *arg)
+{
+	serve(arg);
+}
+
+enum turn_verdict
+turn_take(struct mover *m, struct turn *t, const char *backend, const char *user, bool background, int64_t *ret_s)
+{
+	struct backend *b = backend_get(m->slots, backend);
+
+	MUST(t->backend == NULL);
+	if (clock_mono_ms() < b->cool_until_ms) {
+		*ret_s = (b->cool_until_ms - clock_mono_ms() + 999) / 1000;
+		return TURN_COOLING;
+	}
+	if (background && !slots_idle(m, backend))
+		return TURN_FULL;
+	if (b->queued == 0 && take_slot(b, t)) {
+		t->backend = b;
+		return TURN_NOW;
+	}
+	if (background || b->queued >= limits(b)->queue)
+		return TURN_FULL;
+	t->backend = b;
+	join_line(b, t, user);
+	if (b->timer.place == 0)
+		timer_set(m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
+	return TURN_WAIT;
+}
+
+bool
+turn_waits(const struct turn *t)
+{
+	return t->user != NULL;
+}
+
+void
+turn_give(struct turn *t)
+{
+	struct backend *b = t->backend;
+
+	if (b == NULL)
+		return;
+	t->backend = NULL;
+	if (t->user != NULL) {
+		t->backend = b;
+		leave_line(t);
+		t->backend = NULL;
+		return;
+	}
+	b->busy--;
+	if (t->slot != -1)
+		provider_slots_give(b->slots->host, t->slot);
+	t->slot = -1;
+	if (b->queued > 0)	/* from the loop: a callback may be what gave it */
+		timer_set(b->slots->m->loop, &b->timer, clock_mono_ms(), on_retry, b);
+}
+
+void
+turn_cool(struct turn *t, int64_t seconds)
+{
+	struct backend *b = t->backend;
+	struct queue_user *u;
+	int64_t until;
+
+	seconds = seconds < 1 ? 1 : seconds > COOL_MAX_S ? COOL_MAX_S : seconds;
+	until = clock_mono_ms() + seconds * 1000;
+	if (until > b->cool_until_ms)
+		b->cool_until_ms = until;
+	log_warn(NULL, "EO-MOVER-COOLDOWN", "the provider allows no more now backend=%s seconds=%lld waiting=%u", b->name,
+	    (long long)seconds, b->queued);
+	while (!TAILQ_EMPTY(&b->round)) {
+		u = TAILQ_FIRST(&b->round);
+		t = TAILQ_FIRST(&u->line);
+		leave_line(t);
+		t->backend = NULL;
+		t->cooled(t->arg);
+	}
+}
+
+int64_t
+turn_cooling_s(const struct turn *t)
+{
+	int64_t left = t->backend == NULL ? 0 : t->backend->cool_until_ms - clock_mono_ms();
+
+	return left <= 0 ? 0 : (left + 999) / 1000;
+}
