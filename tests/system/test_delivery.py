@@ -218,7 +218,7 @@ def test_what_needs_credentials_or_has_no_tls_is_streamed(various, backend):
 
 @pytest.mark.parametrize("kind", ["cold", "range", "cached"])
 def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
-    slow, fast = various.add(os.urandom(SIZE), collection="SLOW"), various.add(os.urandom(SIZE))
+    slow, fast = various.add(os.urandom(SIZE // 2), collection="SLOW"), various.add(os.urandom(SIZE // 2))
     if kind == "cached":
         slow.warm()
         fast.warm()
@@ -234,7 +234,7 @@ def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
     wait_until(lambda: slow.name in various.log(), "the slow one is under way")
     ask(fast)
     thread.join()
-    assert order == [fast, slow], "400 KB at 100 KB a second end after 400 KB that begin later"
+    assert order == [fast, slow], "200 KB at 100 KB a second end after 200 KB that begin later"
 
 
 def test_the_rate_of_a_hit_is_the_fronts_to_keep(various):

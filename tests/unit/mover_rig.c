@@ -43,6 +43,8 @@ static struct config *
 config_of(const struct rig *r, const char *extra)
 {
 	struct buf faults = BUF_INIT(65536);
+	size_t n = strcspn(extra, "@");
+	char *more = extra[n] == '\0' ? mem_strdup(extra) : mem_printf("%.*s%u%s", (int)n, extra, r->port, extra + n + 1);
 	char *text = mem_printf("{ \"datasets\": ["
 	    " { \"assets\": [\"unstored*\"], \"retention\": \"30d\", \"fill\": \"never\" },"
 	    " { \"assets\": [\"lenient*\"], \"retention\": \"30d\", \"on_mismatch\": \"deliver\" },"
@@ -55,15 +57,36 @@ config_of(const struct rig *r, const char *extra)
 	    " \"strict\": { \"per\": \"user\", \"bytes\": [\"1 TB per day\"], \"when_unavailable\": \"refuse\" } },"
 	    "\"cache\": { \"path\": \"%s/cache\", \"min_free\": \"0 %%\", \"retentions\": { \"30d\": {} } },"
 	    "\"upstream\": { \"allow_http\": true, \"allow_private\": [\"127.0.0.0/8\"] },"
-	    "\"front\": { \"public_urls\": [\"https://here.example/data\"] } %s }", r->dir, r->dir, extra);
+	    "\"front\": { \"public_urls\": [\"https://here.example/data\"] } %s }", r->dir, r->dir, more);
 	struct config *c = config_parse("test", text, strlen(text), false, &faults);
 
 	if (c == NULL)
 		fprintf(stderr, "%s", buf_str(&faults));
 	MUST(c != NULL);
 	free(text);
+	free(more);
 	buf_release(&faults);
 	return c;
+}
+
+void
+rig_reload(struct rig *r, const char *extra)
+{
+	struct config *c = config_of(r, extra);
+	struct pollfd p = { .fd = r->control, .events = POLLIN };
+	uint64_t generation = 0;
+	int fd;
+
+	c->generation = r->config->generation + 1;
+	fd = config_to_memfd(c, NULL);
+	MUST(fd != -1);
+	r->scoreboard->generation = c->generation;
+	CHECK_INT(control_send(r->control, CONTROL_RELOAD, fd), 0);
+	fd_close(&fd);
+	CHECK_INT(poll(&p, 1, RIG_WAIT_MS), 1);
+	CHECK_INT(control_read_child(r->control, &generation), CONTROL_READY);
+	config_free(r->config);
+	r->config = c;
 }
 
 NORETURN static void
@@ -114,13 +137,13 @@ rig_start(struct rig *r, const char *extra)
 	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/eo-mover-XXXXXX");
 	MUST(mkdtemp(r->dir) != NULL);
 	(void)snprintf(r->log, sizeof(r->log), "%s/log", r->dir);
+	listen_here(r);
 	r->config = config_of(r, extra);
 	r->scoreboard_fd = r->resolver = -1;
 	for (size_t i = 0; i < RIG_CONNS; i++)
 		r->conn[i].fd = -1;
 	r->scoreboard = scoreboard_create(&r->scoreboard_fd, NULL);
 	MUST(r->scoreboard != NULL);
-	listen_here(r);
 	buf_init(&r->jobs, 1 << 20);
 	MUST(mkdir(r->config->cache_path, 0700) == 0);
 	MUST(fd_socketpair(SOCK_SEQPACKET, false, control, NULL) == 0);
@@ -409,6 +432,7 @@ take_job(struct rig *r, const struct resolve_job *j)
 
 	if (s != NULL) {
 		s->jobs++;
+		s->item_len = j->item_json == NULL ? 0 : j->item_json_len;
 		s->fresh += j->fresh;
 	}
 	if (r->collect && r->n_open < ARRAY_LEN(r->open_jobs)) {

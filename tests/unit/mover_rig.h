@@ -41,6 +41,7 @@ struct script {
 	uint64_t hold_at, cut_at;		/* of a body; WITHOUT_END: not.  Moved by the test as it goes */
 	/* seen */
 	unsigned jobs, gets, fresh;
+	size_t item_len;		/* of the item that came with the last job */
 	char last_range[64];
 };
 #define SCRIPT(name, n) ((struct script){ .asset = (name), .kind = RESOLVE_SOURCE, .size = (n), .etag = "\"v1\"",	\
@@ -110,8 +111,9 @@ struct rig {
 	unsigned ids;
 };
 
-/* extra: more members of the configuration, each with a comma before it. */
+/* extra: more members of the configuration, each with a comma before it; '@' is the provider's port. */
 void rig_start(struct rig *r, const char *extra);
+void rig_reload(struct rig *r, const char *extra);	/* and wait until it is taken */
 /* Ends the mover as a master that goes away does, checks that it ended well. */
 void rig_stop(struct rig *r);
 int rig_wait(struct rig *r);			/* its exit status */

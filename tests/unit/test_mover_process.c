@@ -513,7 +513,7 @@ a_silent_accountant_costs_a_tenth_of_a_second(void)
 	CHECK_STATUS(g, 503);
 	CHECK(has(g, "Retry-After: 5"));
 	check_idle(&r);
-	CHECK_INT(r.actual[QUOTA_BYTES], s->size);	/* charged all the same, when it is back */
+	RIG_UNTIL(&r, r.actual[QUOTA_BYTES] == s->size);	/* charged all the same, when it is back */
 	CHECK_INT(r.returned[QUOTA_BYTES], 0);
 	rig_stop(&r);
 }
@@ -544,7 +544,7 @@ an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut(void)
 	CHECK_CUT(g);
 	CHECK_INT(g->got, 64 * MIB);
 	check_idle(&r);
-	CHECK_INT(r.granted[QUOTA_BYTES], r.returned[QUOTA_BYTES]);
+	RIG_UNTIL(&r, r.granted[QUOTA_BYTES] == r.returned[QUOTA_BYTES]);
 	rig_stop(&r);
 }
 
@@ -823,6 +823,104 @@ nobody_waits_longer_than_the_deadline(void)
 	rig_stop(&r);		/* with a job still open */
 }
 
+#define STAC	", \"stac\": { \"item_url\": \"http://127.0.0.1:@/{item}\" }"
+
+static void
+the_item_is_fetched_once_and_travels_with_the_jobs(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *item, *s, *t;
+
+	rig_start(&r, STAC);
+	item = rig_script(&r, SCRIPT("i", 1000));
+	s = rig_script(&r, SCRIPT("a", MIB));
+	t = rig_script(&r, SCRIPT("b", MIB));
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, OVER(f) && OVER(g));
+	CHECK_WHOLE(f, MIB);
+	CHECK_WHOLE(g, MIB);
+	CHECK_INT(item->gets, 1);
+	CHECK_INT(s->item_len, 1000);
+	CHECK_INT(t->item_len, 1000);
+	rig_stop(&r);
+}
+
+static void
+an_item_that_is_not_there_is_404_and_one_that_hangs_holds_nobody(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f, *g;
+	struct script *item;
+
+	rig_start(&r, STAC);
+	item = rig_script(&r, SCRIPT("i", 1000));
+	item->http_status = 404;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 404);
+	rig_stop(&r);
+	rig_start(&r, STAC);
+	item = rig_script(&r, SCRIPT("i", 1000));
+	item->silent = true;
+	a.deadline_ms = 200;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 504);
+	a.deadline_ms = 0;
+	check_idle(&r);
+	g = rig_ask(&r, &a);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_CLIENTS) == 1);
+	fd_close(&r.control);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_STATUS(g, 503);
+	rig_stop(&r);
+}
+
+static void
+a_reload_drops_nothing_that_runs(void)
+{
+	struct asking a = ASK("a"), u = ASK("unstored"), w = ASK("whole"), m = ASK("mute");
+	struct rig r;
+	struct front *f, *g, *h, *i;
+	struct script *s, *t, *v, *x;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	t = rig_script(&r, SCRIPT("unstored", 6 * MIB));
+	v = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	x = rig_script(&r, SCRIPT("mute", MIB));
+	s->hold_at = t->hold_at = MIB;
+	v->hold_at = 5 * MIB;
+	w.range = "bytes=4194304-";
+	a.quota = u.quota = w.quota = true;
+	r.collect = true;
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &u);
+	h = rig_ask(&r, &w);
+	RIG_UNTIL(&r, s->jobs == 1 && t->jobs == 1 && v->jobs == 1);
+	rig_answer_jobs(&r);
+	RIG_UNTIL(&r, f->got == MIB - 1 && g->got == MIB - 1 && h->got == MIB);
+	r.collect = true;
+	i = rig_ask(&r, &m);
+	RIG_UNTIL(&r, x->jobs == 1);
+	rig_reload(&r, ", \"spool\": { \"max\": \"2 MiB\", \"max_transfer\": \"2 MiB\" },"
+	    " \"backends\": { \"*\": { \"slots\": 1 } }");
+	rig_answer_jobs(&r);
+	s->hold_at = t->hold_at = v->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h) && OVER(i));
+	CHECK_WHOLE(f, s->size);
+	CHECK_WHOLE(g, t->size);
+	CHECK_WHOLE(h, 4 * MIB);
+	CHECK_WHOLE(i, MIB);
+	check_idle(&r);
+	RIG_UNTIL(&r, r.granted[QUOTA_BYTES] == r.returned[QUOTA_BYTES]);
+	rig_stop(&r);
+}
+
 /* -- the end ------------------------------------------------------------------------------------------------ */
 
 static void
@@ -993,6 +1091,9 @@ main(int argc, char **argv)
 		UNIT(credentials_of_less_than_a_minute_are_used),
 		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
 		UNIT(nobody_waits_longer_than_the_deadline),
+		UNIT(the_item_is_fetched_once_and_travels_with_the_jobs),
+		UNIT(an_item_that_is_not_there_is_404_and_one_that_hangs_holds_nobody),
+		UNIT(a_reload_drops_nothing_that_runs),
 		UNIT(a_drain_finishes_what_runs),
 		UNIT(a_drain_takes_what_was_handed_over_before_it),
 		UNIT(a_drain_past_its_limit_cuts_visibly),
