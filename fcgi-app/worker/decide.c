@@ -146,7 +146,7 @@ locate(struct decision *d, const struct decide_env *env, const struct request *r
 		buf_clear(&d->key);	/* too long to be kept: delivered, never stored */
 		return;
 	}
-	if (r->again)
+	if (r->again || r->vanished)
 		return;
 	switch (env->store->ops->lookup(env->store, buf_str(&d->key), &d->object, &e)) {
 	case STORE_HIT:

@@ -90,6 +90,10 @@ take_again(struct request *r, const char *s)
 {
 	int64_t bytes, at_ms;
 
+	if (strcmp(s, "unknown") == 0) {
+		r->vanished = true;
+		return;
+	}
 	if (strspn(s, "0123456789abcdef") != CHARGE_ID_MAX)
 		return;
 	memcpy(r->id, s, CHARGE_ID_MAX);

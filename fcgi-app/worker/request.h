@@ -19,6 +19,7 @@ struct request {
 	const char *range, *origin;
 	struct conditions cond;
 	bool again;			/* the front found the file gone: no lookup, same charge */
+	bool vanished;			/* the same of a front that does not know the charge: no lookup, a charge of its own */
 	uint64_t again_bytes;		/* that the first answer has reserved, in the windows of at_ms */
 	bool loop;			/* it came from this very site: 508 */
 	const char *fault;		/* for the client: a header that arrived twice, or is too long; or NULL */
@@ -27,7 +28,8 @@ struct request {
 /* envp: "NAME=value" and NULL.  site_id: front.site_id, may be NULL. */
 void request_read(struct request *ret, char *const *envp, const char *site_id);
 
-/* The token of a charge for the front, which gives it back in EODATA_AGAIN: "ID-BYTES-AT_MS", or "ID" alone. */
+/* The token of a charge for the front, which gives it back in EODATA_AGAIN: "ID-BYTES-AT_MS", or "ID" alone.
+ * A front that has not kept it says "unknown". */
 void request_token(struct buf *out, const struct charge *ch);
 
 #endif

@@ -604,6 +604,23 @@ the_token_brings_back_what_was_reserved(void)
 	    DECISION_FRONT);
 }
 
+static void
+a_front_that_lost_the_token_gets_a_miss_with_a_charge_of_its_own(void)
+{
+	fresh();
+	stub.key = S2_KEY;
+	CHECK_INT(ask_with(S2, "bert", "EODATA_AGAIN=unknown")->kind, DECISION_MISS);
+	CHECK_INT(stub.lookups, 0);
+	CHECK_STR(buf_str(&decision.key), S2_KEY);
+	CHECK_INT(decision.charge.reserved[QUOTA_REQUESTS], 1);
+	CHECK_INT(decision.charge.reserved[QUOTA_MISSES], 1);
+	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 0);
+	CHECK_INT(strlen(request.id), 32);
+	CHECK_PROBLEM(ask_with("/data/peps/S2_SECRET/i/a", "bert", "EODATA_AGAIN=unknown"), 403);
+	CHECK_INT(ask_with(S2, "ann", "EODATA_AGAIN=unknown-")->kind, DECISION_FRONT);
+	CHECK_INT(ask_with(S2, "ann", "HTTP_EODATA_AGAIN=unknown")->kind, DECISION_FRONT);
+}
+
 /* -- errors ------------------------------------------------------------------------------------- */
 
 static void
@@ -779,6 +796,7 @@ main(void)
 		UNIT(without_counters_the_books_are_kept),
 		UNIT(asked_again_is_a_miss_under_the_same_charge),
 		UNIT(the_token_brings_back_what_was_reserved),
+		UNIT(a_front_that_lost_the_token_gets_a_miss_with_a_charge_of_its_own),
 		UNIT(errors_are_problems_with_the_ticket),
 		UNIT(a_valid_traceparent_is_kept),
 		UNIT(only_a_whole_request_is_served),
