@@ -330,9 +330,10 @@ const struct param config_params[] = {
 		  "make the proxy talk to the site's own machines." },
 	{ "upstream.allow_http", PARAM_BOOL, AT(allow_http), .fallback = "false",
 	  .text = "Whether providers and the catalogue may be asked without TLS." },
-	{ "upstream.ca_file", PARAM_PATH_LIST, AT(ca_file), 0, LEN_PATH, "\"\"",
+	{ "upstream.ca_file", PARAM_PATH_LIST, AT(ca_file), 0, LEN_PATH, "\"\"", PARAM_RESTART,
 	  .text = "A file with certificates of authorities (PEM) that is used instead of the "
-		  "system's." },
+		  "system's. What is in its directory can be read by the processes that "
+		  "speak with providers." },
 	{ "upstream.connect_timeout", PARAM_DURATION, AT(connect_timeout_ms), 100, 5 * MINUTE,
 	  "\"10s\"",
 	  .text = "How long making a connection, TLS included, may take." },
