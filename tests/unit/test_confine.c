@@ -98,7 +98,7 @@ make_place(void)
 
 /* Run tries as role in a child; it counts what went wrong. */
 static void
-as_role(enum role role, void (*tries)(void))
+as_role(enum role role, void (*tries)(int abi))
 {
 	unsigned before = CU_get_number_of_failures();
 	struct err e = ERR_NONE;
@@ -119,7 +119,7 @@ as_role(enum role role, void (*tries)(void))
 			fprintf(stderr, "not confined: %s\n", e.text);
 			_exit(1);
 		}
-		tries();
+		tries(version);
 		(void)fflush(stderr);
 		_exit(CU_get_number_of_failures() == before ? 0 : 1);
 	}
@@ -130,7 +130,7 @@ as_role(enum role role, void (*tries)(void))
 
 /* Nobody needs these, whatever the role.  A build with checkers may read all. */
 static void
-try_what_is_nobodys(void)
+try_what_is_nobodys(int abi)
 {
 	if (!ROLE_SANITIZED) {
 		CHECK_INT(try_read("/etc/eodata-no-such-file"), ENOENT);
@@ -142,7 +142,7 @@ try_what_is_nobodys(void)
 	CHECK_INT(mkdir(at("other/d"), 0700) == -1 ? errno : 0, EACCES);
 	CHECK_INT(try_write("/tmp/eodata-confine-test"), EACCES);
 	CHECK(ptrace(PTRACE_ATTACH, getppid(), 0, 0) == -1 && errno == EPERM);
-	if (version >= SCOPES_SINCE)
+	if (abi >= SCOPES_SINCE)
 		CHECK(kill(getppid(), 0) == -1 && errno == EPERM);
 }
 
@@ -172,9 +172,9 @@ try_unix(const char *path)
 }
 
 static void
-tries_of_a_worker(void)
+tries_of_a_worker(int abi)
 {
-	try_what_is_nobodys();
+	try_what_is_nobodys(abi);
 	CHECK_INT(try_read(at("cache/a/f")), 0);
 	CHECK_INT(try_open(at("cache/a/f"), O_WRONLY), EACCES);
 	CHECK_INT(try_write(at("cache/new")), EACCES);
@@ -184,14 +184,14 @@ tries_of_a_worker(void)
 		CHECK_INT(try_read("/etc/shadow"), EACCES);
 	}
 	CHECK_INT(try_unix(memcached_socket), 0);
-	if (version >= NET_SINCE) {
+	if (abi >= NET_SINCE) {
 		CHECK_INT(try_tcp(true), EACCES);
 		CHECK_INT(try_tcp(false), EACCES);
 	}
 }
 
 static void
-F10_a_worker_reads_the_cache_and_nothing_else(void)
+f10_a_worker_reads_the_cache_and_nothing_else(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -203,12 +203,12 @@ F10_a_worker_reads_the_cache_and_nothing_else(void)
 }
 
 static void
-tries_of_a_mover(void)
+tries_of_a_mover(int abi)
 {
 	char proc[64];
 	int fd;
 
-	try_what_is_nobodys();
+	try_what_is_nobodys(abi);
 	CHECK_INT(try_write(at("cache/spool/named")), 0);
 	CHECK_INT(mkdir(at("cache/b"), 0750), 0);
 	CHECK_INT(rename(at("cache/spool/named"), at("cache/b/published")), 0);
@@ -229,22 +229,22 @@ tries_of_a_mover(void)
 		CHECK_INT(try_read(at("state/ledger/f")), EACCES);
 	CHECK_INT(try_read("/etc/nsswitch.conf") == ENOENT ? 0 : try_read("/etc/nsswitch.conf"), 0);
 	CHECK_INT(try_open("/etc/ssl/certs", O_RDONLY | O_DIRECTORY) == ENOENT ? 0 : try_open("/etc/ssl/certs", O_RDONLY), 0);
-	if (version >= NET_SINCE) {
+	if (abi >= NET_SINCE) {
 		CHECK_INT(try_tcp(true), EACCES);
 		CHECK_INT(try_tcp(false), ECONNREFUSED);	/* it is there to connect */
 	}
 }
 
 static void
-F10_a_mover_writes_cache_and_spool_alone(void)
+f10_a_mover_writes_cache_and_spool_alone(void)
 {
 	as_role(ROLE_MOVER, tries_of_a_mover);
 }
 
 static void
-tries_of_the_accountant(void)
+tries_of_the_accountant(int abi)
 {
-	try_what_is_nobodys();
+	try_what_is_nobodys(abi);
 	CHECK_INT(try_open(at("state/ledger/f"), O_WRONLY | O_APPEND), 0);
 	CHECK_INT(try_write(at("state/ledger/new")), 0);
 	CHECK_INT(try_write(at("cache/new")), EACCES);
@@ -255,15 +255,15 @@ tries_of_the_accountant(void)
 }
 
 static void
-F10_the_accountant_has_the_ledger_alone(void)
+f10_the_accountant_has_the_ledger_alone(void)
 {
 	as_role(ROLE_ACCOUNTANT, tries_of_the_accountant);
 }
 
 static void
-tries_of_a_resolver(void)
+tries_of_a_resolver(int abi)
 {
-	try_what_is_nobodys();
+	try_what_is_nobodys(abi);
 	CHECK_INT(try_write(at("run/resolver/new")), 0);
 	CHECK_INT(try_write(at("run/new")), EACCES);
 	CHECK_INT(try_write(at("cache/new")), EACCES);
@@ -275,13 +275,13 @@ tries_of_a_resolver(void)
 }
 
 static void
-F10_a_resolver_writes_its_own_folder_alone(void)
+f10_a_resolver_writes_its_own_folder_alone(void)
 {
 	as_role(ROLE_RESOLVER, tries_of_a_resolver);
 }
 
 static void
-tries_of_a_mover_with_a_new_cache(void)
+tries_of_a_mover_with_a_new_cache(int abi UNUSED)
 {
 	CHECK_INT(try_write(at("wide/cache/f")), 0);
 	CHECK_INT(unlink(at("wide/cache/f")), 0);
@@ -327,7 +327,7 @@ status_hex(const char *name)
 }
 
 static void
-F10_no_capability_is_left_and_none_comes_back(void)
+f10_no_capability_is_left_and_none_comes_back(void)
 {
 	static const char *const sets[] = { "CapInh:\t", "CapPrm:\t", "CapEff:\t", "CapAmb:\t" };
 	unsigned before = CU_get_number_of_failures();
@@ -359,12 +359,12 @@ int
 main(void)
 {
 	static const struct unit_test tests[] = {
-		UNIT(F10_a_worker_reads_the_cache_and_nothing_else),
-		UNIT(F10_a_mover_writes_cache_and_spool_alone),
-		UNIT(F10_the_accountant_has_the_ledger_alone),
-		UNIT(F10_a_resolver_writes_its_own_folder_alone),
+		UNIT(f10_a_worker_reads_the_cache_and_nothing_else),
+		UNIT(f10_a_mover_writes_cache_and_spool_alone),
+		UNIT(f10_the_accountant_has_the_ledger_alone),
+		UNIT(f10_a_resolver_writes_its_own_folder_alone),
 		UNIT(a_cache_that_is_made_anew_is_still_reached),
-		UNIT(F10_no_capability_is_left_and_none_comes_back),
+		UNIT(f10_no_capability_is_left_and_none_comes_back),
 	};
 	int status;
 
