@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
 
@@ -116,6 +117,7 @@ close_others(enum role role, unsigned movers)
 static void
 limits(void)
 {
+	struct err e = ERR_NONE;
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
@@ -125,6 +127,8 @@ limits(void)
 	(void)umask(027);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		die("cannot set no_new_privs: %s", strerror(errno));
+	if (confine_capabilities(&e) == -1)
+		die("%s", e.text);
 	/* no core with secrets, no debugger of the same user; the leak checker needs to be one */
 	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		die("cannot forbid core dumps: %s", strerror(errno));

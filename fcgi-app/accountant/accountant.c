@@ -22,6 +22,7 @@
 #include "accountant/ledger.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
 #include "role.h"
@@ -452,6 +453,7 @@ accountant_run(struct role_env *env)
 
 	a->env = env;
 	open_all(a);
+	confine_self(ROLE_ACCOUNTANT, env->config, NULL, 0);
 	stat_state(SLOT_READY);
 	if (control_ready(FD_CONTROL, env->config->generation) == -1)
 		log_warn(NULL, "EO-CONTROL", "cannot tell the master: %s", strerror(errno));

@@ -188,7 +188,8 @@ begin(struct master *m, const struct listen_spec *spec)
 	upgrade_inherit(m);
 	own_process();
 	read_config(m);
-	if (rundir_check(m->config, &e) == -1 || rundir_open(m, &e) == -1)
+	if (user_find(&m->user, m->config->user, &e) == -1 ||
+	    rundir_check(m->config, &m->user, &e) == -1 || rundir_open(m, &e) == -1)
 		die("%s", e.text);
 	open_board(m);
 	if (spawn_prepare(m, &e) == -1)

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "config/params.h"
 #include "ipc/control.h"
 #include "master/notify.h"
 
@@ -73,6 +74,14 @@ keep(char **new, const char *old)
 	*new = mem_strdup(old);
 }
 
+static void
+keep_list(struct strs *new, const struct strs *old)
+{
+	strs_release(new);
+	for (size_t i = 0; i < old->n; i++)
+		strs_add(new, old->v[i]);
+}
+
 /*
  * What a running program cannot change: descriptors, open folders.  The new
  * configuration goes to the children with the old values, so that all of them
@@ -92,6 +101,8 @@ keep_what_stays(const struct config *old, struct config *new)
 	keep(&new->dir_state, old->dir_state);
 	keep(&new->dir_spool, old->dir_spool);
 	keep(&new->cache_path, old->cache_path);
+	keep(&new->user, old->user);
+	keep_list(&new->ca_file, &old->ca_file);
 }
 
 static void

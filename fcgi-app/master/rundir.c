@@ -25,15 +25,19 @@
 enum { DIR_MODE = 0750, FILE_MODE = 0640, SOMAXCONN_WANTED = 4096 };
 
 static int
-make_dir(const char *path, const char *name, struct err *e)
+make_dir(const char *path, const char *name, const struct user *u, struct err *e)
 {
-	if (fd_mkdirs(path, DIR_MODE, e) == -1) {
+	int rc = 0;
+
+	if (user_mkdirs(u, path, DIR_MODE, e) == -1) {
 		err_prefix(e, "%s", name);
 		return -1;
 	}
+	user_borrow(u);
 	if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == -1)
-		return err_sys(e, errno, "%s '%s' cannot be used", name, path);
-	return 0;
+		rc = err_sys(e, errno, "%s '%s' cannot be used", name, path);
+	user_return(u);
+	return rc;
 }
 
 /*
@@ -82,15 +86,20 @@ check_somaxconn(void)
 }
 
 int
-rundir_check(const struct config *c, struct err *e)
+rundir_check(const struct config *c, const struct user *u, struct err *e)
 {
+	int rc;
+
 	check_somaxconn();
-	if (make_dir(c->dir_run, "dirs.run", e) == -1 ||
-	    make_dir(c->dir_state, "dirs.state", e) == -1 ||
-	    make_dir(c->cache_path, "cache.path", e) == -1 ||
-	    make_dir(c->dir_spool, "dirs.spool", e) == -1)
+	if (make_dir(c->dir_run, "dirs.run", u, e) == -1 ||
+	    make_dir(c->dir_state, "dirs.state", u, e) == -1 ||
+	    make_dir(c->cache_path, "cache.path", u, e) == -1 ||
+	    make_dir(c->dir_spool, "dirs.spool", u, e) == -1)
 		return -1;
-	return try_rename(c->dir_spool, c->cache_path, e);
+	user_borrow(u);
+	rc = try_rename(c->dir_spool, c->cache_path, e);
+	user_return(u);
+	return rc;
 }
 
 int

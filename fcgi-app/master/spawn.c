@@ -190,12 +190,14 @@ plan_for(const struct master *m, const struct child *c, int control, struct plan
 
 /* In the new process.  All else that is open closes at exec. */
 NORETURN static void
-become(const struct plan *p, int program, char *const argv[], char *const envp[])
+become(const struct plan *p, const struct user *u, int program, char *const argv[], char *const envp[])
 {
 	for (size_t i = 0; i < p->n; i++) {
 		if (dup2(p->from[i], p->to[i]) == -1)
 			_exit(126);
 	}
+	if (user_become(u) == -1)
+		_exit(126);
 	(void)setpgid(0, 0);	/* Ctrl-C at a terminal is for the master alone */
 	signals_restore();
 	(void)syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
@@ -288,7 +290,7 @@ spawn_start(struct master *m, struct child *c)
 		plan_for(m, c, pair[1], &plan);
 		pid = fork();
 		if (pid == 0)
-			become(&plan, broker ? m->resolver : m->self, argv, env);
+			become(&plan, &m->user, broker ? m->resolver : m->self, argv, env);
 		if (pid == -1)
 			(void)err_sys(&e, errno, "cannot fork");
 	}

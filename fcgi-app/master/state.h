@@ -54,6 +54,15 @@ struct child {
 	struct watched watched;
 };
 
+/* Whom children run as; not set: as the master. */
+enum { USER_GROUPS_MAX = 256 };
+struct user {
+	bool set;
+	uid_t uid;
+	gid_t gid, group[USER_GROUPS_MAX];
+	size_t n_groups;
+};
+
 struct master {
 	const struct master_options *opt;
 	struct config *config;
@@ -64,6 +73,7 @@ struct master {
 	bool forced;			/* a second SIGTERM came */
 	int status;			/* exit status */
 	unsigned movers;
+	struct user user;
 	char *run_dir;			/* as it was at start */
 	/* of the listening socket, where we or the master before us made it; else NULL */
 	char *socket_path;
@@ -103,11 +113,18 @@ int signals_read(int fd);		/* the next one, or 0 */
 void signals_restore(void);		/* in a child before exec */
 
 /* rundir.c: folders, slots file, pid file, and the socket of eodata-proxyctl */
-int rundir_check(const struct config *c, struct err *e);
+int rundir_check(const struct config *c, const struct user *u, struct err *e);
 int rundir_open(struct master *m, struct err *e);
 void rundir_announce(struct master *m);		/* ready: write the pid file, open the console */
 void rundir_console(struct master *m);		/* somebody connected */
 void rundir_withdraw(struct master *m);
+
+/* user.c */
+int user_find(struct user *u, const char *name, struct err *e);	/* NULL: nobody else */
+int user_become(const struct user *u);		/* in a child, before exec; -1: it must not run */
+void user_borrow(const struct user *u);		/* for what is opened and looked at, until user_return */
+void user_return(const struct user *u);
+int user_mkdirs(const struct user *u, const char *path, mode_t mode, struct err *e);
 
 /* watch.c: once a second */
 void watch_tick(struct master *m, int64_t now);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
 #include "mover/client.h"
@@ -273,6 +274,7 @@ mover_run(struct role_env *env)
 	log_set_nonblock(true);
 	m->clients_max = clients_max();
 	open_all(m);
+	confine_self(ROLE_MOVER, mover_config(m), NULL, 0);
 	on_tick(m);
 	if (control_ready(FD_CONTROL, mover_config(m)->generation) < 0)
 		die("cannot tell the master: %s", strerror(errno));

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "confine.h"
 #include "ipc/resolve.h"
 #include "resolver/python.h"
 
@@ -442,11 +443,16 @@ void
 child_run(const struct child_start *start)
 {
 	struct child c = { .start = start, .control = start->control, .master = start->master };
+	const char *const *places;
+	size_t n;
 
 	log_init("resolver", start->config->log_level);
 	(void)prctl(PR_SET_NAME, "eodata-resolver");
 	take_slot(start);
 	set_limits(start->config);
+	/* not the broker: it executes itself anew for the files of another configuration */
+	places = python_places(&n);
+	confine_self(ROLE_RESOLVER, start->config, places, n);
 	c.idle_since_ms = clock_mono_ms();
 	for (;;)
 		turn(&c);

@@ -29,11 +29,13 @@
 #define VERSION_TEXT(n) #n
 #define VERSION_OF(n) VERSION_TEXT(n)
 
-enum { BACKENDS_MAX = 4096, TEXT_MAX = 65536, BODY_MAX = 1 << 20, REASON_MAX = 300 };
+enum { BACKENDS_MAX = 4096, PLACES_READ_MAX = 64, TEXT_MAX = 65536, BODY_MAX = 1 << 20, REASON_MAX = 300 };
 
 static PyObject *resolve_function;	/* owned for the life of the process */
 static const char **backends;
 static size_t n_backends;
+static const char *places[PLACES_READ_MAX];
+static size_t n_places;
 static const char *trace;		/* of the job that runs; NULL without */
 
 /* --- exceptions ------------------------------------------------------------ */
@@ -255,6 +257,26 @@ out:
 	return r;
 }
 
+/* Where modules may still be imported from.  What is not text there is no place. */
+static void
+take_places(void)
+{
+	static const char *const prefixes[] = { "prefix", "base_prefix", "exec_prefix" };
+	PyObject *path = PySys_GetObject("path");	/* borrowed, as all here */
+	Py_ssize_t n = path != NULL && PyList_CheckExact(path) ? PyList_GET_SIZE(path) : 0;
+
+	if (n > PLACES_READ_MAX - (Py_ssize_t)ARRAY_LEN(prefixes))
+		n = PLACES_READ_MAX - (Py_ssize_t)ARRAY_LEN(prefixes);
+	for (Py_ssize_t i = 0; i < n + (Py_ssize_t)ARRAY_LEN(prefixes); i++) {
+		PyObject *o = i < n ? PyList_GET_ITEM(path, i) : PySys_GetObject(prefixes[i - n]);
+		const char *text = o != NULL && PyUnicode_CheckExact(o) ? PyUnicode_AsUTF8(o) : NULL;
+
+		if (text != NULL && text[0] == '/' && text[1] != '\0')
+			places[n_places++] = mem_strdup(text);
+		PyErr_Clear();
+	}
+}
+
 int
 python_check(const struct config *c, struct err *e)
 {
@@ -271,8 +293,16 @@ python_start(const struct config *c, const char *glue_dir, struct err *e)
 		err_prefix(e, "cannot set up EODAG");
 		return -1;
 	}
+	take_places();
 	log_info(NULL, "eodag is up python=%d.%d backends=%zu", PY_MAJOR_VERSION, PY_MINOR_VERSION, n_backends);
 	return 0;
+}
+
+const char *const *
+python_places(size_t *ret_n)
+{
+	*ret_n = n_places;
+	return places;
 }
 
 const char *const *

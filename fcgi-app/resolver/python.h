@@ -24,6 +24,8 @@ int python_start(const struct config *c, const char *glue_dir, struct err *e);
 int python_check(const struct config *c, struct err *e);
 /* Broker: the names of the backends that EODAG knows.  Borrowed for good. */
 const char *const *python_backends(size_t *ret_n);
+/* Directories that modules may still be imported from.  Borrowed for good. */
+const char *const *python_places(size_t *ret_n);
 
 /*
  * Broker: fork(2) with the interpreter told before and after.  In the child

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
 #include "ipc/handover.h"
@@ -336,6 +337,7 @@ worker_run(struct role_env *env)
 
 	w->env = env;
 	open_all(w);
+	confine_self(ROLE_WORKER, env->config, NULL, 0);
 	stat_state(SLOT_READY);
 	if (control_ready(FD_CONTROL, env->config->generation) != 0)
 		w->draining = true;	/* the master is gone already */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -596,6 +597,9 @@ check_secrets(struct config *c, struct faults *f)
 
 	if (c->stac_headers_file[0] != '\0')
 		read_headers(c, f);
+	/* here, since children that are confined take a configuration without looking at users */
+	if (c->user != NULL && getpwnam(c->user) == NULL)
+		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);
 	if (c->eodag_config_file[0] != '\0') {
 		fd = open_secret(c->eodag_config_file, &e);
 		/*

@@ -139,6 +139,7 @@ struct config {
 	uint32_t clients_per_transfer_max, transfers_max;
 	/* log */
 	enum log_level log_level;
+	char *user;			/* that children of a root master run as; NULL: as it */
 
 	uint64_t generation;		/* set by the master, +1 per reload */
 	char *text;			/* canonical JSON with secrets: what the memfd holds */

@@ -168,6 +168,12 @@ static const struct param_rows backend_rows = {
 };
 
 const struct param config_params[] = {
+	{ "user", PARAM_OPTIONAL, AT(user), 0, LEN_NAME, "\"\"", PARAM_RESTART,
+	  .text = "The user of this system that does the work when the program is started by "
+		  "root: all processes but the first run as it, with its groups. It must own "
+		  "the directories of dirs and cache, or have them made by the program. Empty "
+		  "means whoever starts the program." },
+
 	/* stac */
 	{ "stac.item_url", PARAM_OPTIONAL, AT(stac_item_url), 0, LEN_URL, "\"\"",
 	  .text = "Where the STAC item of a request is: a URL in which {collection}, {item} and "
@@ -330,9 +336,10 @@ const struct param config_params[] = {
 		  "make the proxy talk to the site's own machines." },
 	{ "upstream.allow_http", PARAM_BOOL, AT(allow_http), .fallback = "false",
 	  .text = "Whether providers and the catalogue may be asked without TLS." },
-	{ "upstream.ca_file", PARAM_PATH_LIST, AT(ca_file), 0, LEN_PATH, "\"\"",
+	{ "upstream.ca_file", PARAM_PATH_LIST, AT(ca_file), 0, LEN_PATH, "\"\"", PARAM_RESTART,
 	  .text = "A file with certificates of authorities (PEM) that is used instead of the "
-		  "system's." },
+		  "system's. What is in its directory can be read by the processes that "
+		  "speak with providers." },
 	{ "upstream.connect_timeout", PARAM_DURATION, AT(connect_timeout_ms), 100, 5 * MINUTE,
 	  "\"10s\"",
 	  .text = "How long making a connection, TLS included, may take." },
@@ -373,6 +380,7 @@ const struct param config_params[] = {
 const size_t config_params_n = ARRAY_LEN(config_params);
 
 const struct param_section config_sections[] = {
+	{ "user", "Who does the work." },
 	{ "stac", "The catalogue from which the mover fetches the item of a request." },
 	{ "eodag",
 	  "The resolvers, which turn an item's asset into a place at the provider and the "

@@ -55,7 +55,7 @@ BEGIN {
 	if (kind != "\"")
 		next
 	if (name !~ /\//) {
-		if (name != "autoconfig.h" && name != "role.h")
+		if (name != "autoconfig.h" && name != "role.h" && name != "confine.h")
 			fail("\"" name "\" does not name its folder")
 		if (name == "role.h" && file ~ /^lib\//)
 			fail("lib knows no role")

@@ -8,6 +8,8 @@ top); the programs are taken from $EODATA_BUILD, or build/, or the top.
 """
 
 import array
+import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -39,7 +41,7 @@ WAIT = 30           # seconds; nothing here should come near it
 
 # An EODAG plugin that does each bad thing once, when its trigger file is there.
 BAD_PLUGIN = '''
-import os, signal, sys, time
+import json, os, signal, sys, time
 from requests.auth import AuthBase
 from eodag.plugins.authentication.base import Authentication
 
@@ -85,12 +87,26 @@ class BadAuth(Authentication):
     def subclass(self): return Good(Sneaky("k"))
     def newline(self): return Good("k\\r\\nX-Evil: 1")
     def nothing_callable(self): return 42
+    def escapes(self):
+        tried = {}
+        for path in self.config.forbidden:
+            try: tried[path] = open(path).read(1)
+            except OSError as e: tried[path] = e.errno
+        for path in self.config.forbidden:
+            try: open(path + ".new", "w"); tried[path + ".new"] = "written"
+            except OSError as e: tried[path + ".new"] = e.errno
+        try: os.setuid(1); tried["setuid"] = "done"
+        except OSError as e: tried["setuid"] = e.errno
+        try: os.kill(os.getppid(), 0); tried["kill"] = "done"
+        except OSError as e: tried["kill"] = e.errno
+        json.dump(tried, open(self.config.trigger + ".tried", "w"))
+        return Good()
     def changes(self):
         os.chdir("/tmp"); os.umask(0); signal.signal(signal.SIGALRM, signal.SIG_IGN)
         return Good()
 '''
 BEHAVIOURS = ("hang", "spin_deaf", "raises", "sys_exit", "os_exit", "kills", "flood", "recurse", "forks", "wrong_type",
-              "subclass", "newline", "nothing_callable", "changes")
+              "subclass", "newline", "nothing_callable", "changes", "escapes")
 
 
 # --- the conversation ---------------------------------------------------------
@@ -266,7 +282,7 @@ class Broker:
             config["bad_" + name] = {
                 "name": "bad_" + name, "search": search, "products": products, "download": download,
                 "auth": {"type": "BadAuth", "matching_url": "%s/bad_%s/" % (provider.url, name), "behaviour": name,
-                         "trigger": str(self.dir / ("trigger_" + name)), "credentials": {"x": "y"}}}
+                         "trigger": str(self.trigger_file(name)), "forbidden": self.forbidden(), "credentials": {"x": "y"}}}
         config["loop_digest"] = {
             "name": "loop_digest", "search": search, "products": products, "download": download,
             "auth": {"type": "GenericAuth", "method": "digest", "matching_url": provider.url + "/dig/",
@@ -279,8 +295,20 @@ class Broker:
                      "credentials": {"aws_access_key_id": "AK", "aws_secret_access_key": "SK"}}}
         path.write_text(json.dumps(config))
 
+    def forbidden(self):
+        """What is no resolver's: objects, the books, the configuration (each there, and readable by this user)."""
+        paths = [self.dir / "cache/object", self.dir / "state/ledger", self.dir / "secret.conf"]
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        return [str(p) for p in paths]
+
+    def trigger_file(self, name):
+        """Where a resolver may write (and unlink)."""
+        return self.dir / "run" / "resolver" / ("trigger_" + name)
+
     def trigger(self, name):
-        (self.dir / ("trigger_" + name)).touch()
+        self.trigger_file(name).touch()
 
     def write_config(self, **eodag):
         settings = {"python": str(VENV), "config_file": str(self.dir / "eodag/eodag.yml"),
@@ -623,6 +651,11 @@ def test_jobs_of_two_movers_are_served_by_one_resolver(broker, provider):
 # --- plugins that do harm ---------------------------------------------------------------
 
 
+def landlock():
+    """The version that this kernel has, 0 for none."""
+    return max(0, ctypes.CDLL(None, use_errno=True).syscall(444, None, ctypes.c_size_t(0), 1))
+
+
 def item_of(provider, behaviour):
     return feature("%s/bad_%s/x" % (provider.url, behaviour), ["bad_" + behaviour])
 
@@ -652,7 +685,7 @@ def test_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, provide
     print("%s: back after %.0f ms" % (behaviour, back_ms))
     assert other.resolve(other_item)["kind"] == "source"
     if behaviour == "forks":
-        pid = int((broker.dir / "trigger_forks.pid").read_text())
+        pid = int(broker.trigger_file("forks.pid").read_text())
         until(lambda: not alive(pid))
     other.close()
     line.close()
@@ -668,6 +701,29 @@ def test_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour
     assert line.resolve(item)["kind"] == "source"      # by the same process
     assert "canary" not in json.dumps(a) + broker.log.read_text()
     line.close()
+
+
+def test_F10_a_plugin_reaches_no_files_of_others(broker, provider):
+    """From inside the real process, by the code of a plugin.  H6: nor what belongs to other requests."""
+    line = broker.connect("bad_escapes")
+    broker.trigger("escapes")
+    assert line.resolve(item_of(provider, "escapes"))["kind"] == "source"
+    tried = json.loads(broker.trigger_file("escapes.tried").read_text())
+    line.close()
+    for pid in broker.children():
+        status = dict(s.split(":\t", 1) for s in pathlib.Path("/proc/%d/status" % pid).read_text().splitlines() if ":\t" in s)
+        assert status["NoNewPrivs"] == "1"
+        assert [int(status[s], 16) for s in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [0] * 4
+    assert tried.pop("setuid") == errno.EPERM
+    if landlock() < 1:
+        pytest.skip("this kernel has no Landlock")
+    if landlock() >= 6:
+        assert tried.pop("kill") == errno.EPERM
+    else:
+        del tried["kill"]
+    if "ASAN_OPTIONS" in os.environ:        # the checkers may read all
+        tried = {k: v for k, v in tried.items() if k.endswith(".new")}
+    assert set(tried.values()) == {errno.EACCES}, tried
 
 
 def test_what_a_plugin_changes_does_not_last(broker, provider):
@@ -755,7 +811,7 @@ def test_an_idle_resolver_makes_room_and_a_busy_one_does_not(own_broker, provide
     assert len(b.children()) == 1 and b.children() != first
     b.trigger("hang")
     line.send(item_of(provider, "hang"))
-    until(lambda: not (b.dir / "trigger_hang").exists())
+    until(lambda: not b.trigger_file("hang").exists())
     with pytest.raises(Refused) as refused:
         b.connect("loop_open")
     assert refused.value.status == 503
