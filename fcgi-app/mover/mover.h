@@ -218,6 +218,7 @@ void slots_free(struct slots *s);
 struct pull *pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *ops, void *arg, struct failure *f);
 void pull_cancel(struct pull *p);		/* NULL is fine; no callback comes any more, also from inside one */
 void pull_resume(struct pull *p);
+void pull_foreground(struct pull *p);		/* somebody waits for it: it makes way no more; NULL is fine */
 void pull_give(struct pull *p, const struct pull_ops *ops, void *arg);	/* its callbacks go there from now on */
 const struct source *pull_source(const struct pull *p);
 uint64_t pull_bytes(const struct pull *p);	/* body bytes so far */

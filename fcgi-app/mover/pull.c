@@ -216,6 +216,25 @@ user_key(const struct handover *h, char ret[USER_KEY_SIZE])
 	return ret;
 }
 
+/* A fill for nobody: others wait for its slot. */
+static void
+on_yield(void *arg)
+{
+	struct pull *p = arg;
+
+	if (p->fetch != NULL)
+		fetch_cancel(p->fetch);
+	p->fetch = NULL;
+	fail_later(p, FETCH_CANCELLED, "makes way for those who wait");
+}
+
+void
+pull_foreground(struct pull *p)
+{
+	if (p != NULL)
+		turn_foreground(&p->turn);
+}
+
 static struct failure
 no_turn(enum turn_verdict v, int64_t cooling_s)
 {
@@ -239,7 +258,7 @@ pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *op
 	int64_t cooling_s = 0;
 
 	p->m = m;
-	p->turn = (struct turn){ .slot = -1, .go = run, .cooled = on_cooled, .arg = p };
+	p->turn = (struct turn){ .slot = -1, .go = run, .yield = on_yield, .cooled = on_cooled, .arg = p };
 	p->source = source_ref((struct source *)(uintptr_t)w->source);
 	p->ops = ops;
 	p->arg = arg;

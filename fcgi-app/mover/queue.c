@@ -34,6 +34,7 @@ struct backend {
 	struct timer timer;		/* RETRY_MS while somebody waits */
 	struct queue_user *users;	/* hash by name: those who wait */
 	TAILQ_HEAD(, queue_user) round;	/* whose turn is next, first */
+	TAILQ_HEAD(, turn) background;	/* running, and making way */
 	char name[];
 };
 
@@ -83,6 +84,7 @@ backend_get(struct slots *s, const char *name)
 		memcpy(b->name, name, strlen(name) + 1);
 		b->slots = s;
 		TAILQ_INIT(&b->round);
+		TAILQ_INIT(&b->background);
 		HASH_ADD_STR(s->backends, name, b);
 	}
 	return b;
@@ -202,6 +204,18 @@ on_retry(void *arg)
 	serve(arg);
 }
 
+/* Somebody waits: one that nobody waits for ends. */
+static void
+make_way(struct backend *b)
+{
+	struct turn *t = TAILQ_FIRST(&b->background);
+
+	if (t == NULL)
+		return;
+	turn_foreground(t);
+	t->yield(t->arg);
+}
+
 enum turn_verdict
 turn_take(struct mover *m, struct turn *t, const char *backend, const char *user, bool background, int64_t *ret_s)
 {
@@ -216,15 +230,28 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 		return TURN_FULL;
 	if (b->queued == 0 && take_slot(b, t)) {
 		t->backend = b;
+		t->background = background;
+		if (background)
+			TAILQ_INSERT_TAIL(&b->background, t, link);
 		return TURN_NOW;
 	}
 	if (background || b->queued >= limits(b)->queue)
 		return TURN_FULL;
 	t->backend = b;
 	join_line(b, t, user);
+	make_way(b);
 	if (b->timer.place == 0)
 		timer_set(m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
 	return TURN_WAIT;
+}
+
+void
+turn_foreground(struct turn *t)
+{
+	if (!t->background)
+		return;
+	t->background = false;
+	TAILQ_REMOVE(&t->backend->background, t, link);
 }
 
 bool
@@ -240,6 +267,7 @@ turn_give(struct turn *t)
 
 	if (b == NULL)
 		return;
+	turn_foreground(t);
 	t->backend = NULL;
 	if (t->user != NULL) {
 		t->backend = b;

@@ -11,11 +11,13 @@
 #include "mover/mover.h"
 
 struct turn {
-	TAILQ_ENTRY(turn) link;		/* in its user's line */
+	TAILQ_ENTRY(turn) link;		/* in its user's line, or among those that make way */
 	struct backend *backend;	/* NULL: neither waiting nor running */
 	struct queue_user *user;	/* while it waits */
 	int slot;			/* of the host's table, or -1 */
 	void (*go)(void *arg);		/* its slot has come; never from inside turn_take */
+	bool background;		/* it runs, and makes way */
+	void (*yield)(void *arg);	/* somebody waits: end soon; once, from the loop or from another's turn_take */
 	void (*cooled)(void *arg);	/* the provider wants nobody now: turn_give it */
 	void *arg;
 };
@@ -23,7 +25,7 @@ struct turn {
 enum turn_verdict { TURN_NOW, TURN_WAIT, TURN_FULL, TURN_COOLING };
 
 /*
- * t->go, t->cooled and t->arg are set.  user: who asks ("" is the site itself).
+ * t->go, t->yield, t->cooled and t->arg are set.  user: who asks ("" is the site itself).
  * background: only where two slots are free and nobody waits, never waits.
  * On TURN_COOLING *ret_s says how long yet.
  */
@@ -32,6 +34,8 @@ enum turn_verdict turn_take(struct mover *m, struct turn *t, const char *backend
 /* It is over, or given up while it waited.  No-op for one that is neither. */
 void turn_give(struct turn *t);
 bool turn_waits(const struct turn *t);
+/* Somebody waits for it now: it makes way no more. */
+void turn_foreground(struct turn *t);
 /* The provider said 429.  seconds < 1 counts as 1, more than an hour as an hour. */
 void turn_cool(struct turn *t, int64_t seconds);
 int64_t turn_cooling_s(const struct turn *t);	/* of its backend; 0: not */
