@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 
 enum { LOG_LINE_MAX = 4096 };
 
@@ -88,7 +89,7 @@ vline(enum log_level level, const char *id, const char *code, const char *fmt, v
 	(void)gmtime_r(&s, &tm);
 	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
 	w = snprintf(line + n, sizeof(line) - n, ".%03dZ %s %s[%d] ", (int)(now % 1000), level_name[level],
-	    log_role, (int)getpid());
+	    log_role, (int)process_pid());
 	n += (size_t)w;
 	if (id != NULL && id[0] != '\0')
 		n += (size_t)snprintf(line + n, sizeof(line) - n, "id=%.64s ", id);

@@ -8,7 +8,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "base/process.h"
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -206,8 +207,7 @@ text_random_hex(char *dst, size_t n)
 	size_t want = (n + 1) / 2;
 
 	MUST(want <= sizeof(raw));
-	/* up to 256 bytes come whole once the pool is up, which it is */
-	MUST(getrandom(raw, want, 0) == (ssize_t)want);
+	process_random(raw, want);
 	for (size_t i = 0; i < n; i++)
 		dst[i] = hex_digits[i % 2 == 0 ? raw[i / 2] >> 4 : raw[i / 2] & 15];
 	dst[n] = '\0';

@@ -37,6 +37,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 
 enum {
 	AWAY_MS = 1000,			/* the circuit breaker */
@@ -412,7 +413,7 @@ poison(struct mc *s, struct counter_op *op)
 static bool
 usable(const struct mc *s)
 {
-	MUST(s->pid == getpid());	/* a connection used across fork mixes up answers */
+	MUST(s->pid == process_pid());	/* a connection used across fork mixes up answers */
 	return clock_mono_ms() >= s->away_until_ms;
 }
 
@@ -590,7 +591,7 @@ counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct e
 	s = mem_alloc(sizeof(*s));
 	s->base = (struct counters){ mc_run, mc_post, mc_free };
 	s->timeout_ms = timeout_ms == 0 ? 1 : timeout_ms;
-	s->pid = getpid();
+	s->pid = process_pid();
 	s->conn = mem_alloc(servers->n * sizeof(*s->conn));
 	s->ring = memcached_create(NULL);
 	if (s->ring == NULL || (servers->n > 1 &&
