@@ -370,18 +370,23 @@ conn_receive(struct mc *s, struct conn *c, struct counter_op *ops, size_t n)
 static void
 command_add(struct buf *out, const struct counter_op *op, bool want_value)
 {
-	long long expiry = op->ttl_s;
+	int64_t expiry = op->ttl_s;
 
 	if (expiry > RELATIVE_TTL_MAX_S)
 		expiry += clock_wall_ms() / 1000;
-	if (op->add == 0)
-		(void)buf_addf(out, "mg %s v\r\n", op->key);
-	else if (op->subtract)
-		(void)buf_addf(out, "ma %s MD D%llu%s\r\n", op->key, (unsigned long long)op->add,
-		    want_value ? " v" : "");
-	else
-		(void)buf_addf(out, "ma %s N%lld J%llu D%llu%s\r\n", op->key, expiry, (unsigned long long)op->add,
-		    (unsigned long long)op->add, want_value ? " v" : "");
+	if (op->add == 0) {
+		(void)buf_join(out, "mg ", op->key, " v\r\n", NULL);
+		return;
+	}
+	(void)buf_join(out, "ma ", op->key, op->subtract ? " MD" : " N", NULL);
+	if (!op->subtract) {
+		(void)buf_addu(out, (uint64_t)expiry);
+		(void)buf_adds(out, " J");
+		(void)buf_addu(out, op->add);
+	}
+	(void)buf_adds(out, " D");
+	(void)buf_addu(out, op->add);
+	(void)buf_adds(out, want_value ? " v\r\n" : "\r\n");
 }
 
 /*
