@@ -62,6 +62,9 @@ struct accountant {
 	int64_t ending_ms;		/* mono: since life is not RUN */
 	int64_t warned_ms;
 	uint64_t dropped;		/* since warned_ms */
+	/* of the message at hand; here because they are large */
+	struct account_settle settle;
+	struct buf line;
 };
 
 /* -- what is made from the configuration ------------------------------------- */
@@ -237,27 +240,25 @@ out:
 static void
 take_settle(struct accountant *a, const struct peer *p, const void *data, size_t n)
 {
-	struct account_settle *s = mem_alloc(sizeof(*s));
-	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	struct account_settle *s = &a->settle;
+	struct buf *line = &a->line;
 	bool counted;
 
 	if (account_settle_get(data, n, s) == -1) {
 		drop(a, (size_t)(p - a->peer));
-		goto out;
+		return;
 	}
 	counted = quota_settle(a->counters, a->env->config, &s->charge, s->actual) == 0;
-	ledger_line(&line, s, counted, clock_wall_ms());
-	if (!buf_ok(&line)) {	/* only without memory: the bound is larger than any message */
+	buf_clear(line);
+	ledger_line(line, s, counted, clock_wall_ms());
+	if (!buf_ok(line)) {	/* only without memory: the bound is larger than any message */
 		log_error(s->charge.id, "EO-LEDGER", "no memory for a ledger line");
-		goto out;
+		return;
 	}
-	ledger_add(a->ledger, line.data, line.len);
+	ledger_add(a->ledger, line->data, line->len);
 	ledger_try(a);
 	stat_inc(COUNT_SETTLED);
 	stat_job_done();
-out:
-	buf_release(&line);
-	free(s);
 }
 
 static void
@@ -452,6 +453,7 @@ accountant_run(struct role_env *env)
 	int status;
 
 	a->env = env;
+	buf_init(&a->line, LEDGER_LINE_MAX);
 	open_all(a);
 	confine_self(ROLE_ACCOUNTANT, env->config, NULL, 0);
 	stat_state(SLOT_READY);
@@ -465,6 +467,7 @@ accountant_run(struct role_env *env)
 	ledger_free(a->ledger);
 	counters_close(a);
 	fd_close(&a->epoll);
+	buf_release(&a->line);
 	free(a);
 	return status;
 }

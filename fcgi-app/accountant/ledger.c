@@ -51,11 +51,18 @@ utc(time_t t, struct tm *ret)
 static void
 time_text(char ret[TIME_SIZE], int64_t ms)
 {
+	static int64_t last_s = INT64_MIN;	/* most lines of a second say that second twice */
+	static char last[TIME_SIZE - 8];
 	struct tm tm;
 	size_t n;
 
-	utc((time_t)(ms / 1000), &tm);
-	n = strftime(ret, TIME_SIZE - 8, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (ms / 1000 != last_s) {
+		last_s = ms / 1000;
+		utc((time_t)last_s, &tm);
+		last[strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%S", &tm)] = '\0';
+	}
+	n = strlen(last);
+	memcpy(ret, last, n);
 	ret[n++] = '.';
 	ret[n++] = (char)('0' + ms / 100 % 10);
 	ret[n++] = (char)('0' + ms / 10 % 10);
@@ -67,7 +74,7 @@ time_text(char ret[TIME_SIZE], int64_t ms)
 static void
 member(struct buf *out, const char *name, const char *value)
 {
-	(void)buf_addf(out, ",\"%s\":", name);
+	(void)buf_join(out, ",\"", name, "\":", NULL);
 	if (value == NULL)
 		(void)buf_adds(out, "null");
 	else
@@ -92,9 +99,10 @@ sets(struct buf *out, const struct charge *ch)
 static void
 amounts(struct buf *out, const uint64_t n[QUOTA_KINDS])
 {
-	for (int k = 0; k < QUOTA_KINDS; k++)
-		(void)buf_addf(out, "%s\"%s\":%llu", k == 0 ? "" : ",", quota_kind_name((enum quota_kind)k),
-		    (unsigned long long)n[k]);
+	for (int k = 0; k < QUOTA_KINDS; k++) {
+		(void)buf_join(out, k == 0 ? "\"" : ",\"", quota_kind_name((enum quota_kind)k), "\":", NULL);
+		(void)buf_addu(out, n[k]);
+	}
 }
 
 void
@@ -104,7 +112,7 @@ ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64
 
 	time_text(t, now_ms);
 	time_text(at, s->charge.at_ms < 0 ? 0 : s->charge.at_ms);
-	(void)buf_addf(out, "{\"v\":1,\"t\":\"%s\",\"at\":\"%s\"", t, at);
+	(void)buf_join(out, "{\"v\":1,\"t\":\"", t, "\",\"at\":\"", at, "\"", NULL);
 	member(out, "id", s->charge.id);
 	member(out, "realm", s->charge.realm);
 	member(out, "user", s->charge.user);
@@ -121,8 +129,10 @@ ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64
 	member(out, "subpath", s->subpath);
 	member(out, "rule", s->rule);
 	member(out, "cache", s->cache);
-	(void)buf_addf(out, ",\"status\":%lu,\"estimated\":%s,\"counted\":%s}\n", (unsigned long)s->status,
-	    s->estimated ? "true" : "false", counted ? "true" : "false");
+	(void)buf_adds(out, ",\"status\":");
+	(void)buf_addu(out, s->status);
+	(void)buf_join(out, ",\"estimated\":", s->estimated ? "true" : "false", ",\"counted\":",
+	    counted ? "true" : "false", "}\n", NULL);
 }
 
 /* -- the file --------------------------------------------------------------- */

@@ -41,7 +41,9 @@ enum {
 	WHOLE_MS = 1000,		/* from accept to a whole request */
 	READ_TIMEOUT_S = 1,
 	WRITE_TIMEOUT_S = 10,
+	ANSWER_SMALL = 8192,		/* what any fresh socket takes without waiting */
 	WARN_EVERY_MS = 10000,
+	TAKEN_AT_ONCE = 8,		/* more under load: others wait in the epoll meanwhile */
 	TAG_LISTEN = WAITING_MAX,
 	TAG_CONTROL,
 };
@@ -62,6 +64,7 @@ struct acceptor {
 	int epoll, listen_fd;		/* listen_fd -1: stopped */
 	bool is_unix;
 	struct peers peers;
+	unsigned more;			/* so many connections are taken without asking epoll first */
 	struct waiting waiting[WAITING_MAX];
 	size_t n_waiting;
 	int64_t warned_ms;
@@ -280,6 +283,20 @@ acceptor_idle(const struct acceptor *a)
 
 /* -- from a connection to a call ----------------------------------------------- */
 
+/*
+ * The socket stays blocking, so whatever may have to wait gets a limit first.  A
+ * hit needs none: its request is there to the end, its answer fits into the
+ * socket.  If this fails, the master's deadline is what ends the wait.
+ */
+static void
+limit_waits(int fd)
+{
+	static const struct timeval read_timeout = { READ_TIMEOUT_S, 0 }, write_timeout = { WRITE_TIMEOUT_S, 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &read_timeout, sizeof(read_timeout));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &write_timeout, sizeof(write_timeout));
+}
+
 /* Takes fd.  libfcgi reads what preflight has seen. */
 static enum accept_event
 serve(struct acceptor *a, int fd, int64_t since_us, enum preflight_verdict v, struct call *ret)
@@ -287,6 +304,8 @@ serve(struct acceptor *a, int fd, int64_t since_us, enum preflight_verdict v, st
 	char scratch[4096];
 	FCGX_Request *r = &a->request;
 
+	if (v == PREFLIGHT_BODY)
+		limit_waits(fd);
 	r->listen_sock = -1;
 	r->ipcFd = fd;
 	r->keepConnection = 1;	/* else it begins by closing this one */
@@ -358,7 +377,6 @@ wait_for_more(struct acceptor *a, int fd, int64_t since_us)
 static enum accept_event
 accept_one(struct acceptor *a, struct call *ret)
 {
-	static const struct timeval read_timeout = { READ_TIMEOUT_S, 0 }, write_timeout = { WRITE_TIMEOUT_S, 0 };
 	int fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	int64_t since_us = clock_mono_us();
 	enum preflight_verdict v;
@@ -372,11 +390,6 @@ accept_one(struct acceptor *a, struct call *ret)
 	}
 	if (!peer_allowed(a, fd)) {
 		warn_rarely(a, "EO-WORKER-PEER", "a connection was refused: its peer is not in front.peers");
-		fd_close(&fd);
-		return ACCEPT_NOTHING;
-	}
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &read_timeout, sizeof(read_timeout)) != 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &write_timeout, sizeof(write_timeout)) != 0) {
 		fd_close(&fd);
 		return ACCEPT_NOTHING;
 	}
@@ -412,6 +425,17 @@ waiting_look(struct acceptor *a, size_t i, bool late, struct call *ret)
 	return serve(a, fd, w->since_us, v, ret);
 }
 
+/* epoll says that one is there. */
+static enum accept_event
+accept_first(struct acceptor *a, struct call *ret)
+{
+	enum accept_event v = a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
+
+	if (v == ACCEPT_CALL)
+		a->more = TAKEN_AT_ONCE;
+	return v;
+}
+
 /* The one that waits longest, and in *ret_ms how long it may still. */
 static size_t
 waiting_oldest(const struct acceptor *a, int64_t *ret_ms)
@@ -435,6 +459,13 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 	int64_t left_ms = timeout_ms;
 	size_t oldest;
 
+	/* under load the next one is there already; in between, epoll is asked for all the rest */
+	if (a->more > 0 && a->n_waiting == 0 && a->listen_fd != -1) {
+		a->more--;
+		if (accept_one(a, ret) == ACCEPT_CALL)
+			return ACCEPT_CALL;
+		a->more = 0;
+	}
 	if (a->n_waiting > 0) {
 		oldest = waiting_oldest(a, &left_ms);
 		if (left_ms <= 0)
@@ -448,7 +479,7 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 	if (ev.data.u32 == TAG_CONTROL)
 		return ACCEPT_CONTROL;
 	if (ev.data.u32 == TAG_LISTEN)
-		return a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
+		return accept_first(a, ret);
 	MUST(ev.data.u32 < WAITING_MAX);
 	return a->waiting[ev.data.u32].fd == -1 ? ACCEPT_NOTHING : waiting_look(a, ev.data.u32, false, ret);
 }
@@ -459,6 +490,8 @@ int
 call_write(struct call *c, const void *data, size_t n)
 {
 	MUST(n <= INT32_MAX);
+	if (n > ANSWER_SMALL)
+		limit_waits(c->fd);
 	return FCGX_PutStr(data, (int)n, c->acceptor->request.out) == (int)n ? 0 : -1;
 }
 
@@ -467,8 +500,13 @@ call_finish(struct call *c)
 {
 	FCGX_Request *r = &c->acceptor->request;
 
-	r->keepConnection = 0;
+	/*
+	 * All of the request was read, so closing is no reset.  libfcgi would shut
+	 * down, poll, read and close: four calls, and it wakes the front twice.
+	 */
+	r->keepConnection = !c->body_too_large;
 	FCGX_Finish_r(r);
+	fd_close(&r->ipcFd);
 	c->fd = -1;
 	c->envp = NULL;
 }

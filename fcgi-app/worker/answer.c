@@ -24,7 +24,7 @@ add_ratelimit(struct buf *out, const struct decision *d)
 	if (d->has_quota)
 		quota_ratelimit(&d->quota, &limit, &policy);
 	if (limit.len > 0 && policy.len > 0 && buf_ok(&limit) && buf_ok(&policy))
-		(void)buf_addf(out, "RateLimit: %s\r\nRateLimit-Policy: %s\r\n", buf_str(&limit), buf_str(&policy));
+		(void)buf_join(out, "RateLimit: ", buf_str(&limit), "\r\nRateLimit-Policy: ", buf_str(&policy), "\r\n", NULL);
 	buf_release(&limit);
 	buf_release(&policy);
 }
@@ -50,7 +50,7 @@ static void
 add_file(struct buf *out, const struct config *c, const struct decision *d)
 {
 	if (c->hits == HITS_X_ACCEL) {
-		(void)buf_addf(out, "X-Accel-Redirect: %s", c->internal_prefix);
+		(void)buf_join(out, "X-Accel-Redirect: ", c->internal_prefix, NULL);
 		add_encoded_path(out, d->object.path);
 		(void)buf_adds(out, "\r\n");
 		if (d->rule->rate > 0)

@@ -26,7 +26,9 @@ enum { AWAY_RETRY_S = 5, TEXT_MAX = 2048 };
 void
 decision_init(struct decision *d)
 {
-	memset(d, 0, sizeof(*d));
+	/* all but the room for groups' names, which n_groups tells of */
+	memset(d, 0, offsetof(struct decision, who.group));
+	memset((char *)d + offsetof(struct decision, rule), 0, sizeof(*d) - offsetof(struct decision, rule));
 	d->kind = DECISION_PROBLEM;
 	d->verdict = "-";
 	d->object.fd = -1;

@@ -10,7 +10,6 @@
 
 #include "worker/request.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,30 +21,38 @@ enum { AGAIN_MAX_MS = 3600000 };
 
 enum name {
 	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
-	NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAMES,
+	NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAMES,
 };
 
-static const char *const names[NAMES] = {
-	[NAME_METHOD] = "REQUEST_METHOD",
-	[NAME_URI] = "REQUEST_URI",
-	[NAME_AGAIN] = "EODATA_AGAIN",
-	[NAME_RANGE] = "HTTP_RANGE",
-	[NAME_ORIGIN] = "HTTP_ORIGIN",
-	[NAME_TRACE] = "HTTP_TRACEPARENT",
-	[NAME_IF_MATCH] = "HTTP_IF_MATCH",
-	[NAME_IF_NONE_MATCH] = "HTTP_IF_NONE_MATCH",
-	[NAME_IF_MODIFIED_SINCE] = "HTTP_IF_MODIFIED_SINCE",
-	[NAME_IF_UNMODIFIED_SINCE] = "HTTP_IF_UNMODIFIED_SINCE",
-	[NAME_IF_RANGE] = "HTTP_IF_RANGE",
+#define NAME(s) { (s), sizeof(s) - 1 }
+
+static const struct {
+	const char *text;
+	size_t len;
+} names[NAMES] = {
+	[NAME_METHOD] = NAME("REQUEST_METHOD"),
+	[NAME_URI] = NAME("REQUEST_URI"),
+	[NAME_AGAIN] = NAME("EODATA_AGAIN"),
+	[NAME_RANGE] = NAME("HTTP_RANGE"),
+	[NAME_ORIGIN] = NAME("HTTP_ORIGIN"),
+	[NAME_TRACE] = NAME("HTTP_TRACEPARENT"),
+	[NAME_IF_MATCH] = NAME("HTTP_IF_MATCH"),
+	[NAME_IF_NONE_MATCH] = NAME("HTTP_IF_NONE_MATCH"),
+	[NAME_IF_MODIFIED_SINCE] = NAME("HTTP_IF_MODIFIED_SINCE"),
+	[NAME_IF_UNMODIFIED_SINCE] = NAME("HTTP_IF_UNMODIFIED_SINCE"),
+	[NAME_IF_RANGE] = NAME("HTTP_IF_RANGE"),
+	[NAME_LOOP] = NAME("HTTP_CDN_LOOP"),
 };
 
-/* The value when the parameter has this name, else NULL. */
-static const char *
-value_of(const char *param, const char *name)
+/* Which of the names a parameter has; NAMES when none.  n: bytes before its first '='. */
+static int
+name_of(const char *param, size_t n)
 {
-	size_t n = strlen(name);
-
-	return strncmp(param, name, n) == 0 && param[n] == '=' ? param + n + 1 : NULL;
+	for (int k = 0; k < NAMES; k++) {
+		if (names[k].len == n && memcmp(param, names[k].text, n) == 0)
+			return k;
+	}
+	return NAMES;
 }
 
 /* Is id one of a CDN-Loop list (RFC 8586: cdn-id *( OWS ";" OWS parameter ))? */
@@ -66,7 +73,10 @@ loop_names(const char *list, const char *id)
 void
 request_token(struct buf *out, const struct charge *ch)
 {
-	(void)buf_addf(out, "%s-%" PRIu64 "-%" PRId64, ch->id, ch->reserved[QUOTA_BYTES], ch->at_ms);
+	(void)buf_join(out, ch->id, "-", NULL);
+	(void)buf_addu(out, ch->reserved[QUOTA_BYTES]);
+	(void)buf_addc(out, '-');
+	(void)buf_addu(out, (uint64_t)ch->at_ms);
 }
 
 /* Up to 18 digits from *s on, and what must follow them.  -1 when it is not so. */
@@ -119,22 +129,26 @@ void
 request_read(struct request *ret, char *const *envp, const char *site_id)
 {
 	const char *value[NAMES] = { NULL }, *v;
+	int k;
 
 	memset(ret, 0, sizeof(*ret));
 	for (int i = 0; envp[i] != NULL && i < PARAMS_MAX; i++) {
-		v = value_of(envp[i], "HTTP_CDN_LOOP");
-		if (v != NULL && site_id != NULL && site_id[0] != '\0' && loop_names(v, site_id))
-			ret->loop = true;
-		for (int k = 0; k < NAMES; k++) {
-			v = value_of(envp[i], names[k]);
-			if (v == NULL)
-				continue;
-			if (value[k] != NULL)
-				ret->fault = "a header or parameter arrived twice";
-			if (k != NAME_URI && strlen(v) > VALUE_MAX)
-				ret->fault = "a header is too long";
-			value[k] = v;
+		v = strchr(envp[i], '=');
+		k = v == NULL ? NAMES : name_of(envp[i], (size_t)(v - envp[i]));
+		if (k == NAMES)
+			continue;
+		v++;
+		if (k == NAME_LOOP) {
+			/* it may come in several lines */
+			if (site_id != NULL && site_id[0] != '\0' && loop_names(v, site_id))
+				ret->loop = true;
+			continue;
 		}
+		if (value[k] != NULL)
+			ret->fault = "a header or parameter arrived twice";
+		if (k != NAME_URI && strlen(v) > VALUE_MAX)
+			ret->fault = "a header is too long";
+		value[k] = v;
 	}
 	ret->method = value[NAME_METHOD] == NULL ? "" : value[NAME_METHOD];
 	ret->uri = value[NAME_URI] == NULL ? "" : value[NAME_URI];

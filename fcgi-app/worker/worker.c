@@ -10,7 +10,6 @@
  */
 #include "base/base.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +36,8 @@ enum {
 	HANDOVER_WAIT_MS = 50,
 	DRAIN_FLUSH_MS = 5000,
 	PATH_LOG_MAX = 512,
+	DECISION_LINE_MAX = 16384,		/* of the log, before it is cut; all escaped */
+	OUT_KEPT_MAX = 65536,
 };
 
 struct worker {
@@ -49,6 +50,7 @@ struct worker {
 	/* of the request at hand; here because they are large */
 	struct route route;
 	struct decision decision;
+	struct buf out, line;		/* cleared for each request, their memory stays */
 };
 
 /* What became of a request, for log, counters and books. */
@@ -161,23 +163,29 @@ static void
 log_decision(struct worker *w, const struct request *r, const struct outcome *o)
 {
 	const struct decision *d = &w->decision;
-	struct buf user = BUF_INIT(4096), path = BUF_INIT(8 * PATH_LOG_MAX), method = BUF_INIT(256);
+	struct buf *b = &w->line;
 
 	if (!log_enabled(LOG_INFO))
 		return;
-	text_esc(&user, d->who.name, strlen(d->who.name), IDENTITY_NAME_MAX);
-	text_esc(&method, r->method, strlen(r->method), 16);
-	text_esc(&path, r->uri, strcspn(r->uri, "?"), PATH_LOG_MAX);	/* people put secrets into queries */
-	log_info(r->id, "event=decision trace=%s realm=%s user=%s rule=%s verdict=%s status=%d cache=%s%s "
-	    "charge=%" PRIu64 "/%" PRIu64 "/%" PRIu64 " us=%" PRId64 " method=%s path=%s",
-	    r->trace, d->who.realm[0] == '\0' ? "-" : d->who.realm, buf_str(&user),
-	    d->rule == NULL ? "-" : d->rule->name, d->verdict, o->status, o->cache,
-	    o->handed_over ? " handed_over=yes" : "", d->charge.reserved[QUOTA_REQUESTS],
-	    d->charge.reserved[QUOTA_MISSES], d->charge.reserved[QUOTA_BYTES], clock_mono_us() - r->accepted_mono_us,
-	    buf_str(&method), buf_str(&path));
-	buf_release(&user);
-	buf_release(&path);
-	buf_release(&method);
+	buf_clear(b);
+	(void)buf_join(b, "event=decision trace=", r->trace, " realm=", d->who.realm[0] == '\0' ? "-" : d->who.realm,
+	    " user=", NULL);
+	text_esc(b, d->who.name, strlen(d->who.name), IDENTITY_NAME_MAX);
+	(void)buf_join(b, " rule=", d->rule == NULL ? "-" : d->rule->name, " verdict=", d->verdict, " status=", NULL);
+	(void)buf_addu(b, (uint64_t)o->status);
+	(void)buf_join(b, " cache=", o->cache, o->handed_over ? " handed_over=yes" : "", " charge=", NULL);
+	(void)buf_addu(b, d->charge.reserved[QUOTA_REQUESTS]);
+	(void)buf_addc(b, '/');
+	(void)buf_addu(b, d->charge.reserved[QUOTA_MISSES]);
+	(void)buf_addc(b, '/');
+	(void)buf_addu(b, d->charge.reserved[QUOTA_BYTES]);
+	(void)buf_adds(b, " us=");
+	(void)buf_addu(b, (uint64_t)(clock_mono_us() - r->accepted_mono_us));
+	(void)buf_adds(b, " method=");
+	text_esc(b, r->method, strlen(r->method), 16);
+	(void)buf_adds(b, " path=");
+	text_esc(b, r->uri, strcspn(r->uri, "?"), PATH_LOG_MAX);	/* people put secrets into queries */
+	log_text(r->id, buf_str(b), b->len);
 }
 
 /* -- one request ------------------------------------------------------------------- */
@@ -203,9 +211,10 @@ static void
 carry_out(struct worker *w, struct call *call, const struct request *r, struct outcome *o)
 {
 	struct decision *d = &w->decision;
-	struct buf out = BUF_INIT(REPLY_MAX);
+	struct buf *out = &w->out;
 	bool head = strcmp(r->method, "HEAD") == 0;
 
+	buf_clear(out);
 	o->cache = d->has_object ? "hit" : d->kind == DECISION_MISS ? "miss" : "-";
 	if (d->kind == DECISION_MISS || d->kind == DECISION_STREAM) {
 		if (hand_over(w, call, r) == 0) {
@@ -215,15 +224,18 @@ carry_out(struct worker *w, struct call *call, const struct request *r, struct o
 		o->cache = "-";
 	}
 	if (d->kind == DECISION_OWN)
-		o->status = endpoint_answer(&out, w->route.kind, r, w->env->scoreboard, w->decide.store, head);
+		o->status = endpoint_answer(out, w->route.kind, r, w->env->scoreboard, w->decide.store, head);
 	else
-		o->status = answer_decision(&out, w->env->config, d, r, head);
+		o->status = answer_decision(out, w->env->config, d, r, head);
 	/* a front that is gone has nobody to tell; the request is logged and settled all the same */
-	if (buf_ok(&out))
-		(void)call_write(call, out.data, out.len);
+	if (buf_ok(out))
+		(void)call_write(call, out->data, out->len);
 	else
 		log_error(r->id, "EO-WORKER-ANSWER", "an answer does not fit into %d bytes", REPLY_MAX);
-	buf_release(&out);
+	if (out->cap > OUT_KEPT_MAX) {
+		buf_release(out);
+		buf_init(out, REPLY_MAX);
+	}
 	call_finish(call);
 }
 
@@ -336,6 +348,8 @@ worker_run(struct role_env *env)
 	struct call call;
 
 	w->env = env;
+	buf_init(&w->out, REPLY_MAX);
+	buf_init(&w->line, DECISION_LINE_MAX);
 	open_all(w);
 	confine_self(ROLE_WORKER, env->config, NULL, 0);
 	stat_state(SLOT_READY);
@@ -362,6 +376,8 @@ worker_run(struct role_env *env)
 		}
 	}
 	close_all(w);
+	buf_release(&w->out);
+	buf_release(&w->line);
 	free(w);
 	return 0;
 }

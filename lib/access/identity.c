@@ -108,10 +108,12 @@ add_configured_groups(struct identity *i, const struct config *c, struct err *e)
 int
 identity_from_params(struct identity *ret, const struct config *c, char *const *envp, struct err *e)
 {
-	struct identity i = { .n_groups = 0 };
+	struct identity i;
 	const char *user, *groups;
 	size_t n;
 
+	i.realm[0] = i.name[0] = '\0';
+	i.n_groups = 0;
 	if (find_param(envp, c->user_param, &user, e) < 0 ||
 	    find_param(envp, c->groups_param, &groups, e) < 0)
 		return -1;
@@ -131,7 +133,8 @@ identity_from_params(struct identity *ret, const struct config *c, char *const *
 		i.n_groups = 0; /* nobody is a member of nothing */
 	else if (add_configured_groups(&i, c, e) < 0)
 		return -1;
-	*ret = i;
+	/* it has room for 64 names, of which few are there */
+	memcpy(ret, &i, offsetof(struct identity, group) + i.n_groups * sizeof(i.group[0]));
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BUF_FIRST = 240 };	/* most texts of a request need no second allocation */
+
 void
 buf_init(struct buf *b, size_t max)
 {
@@ -48,7 +50,7 @@ buf_reserve(struct buf *b, size_t n)
 		return NULL;
 	}
 	if (b->data == NULL || b->len + n + 1 > b->cap) {
-		cap = b->cap < 64 ? 64 : b->cap;
+		cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
 		while (cap < b->len + n + 1)
 			cap *= 2;
 		p = realloc(b->data, cap);
@@ -87,6 +89,32 @@ int
 buf_addc(struct buf *b, char c)
 {
 	return buf_add(b, &c, 1);
+}
+
+int
+buf_addu(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v != 0);
+	return buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+int
+buf_join(struct buf *b, ...)
+{
+	const char *s;
+	va_list ap;
+
+	va_start(ap, b);
+	for (s = va_arg(ap, const char *); s != NULL; s = va_arg(ap, const char *))
+		(void)buf_adds(b, s);	/* a buffer remembers its failure */
+	va_end(ap);
+	return b->failed ? -1 : 0;
 }
 
 int

@@ -25,6 +25,9 @@ void buf_clear(struct buf *b);			/* empty and unfailed; memory is kept */
 int buf_add(struct buf *b, const void *data, size_t n);	/* 0, or -1 */
 int buf_adds(struct buf *b, const char *s);
 int buf_addc(struct buf *b, char c);
+int buf_addu(struct buf *b, uint64_t v);	/* in decimal */
+/* Some texts, the last argument NULL: what buf_addf does with "%s%s", without a format. */
+int buf_join(struct buf *b, ...) __attribute__((sentinel));
 int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Make room for n more bytes and return where they go; NULL on failure. */
 char *buf_reserve(struct buf *b, size_t n);

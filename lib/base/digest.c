@@ -83,10 +83,19 @@ void
 digest_sha256_hex(const void *data, size_t n, char ret[65])
 {
 	static const char hex[] = "0123456789abcdef";
+	static EVP_MD_CTX *ctx;
+	static EVP_MD *md;
 	uint8_t raw[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
-	MUST(EVP_Digest(data, n, raw, &len, EVP_sha256(), NULL) == 1 && len == 32);
+	/* fetched once: OpenSSL 3 looks the algorithm up under locks each time, longer than a short text takes */
+	if (md == NULL)
+		md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (ctx == NULL)
+		ctx = EVP_MD_CTX_new();
+	MUST(md != NULL && ctx != NULL);
+	MUST(EVP_DigestInit_ex(ctx, md, NULL) == 1 && EVP_DigestUpdate(ctx, data, n) == 1 &&
+	    EVP_DigestFinal_ex(ctx, raw, &len) == 1 && len == 32);
 	for (size_t i = 0; i < 32; i++) {
 		ret[2 * i] = hex[raw[i] >> 4];
 		ret[2 * i + 1] = hex[raw[i] & 15];

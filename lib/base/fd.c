@@ -146,15 +146,19 @@ fd_send(int sock, const void *data, size_t n, const int *fds, size_t nfds)
 	ssize_t w;
 
 	MUST(nfds <= FD_PASS_MAX);
-	if (nfds > 0) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
+	if (nfds == 0) {
+		do {
+			w = send(sock, data, n, MSG_NOSIGNAL);
+		} while (w == -1 && errno == EINTR);
+		return w == -1 ? -1 : 0;
 	}
+	msg.msg_control = control.space;
+	msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+	memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 	do {
 		w = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	} while (w == -1 && errno == EINTR);

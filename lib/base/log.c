@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 
 enum { LOG_LINE_MAX = 4096 };
 
@@ -23,6 +24,8 @@ static const char *log_role = "-";
 static enum log_level log_max = LOG_INFO;
 static bool log_nonblock;
 static uint64_t log_lost;
+static char who[64];		/* " worker[123] "; empty: to be made */
+static int who_pid;
 
 static const char *const level_name[] = { "error", "warn", "info", "debug" };
 
@@ -31,6 +34,7 @@ log_init(const char *role, enum log_level level)
 {
 	log_role = role;
 	log_max = level;
+	who[0] = '\0';
 }
 
 void
@@ -75,28 +79,70 @@ put_line(const char *line, size_t n)
 		log_lost++;
 }
 
-static void PRINTF_LIKE(4, 0)
-vline(enum log_level level, const char *id, const char *code, const char *fmt, va_list ap)
+/* "2026-11-22T09:15:49", made once a second. */
+static const char *
+second_text(int64_t s)
 {
-	char line[LOG_LINE_MAX];
-	int64_t now = clock_wall_ms();
-	time_t s = (time_t)(now / 1000);
+	static char text[32];
+	static int64_t of = INT64_MIN;
+	time_t t = (time_t)s;
 	struct tm tm;
-	size_t n;
-	int w;
 
-	(void)gmtime_r(&s, &tm);
-	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	w = snprintf(line + n, sizeof(line) - n, ".%03dZ %s %s[%d] ", (int)(now % 1000), level_name[level],
-	    log_role, (int)getpid());
-	n += (size_t)w;
-	if (id != NULL && id[0] != '\0')
-		n += (size_t)snprintf(line + n, sizeof(line) - n, "id=%.64s ", id);
-	if (code != NULL)
-		n += (size_t)snprintf(line + n, sizeof(line) - n, "%.40s ", code);
-	w = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
-	if (w > 0)
-		n += (size_t)w < sizeof(line) - n - 1 ? (size_t)w : sizeof(line) - n - 2;
+	if (s == of)
+		return text;
+	(void)gmtime_r(&t, &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	of = s;
+	return text;
+}
+
+/* Append at most max bytes of s, so far as they fit. */
+static size_t
+add(char line[LOG_LINE_MAX], size_t n, const char *s, size_t max)
+{
+	size_t len = strnlen(s, max);
+
+	if (len > LOG_LINE_MAX - 2 - n)
+		len = LOG_LINE_MAX - 2 - n;
+	memcpy(line + n, s, len);
+	return n + len;
+}
+
+/* What every line begins with.  Its bytes. */
+static size_t
+begin(char line[LOG_LINE_MAX], enum log_level level, const char *id, const char *code)
+{
+	int64_t now = clock_wall_ms();
+	int ms = (int)(now % 1000), pid = (int)process_pid();
+	char fraction[] = ".000Z ";
+	size_t n;
+
+	fraction[1] = (char)('0' + ms / 100);
+	fraction[2] = (char)('0' + ms / 10 % 10);
+	fraction[3] = (char)('0' + ms % 10);
+	if (who[0] == '\0' || who_pid != pid) {
+		(void)snprintf(who, sizeof(who), " %.40s[%d] ", log_role, pid);
+		who_pid = pid;
+	}
+	n = add(line, 0, second_text(now / 1000), 32);
+	n = add(line, n, fraction, sizeof(fraction));
+	n = add(line, n, level_name[level], 16);
+	n = add(line, n, who, sizeof(who));
+	if (id != NULL && id[0] != '\0') {
+		n = add(line, n, "id=", 3);
+		n = add(line, n, id, 64);
+		n = add(line, n, " ", 1);
+	}
+	if (code != NULL) {
+		n = add(line, n, code, 40);
+		n = add(line, n, " ", 1);
+	}
+	return n;
+}
+
+static void
+finish(char line[LOG_LINE_MAX], size_t n)
+{
 	/* values are escaped by their callers; this keeps a slip to one line */
 	for (size_t i = 0; i < n; i++) {
 		if ((uint8_t)line[i] < 0x20 || line[i] == 0x7f)
@@ -104,6 +150,26 @@ vline(enum log_level level, const char *id, const char *code, const char *fmt, v
 	}
 	line[n++] = '\n';
 	put_line(line, n);
+}
+
+static void PRINTF_LIKE(4, 0)
+vline(enum log_level level, const char *id, const char *code, const char *fmt, va_list ap)
+{
+	char line[LOG_LINE_MAX];
+	size_t n = begin(line, level, id, code);
+	int w = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
+
+	if (w > 0)
+		n += (size_t)w < sizeof(line) - n - 1 ? (size_t)w : sizeof(line) - n - 2;
+	finish(line, n);
+}
+
+void
+log_text(const char *id, const char *text, size_t n)
+{
+	char line[LOG_LINE_MAX];
+
+	finish(line, add(line, begin(line, LOG_INFO, id, NULL), text, n));
 }
 
 void

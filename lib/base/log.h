@@ -25,6 +25,9 @@ uint64_t log_dropped(void);	/* lines that could not be written */
  */
 void log_line(enum log_level level, const char *id, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/* INFO: the same for a text that is ready, with log_enabled asked before. */
+void log_text(const char *id, const char *text, size_t n);
+
 #define log_error(id, code, ...)	log_line(LOG_ERROR, (id), (code), __VA_ARGS__)
 #define log_warn(id, code, ...)		log_line(LOG_WARN, (id), (code), __VA_ARGS__)
 #define log_info(id, ...)		log_line(LOG_INFO, (id), NULL, __VA_ARGS__)

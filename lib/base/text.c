@@ -8,7 +8,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "base/process.h"
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -79,7 +80,7 @@ text_has_control(const char *s, size_t n)
 void
 text_esc(struct buf *out, const char *s, size_t n, size_t max)
 {
-	size_t take = n < max ? n : max, len;
+	size_t take = n < max ? n : max, len, plain = 0;
 	uint8_t c;
 
 	if (n == 0)
@@ -92,13 +93,14 @@ text_esc(struct buf *out, const char *s, size_t n, size_t max)
 		/* C1 controls are two bytes, 0xc2 0x80 to 0x9f */
 		if (len == 2 && c == 0xc2 && (uint8_t)s[i + 1] < 0xa0)
 			len = 0;
-		if (len > 0) {
-			(void)buf_add(out, s + i, len);
+		if (len > 0)
 			continue;
-		}
+		(void)buf_add(out, s + plain, i - plain);
 		(void)buf_addf(out, "\\x%02x", c);
 		len = 1;
+		plain = i + 1;
 	}
+	(void)buf_add(out, s + plain, take - plain);
 	if (take < n)
 		(void)buf_adds(out, "...");
 }
@@ -118,24 +120,27 @@ text_esc_to(char *dst, size_t cap, const char *s)
 void
 text_json(struct buf *out, const char *s, size_t n)
 {
-	size_t len;
+	size_t len, plain = 0;
 	uint8_t c;
 
 	(void)buf_addc(out, '"');
 	for (size_t i = 0; i < n; i += len) {
 		c = (uint8_t)s[i];
 		len = utf8_len((const uint8_t *)s + i, n - i);
+		if (len > 0 && c >= 0x20 && c != 0x7f && c != '"' && c != '\\')
+			continue;
+		(void)buf_add(out, s + plain, i - plain);
 		if (len == 0) {
 			(void)buf_adds(out, "\xef\xbf\xbd");
 			len = 1;
 		} else if (c == '"' || c == '\\') {
 			(void)buf_addf(out, "\\%c", c);
-		} else if (c < 0x20 || c == 0x7f) {
-			(void)buf_addf(out, "\\u%04x", c);
 		} else {
-			(void)buf_add(out, s + i, len);
+			(void)buf_addf(out, "\\u%04x", c);
 		}
+		plain = i + len;
 	}
+	(void)buf_add(out, s + plain, n - plain);
 	(void)buf_addc(out, '"');
 }
 
@@ -149,12 +154,22 @@ is_unreserved(uint8_t c)
 void
 text_percent(struct buf *out, const char *s, size_t n)
 {
+	static const char upper[] = "0123456789ABCDEF";
+	size_t plain = 0;
+	char coded[3] = "%";
+	uint8_t c;
+
 	for (size_t i = 0; i < n; i++) {
-		if (is_unreserved((uint8_t)s[i]))
-			(void)buf_addc(out, s[i]);
-		else
-			(void)buf_addf(out, "%%%02X", (uint8_t)s[i]);
+		c = (uint8_t)s[i];
+		if (is_unreserved(c))
+			continue;
+		coded[1] = upper[c >> 4];
+		coded[2] = upper[c & 15];
+		(void)buf_add(out, s + plain, i - plain);
+		(void)buf_add(out, coded, sizeof(coded));
+		plain = i + 1;
 	}
+	(void)buf_add(out, s + plain, n - plain);
 }
 
 void
@@ -206,8 +221,7 @@ text_random_hex(char *dst, size_t n)
 	size_t want = (n + 1) / 2;
 
 	MUST(want <= sizeof(raw));
-	/* up to 256 bytes come whole once the pool is up, which it is */
-	MUST(getrandom(raw, want, 0) == (ssize_t)want);
+	process_random(raw, want);
 	for (size_t i = 0; i < n; i++)
 		dst[i] = hex_digits[i % 2 == 0 ? raw[i / 2] >> 4 : raw[i / 2] & 15];
 	dst[n] = '\0';

@@ -31,6 +31,8 @@ void object_meta_copy(struct object_meta *dst, const struct object_meta *src);	/
 enum { META_MAX = 16384 };
 int object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out);
 int object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
+/* The same, from memory when the very same bytes were parsed not long ago (at most 64 texts of up to 1 KiB). */
+int object_meta_recall(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
 
 enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED };
 

@@ -154,19 +154,26 @@ static enum store_result
 lookup_meta(struct store_directory *d, const char *rel, const char *key, const struct stat *st,
     struct object_meta *ret, struct err *e)
 {
-	struct buf text = BUF_INIT(META_MAX);
+	static char text[META_MAX + 1];
 	struct object_meta m;
 	struct stat meta_st;
 	uint64_t inode;
 	enum store_result r = STORE_MISS;
+	size_t len = 0;
+	ssize_t n;
 	int fd;
 
 	fd = open_regular(d, rel, &meta_st);
 	if (fd == -1)
 		return lookup_failed("metadata", key, e);
-	if (meta_st.st_size > META_MAX || fd_read_rest(fd, &text, e) != 0)
-		goto out;
-	if (object_meta_parse(buf_str(&text), text.len, &m, &inode, e) != 0)
+	/* as many bytes as fstat has told: no read only to see the end */
+	while (len < sizeof(text) && (len == 0 || len < (size_t)meta_st.st_size)) {
+		n = read(fd, text + len, sizeof(text) - len);
+		if (n == 0 || (n == -1 && errno != EINTR))
+			break;
+		len += n == -1 ? 0 : (size_t)n;
+	}
+	if (len == sizeof(text) || object_meta_recall(text, len, &m, &inode, e) != 0)
 		goto out;
 	if (inode == (uint64_t)st->st_ino && m.length == (uint64_t)st->st_size) {
 		*ret = m;
@@ -175,7 +182,6 @@ lookup_meta(struct store_directory *d, const char *rel, const char *key, const s
 		object_meta_release(&m);
 	}
 out:
-	buf_release(&text);
 	fd_close(&fd);
 	return r;
 }

@@ -123,11 +123,44 @@ account_reserved_get(const void *data, size_t n, struct account_reserved *ret)
 	return 0;
 }
 
+static bool
+is_cache_word(const char *s)
+{
+	for (size_t i = 0; s != NULL && i < ARRAY_LEN(cache_word); i++) {
+		if (strcmp(s, cache_word[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* On false *s holds anything. */
+static bool
+settle_parse(const void *data, size_t n, struct account_settle *s)
+{
+	struct msg_in m;
+
+	msg_open(&m, data, n);
+	if (m.type != TYPE_SETTLE)
+		return false;
+	charge_get(&m, &s->charge);
+	get_amounts(&m, s->actual);
+	s->backend = msg_get_str(&m, PATH_SEGMENT_MAX);
+	s->collection = msg_get_str(&m, PATH_SEGMENT_MAX);
+	s->item = msg_get_str(&m, PATH_SEGMENT_MAX);
+	s->asset = msg_get_str(&m, PATH_SEGMENT_MAX);
+	s->subpath = msg_get_str(&m, SUBPATH_MAX);
+	s->cache = msg_get_str(&m, 8);
+	s->rule = msg_get_str(&m, NAME_MAX_BYTES);
+	s->status = msg_get_u32_max(&m, 599);
+	s->estimated = msg_get_bool(&m);
+	return msg_done(&m) && is_cache_word(s->cache);
+}
+
 void
 account_settle_put(struct buf *msg, const struct account_settle *s)
 {
+	static struct account_settle check;	/* for each hit: not to be copied about */
 	size_t start = msg->len;
-	struct account_settle check;
 
 	msg_begin(msg, TYPE_SETTLE);
 	charge_put(msg, &s->charge);
@@ -141,41 +174,16 @@ account_settle_put(struct buf *msg, const struct account_settle *s)
 	msg_str(msg, s->rule);
 	msg_u32(msg, s->status);
 	msg_u32(msg, s->estimated);
-	if (buf_ok(msg) && account_settle_get(msg->data + start, msg->len - start, &check) == -1)
+	if (buf_ok(msg) && !settle_parse(msg->data + start, msg->len - start, &check))
 		msg->failed = true;
-}
-
-static bool
-is_cache_word(const char *s)
-{
-	for (size_t i = 0; s != NULL && i < ARRAY_LEN(cache_word); i++) {
-		if (strcmp(s, cache_word[i]) == 0)
-			return true;
-	}
-	return false;
 }
 
 int
 account_settle_get(const void *data, size_t n, struct account_settle *ret)
 {
-	struct account_settle s = { 0 };
-	struct msg_in m;
+	struct account_settle s;
 
-	msg_open(&m, data, n);
-	if (m.type != TYPE_SETTLE)
-		return -1;
-	charge_get(&m, &s.charge);
-	get_amounts(&m, s.actual);
-	s.backend = msg_get_str(&m, PATH_SEGMENT_MAX);
-	s.collection = msg_get_str(&m, PATH_SEGMENT_MAX);
-	s.item = msg_get_str(&m, PATH_SEGMENT_MAX);
-	s.asset = msg_get_str(&m, PATH_SEGMENT_MAX);
-	s.subpath = msg_get_str(&m, SUBPATH_MAX);
-	s.cache = msg_get_str(&m, 8);
-	s.rule = msg_get_str(&m, NAME_MAX_BYTES);
-	s.status = msg_get_u32_max(&m, 599);
-	s.estimated = msg_get_bool(&m);
-	if (!msg_done(&m) || !is_cache_word(s.cache))
+	if (!settle_parse(data, n, &s))
 		return -1;
 	*ret = s;
 	return 0;

@@ -37,6 +37,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 
 enum {
 	AWAY_MS = 1000,			/* the circuit breaker */
@@ -369,18 +370,23 @@ conn_receive(struct mc *s, struct conn *c, struct counter_op *ops, size_t n)
 static void
 command_add(struct buf *out, const struct counter_op *op, bool want_value)
 {
-	long long expiry = op->ttl_s;
+	int64_t expiry = op->ttl_s;
 
 	if (expiry > RELATIVE_TTL_MAX_S)
 		expiry += clock_wall_ms() / 1000;
-	if (op->add == 0)
-		(void)buf_addf(out, "mg %s v\r\n", op->key);
-	else if (op->subtract)
-		(void)buf_addf(out, "ma %s MD D%llu%s\r\n", op->key, (unsigned long long)op->add,
-		    want_value ? " v" : "");
-	else
-		(void)buf_addf(out, "ma %s N%lld J%llu D%llu%s\r\n", op->key, expiry, (unsigned long long)op->add,
-		    (unsigned long long)op->add, want_value ? " v" : "");
+	if (op->add == 0) {
+		(void)buf_join(out, "mg ", op->key, " v\r\n", NULL);
+		return;
+	}
+	(void)buf_join(out, "ma ", op->key, op->subtract ? " MD" : " N", NULL);
+	if (!op->subtract) {
+		(void)buf_addu(out, (uint64_t)expiry);
+		(void)buf_adds(out, " J");
+		(void)buf_addu(out, op->add);
+	}
+	(void)buf_adds(out, " D");
+	(void)buf_addu(out, op->add);
+	(void)buf_adds(out, want_value ? " v\r\n" : "\r\n");
 }
 
 /*
@@ -412,7 +418,7 @@ poison(struct mc *s, struct counter_op *op)
 static bool
 usable(const struct mc *s)
 {
-	MUST(s->pid == getpid());	/* a connection used across fork mixes up answers */
+	MUST(s->pid == process_pid());	/* a connection used across fork mixes up answers */
 	return clock_mono_ms() >= s->away_until_ms;
 }
 
@@ -590,7 +596,7 @@ counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct e
 	s = mem_alloc(sizeof(*s));
 	s->base = (struct counters){ mc_run, mc_post, mc_free };
 	s->timeout_ms = timeout_ms == 0 ? 1 : timeout_ms;
-	s->pid = getpid();
+	s->pid = process_pid();
 	s->conn = mem_alloc(servers->n * sizeof(*s->conn));
 	s->ring = memcached_create(NULL);
 	if (s->ring == NULL || (servers->n > 1 &&

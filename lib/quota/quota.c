@@ -20,7 +20,6 @@
 
 #include "quota/quota.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -47,6 +46,9 @@ struct plan {
 	struct counter_op op[COUNTERS_MAX];
 	size_t n_ops;
 };
+
+/* One at a time in a process; it is some 20 KB, too many to allocate for each request. */
+static struct plan plan;
 
 static const char *const kind_names[QUOTA_KINDS] = {
 	[QUOTA_REQUESTS] = "requests",
@@ -110,12 +112,15 @@ static void
 counter_key(char ret[COUNTER_KEY_SIZE], const struct charge_entry *entry, const struct quota_limit *limit,
     int64_t start_s)
 {
+	const char *part[] = {
+		entry->subject, entry->set, kind_names[limit->kind], windows[limit->window].name,
+	};
 	struct buf text = BUF_INIT(1024);
 	char hex[65];
 
-	(void)buf_addf(&text, "%s%c%s%c%s%c%s%c%lld", entry->subject, '\0', entry->set, '\0',
-	    kind_names[limit->kind], '\0',
-	    windows[limit->window].name, '\0', (long long)start_s);
+	for (size_t i = 0; i < ARRAY_LEN(part); i++)
+		(void)buf_add(&text, part[i], strlen(part[i]) + 1);	/* with its NUL */
+	(void)buf_addu(&text, (uint64_t)start_s);	/* never before 1970 */
 	MUST(buf_ok(&text));
 	digest_sha256_hex(text.data, text.len, hex);
 	buf_release(&text);
@@ -306,7 +311,7 @@ quota_reserve(struct counters *s, const struct config *c, struct charge *ch, con
 {
 	int64_t now_ms = clock_wall_ms();
 	const struct applied *a;
-	struct plan *p = mem_alloc(sizeof(*p));
+	struct plan *p = &plan;
 	bool asked[QUOTA_KINDS], fits;
 
 	memset(ret, 0, sizeof(*ret));
@@ -315,7 +320,7 @@ quota_reserve(struct counters *s, const struct config *c, struct charge *ch, con
 	plan_make(p, c, ch, asked, PAST_IS_NOW);
 	if (p->n == 0) {
 		remember(ch, add);
-		goto out;
+		return;
 	}
 	fits = !never_fits(p, add);
 	for (size_t i = 0; fits && i < p->n; i++)
@@ -324,7 +329,7 @@ quota_reserve(struct counters *s, const struct config *c, struct charge *ch, con
 		ret->verdict = away_verdict(p);
 		if (ret->verdict == QUOTA_AWAY_ALLOW)
 			remember(ch, add);
-		goto out;
+		return;
 	}
 	a = over_longest(p, add);
 	if (a != NULL) {
@@ -334,19 +339,21 @@ quota_reserve(struct counters *s, const struct config *c, struct charge *ch, con
 		a = tightest(p);
 		answer_fill(ret, a, p->op[a->op].ret_value, now_ms);
 	}
-out:
-	free(p);
 }
 
 int
 quota_settle(struct counters *s, const struct config *c, const struct charge *ch, const uint64_t actual[QUOTA_KINDS])
 {
-	struct plan *p = mem_alloc(sizeof(*p));
-	bool asked[QUOTA_KINDS];
+	struct plan *p = &plan;
+	bool asked[QUOTA_KINDS], some = false;
 	int r = 0;
 
-	for (size_t k = 0; k < QUOTA_KINDS; k++)
+	for (size_t k = 0; k < QUOTA_KINDS; k++) {
 		asked[k] = actual[k] != ch->reserved[k];
+		some = some || asked[k];
+	}
+	if (!some)
+		return 0;	/* as a hit: it came to what was reserved */
 	plan_make(p, c, ch, asked, SKIP_PAST);
 	for (size_t i = 0; i < p->n; i++) {
 		struct counter_op *op = &p->op[p->v[i].op];
@@ -359,7 +366,6 @@ quota_settle(struct counters *s, const struct config *c, const struct charge *ch
 	}
 	if (p->n_ops > 0)
 		r = s == NULL ? -1 : s->run(s, p->op, p->n_ops);
-	free(p);
 	return r;
 }
 
@@ -387,11 +393,15 @@ quota_ratelimit(const struct quota_answer *a, struct buf *ratelimit, struct buf 
 		return;
 	quota_window_bounds(a->window, clock_wall_ms(), &start_s, &end_s);
 	add_sf_string(ratelimit, a->set);
-	(void)buf_addf(ratelimit, ";r=%llu;t=%lu", (unsigned long long)(left < sf_max ? left : sf_max),
-	    (unsigned long)a->frees_in_s);
+	(void)buf_adds(ratelimit, ";r=");
+	(void)buf_addu(ratelimit, left < sf_max ? left : sf_max);
+	(void)buf_adds(ratelimit, ";t=");
+	(void)buf_addu(ratelimit, a->frees_in_s);
 	add_sf_string(policy, a->set);
-	(void)buf_addf(policy, ";q=%llu", (unsigned long long)(a->limit < sf_max ? a->limit : sf_max));
+	(void)buf_adds(policy, ";q=");
+	(void)buf_addu(policy, a->limit < sf_max ? a->limit : sf_max);
 	if (a->kind == QUOTA_BYTES || a->kind == QUOTA_UPSTREAM_BYTES)
 		(void)buf_adds(policy, ";qu=\"content-bytes\"");
-	(void)buf_addf(policy, ";w=%lld", (long long)(end_s - start_s));
+	(void)buf_adds(policy, ";w=");
+	(void)buf_addu(policy, (uint64_t)(end_s - start_s));
 }

@@ -44,7 +44,7 @@ add_line(struct buf *out, const char *name, const char *value)
 		if ((uint8_t)*p < 0x20 || *p == 0x7f)
 			return;
 	}
-	(void)buf_addf(out, "%s: %s\r\n", name, value);
+	(void)buf_join(out, name, ": ", value, "\r\n", NULL);
 }
 
 static void
@@ -64,7 +64,9 @@ answer_write(const struct answer *a, struct buf *out)
 {
 	char date[HTTPDATE_SIZE];
 
-	(void)buf_addf(out, "Status: %d %s\r\n", a->status, http_reason(a->status));
+	(void)buf_adds(out, "Status: ");
+	(void)buf_addu(out, (uint64_t)a->status);
+	(void)buf_join(out, " ", http_reason(a->status), "\r\n", NULL);
 	if (a->status == 200 || a->status == 206) {
 		add_line(out, "Content-Type", a->media_type == NULL ? "application/octet-stream" : a->media_type);
 		add_line(out, "Content-Disposition", a->disposition);
@@ -81,7 +83,7 @@ answer_write(const struct answer *a, struct buf *out)
 	add_line(out, "Location", a->location);
 	add_line(out, "Cache-Control", a->cache_control == NULL ? "private" : a->cache_control);
 	if (a->cache_status != NULL)
-		(void)buf_addf(out, "Cache-Status: eodata-proxy; %s\r\n", a->cache_status);
+		(void)buf_join(out, "Cache-Status: eodata-proxy; ", a->cache_status, "\r\n", NULL);
 	add_line(out, "X-Request-Id", a->id);
 	(void)buf_adds(out, "X-Content-Type-Options: nosniff\r\n" ANSWER_CORS);
 	if (a->extra != NULL)

@@ -7,7 +7,6 @@
 
 #include "wire/httpdate.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { DAY_S = 86400 };
@@ -49,6 +48,13 @@ civil_from_days(int64_t z, int *ret_y, int *ret_m, int *ret_d)
 	*ret_y = (int)(yoe + era * 400 + (*ret_m <= 2 ? 1 : 0));
 }
 
+static void
+two_digits(char *dst, int v)
+{
+	dst[0] = (char)('0' + v / 10 % 10);
+	dst[1] = (char)('0' + v % 10);
+}
+
 void
 httpdate_format(int64_t epoch_s, char ret[HTTPDATE_SIZE])
 {
@@ -68,9 +74,15 @@ httpdate_format(int64_t epoch_s, char ret[HTTPDATE_SIZE])
 	}
 	civil_from_days(days, &y, &m, &d);
 	/* 1970-01-01 was a Thursday; the sum is positive from year 1 on */
-	(void)snprintf(ret, HTTPDATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-	    day_name[(days + 719166 + 4) % 7], (unsigned)d % 100, month_name[m - 1], (unsigned)y % 10000,
-	    (unsigned)(rest / 3600) % 100, (unsigned)(rest / 60 % 60), (unsigned)(rest % 60));
+	memcpy(ret, "Ddd, dd Mmm yyyy hh:mm:ss GMT", HTTPDATE_SIZE);
+	memcpy(ret, day_name[(days + 719166 + 4) % 7], 3);
+	two_digits(ret + 5, d);
+	memcpy(ret + 8, month_name[m - 1], 3);
+	two_digits(ret + 12, y / 100);
+	two_digits(ret + 14, y);
+	two_digits(ret + 17, (int)(rest / 3600));
+	two_digits(ret + 20, (int)(rest / 60 % 60));
+	two_digits(ret + 23, (int)(rest % 60));
 }
 
 /* What is left to read. */

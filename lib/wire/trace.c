@@ -6,7 +6,6 @@
 
 #include "wire/trace.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -46,6 +45,10 @@ trace_keep_or_make(const char *value, char ret[TRACE_SIZE])
 	do {
 		text_random_hex(trace, 32);
 		text_random_hex(parent, 16);
-		(void)snprintf(ret, TRACE_SIZE, "00-%s-%s-01", trace, parent);
+		memcpy(ret, "00-", 3);
+		memcpy(ret + 3, trace, 32);
+		ret[35] = '-';
+		memcpy(ret + 36, parent, 16);
+		memcpy(ret + 52, "-01", 4);
 	} while (!trace_is_valid(ret));		/* all zero: once in 2^64 */
 }
