@@ -11,11 +11,11 @@
 #include "ipc/slots.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -126,6 +126,22 @@ prepare(int fd, struct table **ret, struct err *e)
 	return rc;
 }
 
+/*
+ * The lock belongs to the process.  One of flock would belong to the open file,
+ * and all movers of a master inherit the same: none would wait for another.
+ */
+static int
+file_lock(int fd, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
+	int rc;
+
+	do
+		rc = fcntl(fd, F_SETLKW, &l);
+	while (rc == -1 && errno == EINTR);
+	return rc;
+}
+
 struct provider_slots *
 provider_slots_open(int fd, struct err *e)
 {
@@ -133,12 +149,12 @@ provider_slots_open(int fd, struct err *e)
 	struct table *t = NULL;
 	int rc;
 
-	if (flock(fd, LOCK_EX) == -1) {
+	if (file_lock(fd, F_WRLCK) == -1) {
 		(void)err_sys(e, errno, "cannot lock the file of provider slots");
 		return NULL;
 	}
 	rc = prepare(fd, &t, e);
-	(void)flock(fd, LOCK_UN);
+	(void)file_lock(fd, F_UNLCK);
 	if (rc < 0)
 		return NULL;
 	s = mem_alloc(sizeof(*s));

@@ -128,6 +128,11 @@ def facts(text):
     return [line for line in text.splitlines() if not line.startswith(("Files:", "       /"))]
 
 
+def test_there_is_a_collection_of_real_geotiffs():
+    if len(FILES) == 1:
+        pytest.skip("no GeoTIFFs in %s, nor does EODATA_TEST_GEOTIFF name a folder: the clients ran on the sample alone" % GEOTIFF)
+
+
 def test_gdalinfo_as_the_quickstart_prints_it(stack):
     need("gdalinfo")
     done = run("gdalinfo", "--config", "GDAL_HTTP_USERPWD", stack.user, "/vsicurl/" + stack.env["SAMPLE_URL"],

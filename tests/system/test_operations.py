@@ -230,7 +230,8 @@ def test_no_secret_is_in_a_log_an_answer_a_metric_or_a_command_line(make_stack, 
     for pid in pids:
         with open("/proc/%d/cmdline" % pid) as f:
             shown.append(f.read())
-        if pid != int(stack.env["MASTER_PID"]):
+        # not dumpable: only root can look
+        if pid != int(stack.env["MASTER_PID"]) and os.geteuid() == 0:
             with open("/proc/%d/environ" % pid, errors="replace") as f:
                 shown.append(f.read())
     assert CANARY not in "\n".join(shown)
@@ -269,8 +270,9 @@ def test_nothing_planted_around_python_is_imported(make_stack, monkeypatch, tmp_
     script.chmod(0o755)
     monkeypatch.setenv("EODATA_PREFIX", str(wrapper))
     stack = make_stack()
-    with open("/proc/%s/environ" % stack.env["MASTER_PID"]) as f:
-        assert "PYTHONPATH=%s" % planted in f.read(), "it was there to be taken"
+    if os.geteuid() == 0:  # not dumpable: only root can look
+        with open("/proc/%s/environ" % stack.env["MASTER_PID"]) as f:
+            assert "PYTHONPATH=%s" % planted in f.read(), "it was there to be taken"
     for backend in ("loop_header", "loop_token", "loop_search"):
         asset = stack.add(backend=backend)
         assert stack.get(asset.path).body == asset.data

@@ -331,6 +331,8 @@ def test_the_socket_is_made_by_listen(running, alone, kind):
 
 
 def open_files(pid):
+    if os.geteuid() != 0:
+        pytest.skip("the processes are not dumpable: only root can look at their descriptors")
     return len(os.listdir("/proc/%d/fd" % pid))
 
 

@@ -44,9 +44,13 @@ no_more_than_the_limit_are_given(void)
 	fd_close(&fd);
 }
 
-/* A process that takes n and then waits for the pipe to end; it says how many it got. */
+/*
+ * A process that maps the file when the gate (NULL: none) ends, takes n and says
+ * how many it got.  It has its descriptor from us, as movers have theirs from
+ * the master.
+ */
 static pid_t
-taker(int fd, unsigned n, unsigned limit, int *ret_say)
+taker(int fd, const int *gate, unsigned n, unsigned limit, int *ret_say)
 {
 	struct err e = ERR_NONE;
 	struct provider_slots *s;
@@ -58,6 +62,10 @@ taker(int fd, unsigned n, unsigned limit, int *ret_say)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
+		if (gate != NULL) {
+			(void)close(gate[1]);
+			(void)!read(gate[0], &got, 1);
+		}
 		s = provider_slots_open(fd, &e);
 		for (unsigned i = 0; s != NULL && i < n; i++)
 			got = (uint8_t)(got + (provider_slots_take(s, "peps", limit) >= 0));
@@ -75,14 +83,17 @@ processes_share_the_limit_and_the_dead_give_back(void)
 {
 	enum { N = 8, LIMIT = 5 };
 	struct err e = ERR_NONE;
-	int fd = temp_file(), say[N];
+	int fd = temp_file(), say[N], gate[2];
 	unsigned sum = 0;
 	uint8_t got;
 	pid_t pid[N];
 	struct provider_slots *s;
 
+	CHECK_INT(pipe(gate), 0);
 	for (int i = 0; i < N; i++)
-		pid[i] = taker(fd, 3, LIMIT, &say[i]);
+		pid[i] = taker(fd, gate, 3, LIMIT, &say[i]);
+	(void)close(gate[0]);
+	(void)close(gate[1]);	/* all at once: the file is empty still */
 	for (int i = 0; i < N; i++) {
 		CHECK_INT(read(say[i], &got, 1), 1);
 		sum += got;
@@ -109,7 +120,7 @@ another_process_with_the_same_pid_is_not_the_owner(void)
 	struct err e = ERR_NONE;
 	int fd = temp_file(), say;
 	uint8_t got = 0;
-	pid_t pid = taker(fd, 1, 1, &say);
+	pid_t pid = taker(fd, NULL, 1, 1, &say);
 	struct provider_slots *s;
 	uint64_t start;
 
