@@ -11,4 +11,7 @@ if charge ~= nil then
 	r.resp_header["X-Eodata-Charge"] = nil
 end
 r.resp_header["X-Sendfile"] = nil
+-- As the client sent it, also when it was asked again; without the query: people put
+-- secrets there.
+r.req_env["EODATA_PATH"] = string.match(r.req_attr["request.orig-uri"], "^[^?]*")
 return 0

@@ -40,6 +40,13 @@ if not bearer then
 	header["Authorization"] = nil
 end
 header["Cookie"] = nil
+
+-- One range, as on every front; anything else is the whole.  lighttpd would make parts
+-- of a body that it has whole in its hands.
+local first, last = string.match(string.lower(header["Range"] or ""), "^bytes=(%d*)%-(%d*)$")
+if first == nil or first .. last == "" or (first ~= "" and last ~= "" and tonumber(first) > tonumber(last)) then
+	header["Range"] = nil
+end
 -- Compressed answers would have other lengths and validators than ranges need.
 header["Accept-Encoding"] = nil
 return 0

@@ -21,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -36,11 +38,15 @@ enum {
 	DIRECT_QUEUE_MAX = 256 << 10,	/* a direct pull is paused above this */
 	RECORDS_A_TURN = 16,
 	CUT_FLUSH_MS = 5000,
+	CUT_HOLD_MS = 200,
 	FCGI_END_BYTES = 24,		/* what fcgi_end appends */
 	RATE_BURST_US = 100000,
 };
 
+static const uint8_t broken_record[FCGI_HEADER] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
 static void client_end(struct client *c);
+static void client_flush(struct client *c);
 
 /* ---- the end -------------------------------------------------------------- */
 
@@ -192,6 +198,33 @@ gone(struct client *c)
 	client_end(c);
 }
 
+/*
+ * lighttpd takes a body of no known length for a whole one when head, bytes and the
+ * broken end come to it in one go: it has not begun its answer then, and announces what
+ * it has.  So there the end waits until the front has read the rest and had time to begin.
+ */
+static bool
+cut_is_held(const struct client *c)
+{
+	return c->to_the_end && strcmp(mover_config(c->m)->front_server, "lighttpd") == 0;
+}
+
+static void
+on_cut(void *arg)
+{
+	struct client *c = arg;
+	int64_t now = clock_mono_ms();
+	int unread = 0;
+
+	if (now < c->cut_by_ms && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0) {
+		timer_set(c->m->loop, &c->timer, now + CUT_HOLD_MS, on_cut, c);
+		return;
+	}
+	c->cut_by_ms = 0;
+	(void)buf_add(&c->out, broken_record, sizeof(broken_record));
+	client_flush(c);
+}
+
 /* Everything that will be sent is queued: push it out, then linger. */
 static void
 client_flush(struct client *c)
@@ -206,6 +239,10 @@ client_flush(struct client *c)
 	if (rc == 0) {
 		timer_set(c->m->loop, &c->timer, clock_mono_ms() + (c->cut ? CUT_FLUSH_MS : CLIENT_STALL_MS),
 		    c->cut ? on_end_timer : on_stall, c);
+		return;
+	}
+	if (c->cut_by_ms > 0) {
+		timer_set(c->m->loop, &c->timer, clock_mono_ms() + CUT_HOLD_MS, on_cut, c);
 		return;
 	}
 	buf_release(&c->out);
@@ -261,7 +298,6 @@ problem_type(const struct failure *f)
 void
 client_fail_members(struct client *c, const struct failure *f, const char *members, const char *headers)
 {
-	static const uint8_t bogus[8] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct problem p = {
 		.status = f->status, .type = problem_type(f), .source = f->who, .detail = f->detail, .id = c->h.id,
 		.retry_after_s = f->retry_after_s, .members = members, .headers = headers, .cache_status = "fwd=miss",
@@ -275,7 +311,10 @@ client_fail_members(struct client *c, const struct failure *f, const char *membe
 		let_go_of_sources(c);
 		c->cut = true;
 		stat_inc(COUNT_CUT);
-		(void)buf_add(&c->out, bogus, sizeof(bogus));	/* no room: the close alone must do */
+		if (cut_is_held(c))
+			c->cut_by_ms = clock_mono_ms() + CUT_FLUSH_MS;
+		else	/* no room: the close alone must do */
+			(void)buf_add(&c->out, broken_record, sizeof(broken_record));
 		client_flush(c);
 		return;
 	}

@@ -62,6 +62,7 @@ struct client {
 	struct buf out;			/* whole records, not yet written */
 	size_t out_off;
 	bool writable, progress, head_sent, cut, gone;
+	int64_t cut_by_ms;		/* the broken record is held back, until then at most; 0: it is not */
 	int64_t rate_next_us;
 	char log_reason[160];
 };
