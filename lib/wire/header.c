@@ -190,7 +190,8 @@ media_parameters(const char *v, size_t len, struct buf *out)
 			return;
 		(void)buf_adds(out, "; ");
 		add_lower(out, v, name);
-		(void)buf_add(out, v + name, 1 + value);
+		for (size_t i = name; i < name + 1 + value; i++)
+			(void)buf_addc(out, v[i] == '\t' ? ' ' : v[i]);	/* a quoted tab: no control byte goes on */
 		v += name + 1 + value;
 		len -= name + 1 + value;
 	}
