@@ -22,8 +22,8 @@ must_failed(const char *file, int line, const char *cond)
 	abort();
 }
 
-static NORETURN void
-no_memory(void)
+void
+mem_none(void)
 {
 	static const char text[] = "out of memory\n";
 
@@ -37,7 +37,7 @@ mem_alloc(size_t n)
 	void *p = calloc(1, n == 0 ? 1 : n);
 
 	if (p == NULL)
-		no_memory();
+		mem_none();
 	return p;
 }
 
@@ -46,7 +46,7 @@ mem_realloc(void *p, size_t n)
 {
 	p = realloc(p, n == 0 ? 1 : n);
 	if (p == NULL)
-		no_memory();
+		mem_none();
 	return p;
 }
 
@@ -76,6 +76,6 @@ mem_printf(const char *fmt, ...)
 	n = vasprintf(&p, fmt, ap);
 	va_end(ap);
 	if (n < 0)
-		no_memory();
+		mem_none();
 	return p;
 }

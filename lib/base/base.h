@@ -43,5 +43,7 @@ void *mem_realloc(void *p, size_t n);
 char *mem_strdup(const char *s);	/* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* What these do without memory: a library below had none.  The process ends with 71. */
+NORETURN void mem_none(void);
 
 #endif

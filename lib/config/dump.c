@@ -65,7 +65,10 @@ put_limits(const struct param *p, const struct quota_set *set, struct buf *out)
 		units_put_limit(&one, p->kind == QUOTA_BYTES || p->kind == QUOTA_UPSTREAM_BYTES,
 		    set->limit[i].n, set->limit[i].window);
 		(void)buf_adds(out, first ? "" : ", ");
-		put_text(out, buf_str(&one));
+		if (buf_ok(&one))
+			put_text(out, buf_str(&one));
+		else
+			(void)buf_reserve(out, out->max + 1);	/* no room: it fails, and stays so */
 		first = false;
 	}
 	(void)buf_addc(out, ']');

@@ -124,4 +124,9 @@ void dump_value(const struct config *c, const struct param *p, const void *base,
 void strs_add(struct strs *s, const char *text);
 void strs_release(struct strs *s);
 
+/* whole.c: has this tree (json-c's) all that the scanned text has? Without memory it may not. */
+struct json_object;
+struct scan;
+bool params_are_whole(struct json_object *root, const struct scan *scan);
+
 #endif

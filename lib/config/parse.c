@@ -359,6 +359,19 @@ set_quotas(struct parser *ps, const struct param *p, json_object *v, struct rule
 
 /* ---- rows ----------------------------------------------------------------- */
 
+/* A default of the table, which is JSON: there is none for lack of memory alone. */
+static json_object *
+default_of(const char *text)
+{
+	json_object *v = json_tokener_parse(text);
+	bool has_member = strchr(text, ':') != NULL;
+
+	/* the only one with members is backends', and json-c loses what it has no memory for */
+	if (v == NULL || (has_member && json_object_is_type(v, json_type_object) && json_object_object_length(v) == 0))
+		mem_none();
+	return v;
+}
+
 /* The members of one row. */
 static void
 set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *base,
@@ -395,8 +408,7 @@ set_row(struct parser *ps, const struct param_rows *rows, json_object *v, char *
 		} else if (rows->param[i].fallback == NULL) {
 			faults_add(ps->f, &here, "must be given");
 		} else {
-			fallback = json_tokener_parse(rows->param[i].fallback);
-			MUST(fallback != NULL);
+			fallback = default_of(rows->param[i].fallback);
 			set_value(ps, &rows->param[i], fallback, base, &here);
 			(void)json_object_put(fallback);
 		}
@@ -594,8 +606,7 @@ set_param(struct parser *ps, const struct param *p, json_object *root)
 		return;
 	}
 	MUST(p->fallback != NULL);
-	fallback = json_tokener_parse(p->fallback);
-	MUST(fallback != NULL);
+	fallback = default_of(p->fallback);
 	set_value(ps, p, fallback, ps->c, &at);
 	(void)json_object_put(fallback);
 }
@@ -653,7 +664,8 @@ params_parse(const char *text, size_t len, bool sealed, struct faults *f)
 	struct scan scan;
 	struct err e = ERR_NONE;
 
-	MUST(tokener != NULL);
+	if (tokener == NULL)
+		mem_none();
 	if (scan_json(&scan, text, len, sealed ? CONFIG_SEALED_VALUES_MAX : CONFIG_VALUES_MAX, &e) <
 	    0) {
 		faults_add(f, NULL, "%s", e.text);
@@ -667,6 +679,9 @@ params_parse(const char *text, size_t len, bool sealed, struct faults *f)
 		    json_tokener_error_desc(json_tokener_get_error(tokener)));
 		goto out;
 	}
+	/* json-c loses what it finds no memory for: a rule without its members is another rule */
+	if (f->n == 0 && !params_are_whole(root, &scan))
+		mem_none();
 	ps.c = mem_alloc(sizeof(*ps.c));
 	find_unknown(&ps, root, NULL, NULL);
 	for (size_t i = 0; i < config_params_n; i++)

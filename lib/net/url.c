@@ -214,7 +214,8 @@ parse(const struct config *c, const char *text, struct err *e)
 	if (check_shape(text, &u->https, e) != 0)
 		goto out;
 	cu = curl_url();
-	MUST(cu != NULL);
+	if (cu == NULL)
+		mem_none();
 	if (curl_url_set(cu, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_DISALLOW_USER) != CURLUE_OK) {
 		err_set(e, "the URL is malformed");
 		goto out;
@@ -257,7 +258,8 @@ resolve_relative(const struct url *base, const char *location)
 	CURLU *cu = curl_url();
 	char *text = NULL;
 
-	MUST(cu != NULL);
+	if (cu == NULL)
+		mem_none();
 	if (curl_url_set(cu, CURLUPART_URL, base->text, CURLU_PATH_AS_IS) == CURLUE_OK &&
 	    curl_url_set(cu, CURLUPART_URL, location, 0) == CURLUE_OK)
 		(void)part(cu, CURLUPART_URL, 0, &text);	/* text stays NULL */
