@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+E9: a provider whose certificate or TLS is wrong is 502, and nothing is ever
+asked of it.  Certificates are made on the fly.
+"""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from conftest import Stack
+
+BODY = b"bytes behind TLS" * 1000
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def certificate(folder, name, san, days="30", signed=True):
+    """NAME.pem with its key, by the authority of folder or by itself."""
+    key, request, pem = (os.path.join(folder, name + end) for end in (".key", ".csr", ".pem"))
+    with open(os.path.join(folder, name + ".ext"), "w") as f:
+        f.write("subjectAltName=%s\n" % san)
+    openssl(folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
+            "-keyout", key, "-out", request)
+    by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"] if signed else ["-signkey", key]
+    openssl(folder, "x509", "-req", "-in", request, *by, "-days", days, "-extfile", name + ".ext", "-out", pem)
+    return pem, key
+
+
+class Provider:
+    """One body for whoever gets through the handshake; asked counts those."""
+
+    def __init__(self, pem, key, newest=None):
+        self.asked = 0
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if newest is not None:
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = newest
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        context.load_cert_chain(pem, key)
+        self.context, self.listener = context, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                plain.settimeout(10)
+                with self.context.wrap_socket(plain, server_side=True) as s:
+                    if s.recv(65536):
+                        self.asked += 1
+                        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/tiff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY) + BODY)
+            except OSError:
+                plain.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl(1)")
+    made = str(tmp_path_factory.mktemp("tls"))
+    openssl(made, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test authority",
+            "-days", "30", "-keyout", "ca.key", "-out", "ca.pem")
+    return made
+
+
+@pytest.fixture(scope="module")
+def running(folder):
+    made = Stack(extra={"upstream": {"ca_file": os.path.join(folder, "ca.pem"), "allow_private": ["127.0.0.1"], "allow_http": True}})
+    yield made
+    made.down()
+
+
+def fetch(running, provider):
+    asset = running.add(backend="loop_open", data=BODY, origin="https://127.0.0.1:%d/x/data.tif" % provider.port)
+    return asset, running.get(asset.path)
+
+
+def test_e9_a_certificate_of_the_configured_authority_is_taken(running, folder):
+    """What the refusals below are compared with."""
+    provider = Provider(*certificate(folder, "good", "IP:127.0.0.1"))
+    _, answer = fetch(running, provider)
+    assert answer.status == 200 and answer.body == BODY, answer
+
+
+@pytest.mark.parametrize("name, san, days, signed", [
+    ("expired", "IP:127.0.0.1", "-1", True), ("wrong-name", "DNS:other.example,IP:127.0.0.2", "30", True),
+    ("self-signed", "IP:127.0.0.1", "30", False)])
+def test_e9_a_bad_certificate_is_502_and_nothing_is_asked(running, folder, name, san, days, signed):
+    provider = Provider(*certificate(folder, name, san, days, signed))
+    asset, answer = fetch(running, provider)
+    assert answer.status == 502, answer
+    assert provider.asked == 0 and asset.published() is None
+
+
+def test_e9_an_old_tls_is_502(running, folder):
+    provider = Provider(*certificate(folder, "old", "IP:127.0.0.1"), newest=ssl.TLSVersion.TLSv1_1)
+    _, answer = fetch(running, provider)
+    assert answer.status == 502 and provider.asked == 0, answer
