@@ -197,8 +197,10 @@ torture_one(const char *what, int (*f)(void), enum whose w)
 	CHECK_INT(r, NONE_FAILED);	/* with memory it works */
 	printf("\n    %s%s: %zu allocations, ended with 71: %zu, reported: %zu, crashed in a library: %zu ", what,
 	    w == ALL ? " and below" : "", n / 2, ended, reported, crashed);
+#ifndef CHECKED_BUILD	/* there, only our own calls are counted, and not everything has one */
 	if (w == ALL)
 		CHECK(n > 2);		/* it does allocate */
+#endif
 }
 
 static void
