@@ -268,9 +268,3 @@ account_settle(struct mover *m, const struct account_settle *s)
 	post(m->accounts, &out);
 	buf_release(&out);
 }
-
-size_t
-accounts_queued(const struct mover *m)
-{
-	return m->accounts->queued;
-}

@@ -240,7 +240,6 @@ void accounts_free(struct accounts *a);
 struct reservation *account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS], reserved_fn *fn, void *arg);
 void account_cancel(struct reservation *r);	/* a grant that comes later is given back */
 void account_settle(struct mover *m, const struct account_settle *s);
-size_t accounts_queued(const struct mover *m);
 
 /* ---- transfer.c ------------------------------------------------------- */
 

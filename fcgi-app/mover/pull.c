@@ -191,11 +191,11 @@ run(void *arg)
 
 /* While it waited, the provider said 429 to another. */
 static void
-on_cooled(void *arg)
+on_cooled(void *arg, int64_t seconds)
 {
 	struct pull *p = arg;
 
-	p->cooling_s = COOL_DEFAULT_S;
+	p->cooling_s = seconds;
 	fail_later(p, FETCH_CANCELLED, "the provider said 429 to another request");
 }
 

@@ -254,12 +254,6 @@ turn_foreground(struct turn *t)
 	TAILQ_REMOVE(&t->backend->background, t, link);
 }
 
-bool
-turn_waits(const struct turn *t)
-{
-	return t->user != NULL;
-}
-
 void
 turn_give(struct turn *t)
 {
@@ -301,14 +295,6 @@ turn_cool(struct turn *t, int64_t seconds)
 		t = TAILQ_FIRST(&u->line);
 		leave_line(t);
 		t->backend = NULL;
-		t->cooled(t->arg);
+		t->cooled(t->arg, seconds);
 	}
-}
-
-int64_t
-turn_cooling_s(const struct turn *t)
-{
-	int64_t left = t->backend == NULL ? 0 : t->backend->cool_until_ms - clock_mono_ms();
-
-	return left <= 0 ? 0 : (left + 999) / 1000;
 }

@@ -18,7 +18,7 @@ struct turn {
 	void (*go)(void *arg);		/* its slot has come; never from inside turn_take */
 	bool background;		/* it runs, and makes way */
 	void (*yield)(void *arg);	/* somebody waits: end soon; once, from the loop or from another's turn_take */
-	void (*cooled)(void *arg);	/* the provider wants nobody now: turn_give it */
+	void (*cooled)(void *arg, int64_t seconds);	/* it waits no more: the provider wants nobody for so long */
 	void *arg;
 };
 
@@ -33,11 +33,9 @@ enum turn_verdict turn_take(struct mover *m, struct turn *t, const char *backend
     int64_t *ret_s);
 /* It is over, or given up while it waited.  No-op for one that is neither. */
 void turn_give(struct turn *t);
-bool turn_waits(const struct turn *t);
 /* Somebody waits for it now: it makes way no more. */
 void turn_foreground(struct turn *t);
 /* The provider said 429.  seconds < 1 counts as 1, more than an hour as an hour. */
 void turn_cool(struct turn *t, int64_t seconds);
-int64_t turn_cooling_s(const struct turn *t);	/* of its backend; 0: not */
 
 #endif
