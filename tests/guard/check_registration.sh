@@ -58,7 +58,7 @@ done
 # everything that is compiled or run by name
 find Makefile.am lib fcgi-app tests man conf-examples scripts -name '*.am' -type f | xargs cat > "$tmp/am"
 for f in $(find lib fcgi-app tests -type f \( -name '*.c' -o -name '*.h' \) | LC_ALL=C sort) \
-    tests/guard/*.sh $(find tests fcgi-app -type f -name '*.py' | LC_ALL=C sort); do
+    tests/guard/*.sh $(find tests fcgi-app scripts -type f -name '*.py' | LC_ALL=C sort); do
 	case "$f" in
 	*/__pycache__/*) continue ;;
 	esac

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What was measured: a row for each side of a case, told when it is known, and all
+of them once more at the end.
+"""
+
+import statistics
+import sys
+
+COLUMNS = ("case", "what", "min", "median", "max", "unit", "ratio", "target", "")
+
+
+class Row:
+    def __init__(self, case, what, values, unit, ratio=None, target=None, reached=None):
+        self.case, self.what, self.values, self.unit = case, what, list(values), unit
+        self.ratio, self.target, self.reached = ratio, target, reached
+
+    def cells(self):
+        v = self.values
+        figures = ["%.4g" % f if f % 1 or abs(f) >= 1e7 else "%d" % f for f in (min(v), statistics.median(v), max(v))]
+        verdict = "" if self.reached is None else "reached" if self.reached else "MISSED"
+        return [self.case, self.what, *figures, self.unit, "" if self.ratio is None else "%.2f" % self.ratio,
+                self.target or "", verdict]
+
+
+class Table:
+    def __init__(self, runs):
+        self.runs = runs
+        self.rows = []
+
+    def compare(self, case, unit, sides, higher_is_better, targets=None):
+        """
+        Runs all sides in turn, as often as --runs says.
+
+        sides     [(name, function that gives a figure)], ours first; the others are its anchors
+        targets   {anchor: the ratio of the medians to reach, greater is better}
+        """
+        values = {name: [] for name, _ in sides}
+        for _ in range(self.runs):
+            for name, measure in sides:
+                values[name].append(measure())
+        ours = sides[0][0]
+        self.report(case, ours, values[ours], unit)
+        for name, _ in sides[1:]:
+            self.against(case, name, values[name], values[ours], unit, higher_is_better, (targets or {}).get(name))
+
+    def against(self, case, name, values, ours, unit, higher_is_better, target=None):
+        """An anchor's row: the ratio says how much better ours is."""
+        ratio = statistics.median(ours) / statistics.median(values)
+        ratio = ratio if higher_is_better else 1 / ratio
+        self.add(Row(case, name, values, unit, ratio, None if target is None else ">= %.2f" % target,
+                     None if target is None else ratio >= target))
+
+    def report(self, case, what, values, unit):
+        self.add(Row(case, what, values, unit))
+
+    def limit(self, case, what, values, unit, at_most=None, at_least=None):
+        """Figures that must all stay within a bound."""
+        if at_most is not None:
+            target, reached = "<= %g" % at_most, max(values) <= at_most
+        else:
+            target, reached = ">= %g" % at_least, min(values) >= at_least
+        self.add(Row(case, what, values, unit, None, target, reached))
+
+    def exactly(self, case, what, values, unit, wanted):
+        """Figures that must all be the one that is wanted."""
+        self.add(Row(case, what, values, unit, None, "= %g" % wanted, all(v == wanted for v in values)))
+
+    def add(self, row):
+        self.rows.append(row)
+        print("%-10s %-28s %10s %10s %10s %-6s %6s %9s %s" % tuple(row.cells()), flush=True)
+
+    def head(self):
+        print("%-10s %-28s %10s %10s %10s %-6s %6s %9s %s" % COLUMNS, flush=True)
+
+    def missed(self):
+        return [row for row in self.rows if row.reached is False]
+
+    def print_whole(self, out=sys.stdout):
+        """All rows in one piece, in Markdown."""
+        lines = [COLUMNS] + [row.cells() for row in self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+        lines.insert(1, ["-" * max(w, 3) for w in widths])
+        out.write("\n" + "".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |\n" for line in lines))
+        out.flush()
