@@ -79,7 +79,7 @@ def test_a_login_that_the_provider_refuses_is_never_asked_of_the_client(stack, c
 # -- error pages in disguise
 
 
-def test_a_login_page_with_status_200_is_no_asset(stack):
+def test_g9_a_login_page_with_status_200_is_no_asset(stack):
     asset = stack.add(case="html", backend="loop_open")
     answer = stack.curl(asset.url)
     is_problem(answer, 502)
@@ -100,7 +100,7 @@ def test_an_asset_that_is_html_is_served(stack):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", ["short", "half", "chunkcut", "reset"])
-def test_a_body_that_is_cut_is_seen_as_cut(stack, case, backend):
+def test_d4_a_body_that_is_cut_is_seen_as_cut(stack, case, backend):
     asset = stack.add(case=case, backend=backend)
     answer = stack.curl(asset.url)
     assert answer.rc in CUT or answer.status == 502, answer
@@ -190,7 +190,7 @@ def test_a_right_checksum_is_published(stack):
     wait_until(asset.published, "it is published")
 
 
-def test_a_size_that_the_item_denies_is_not_published(stack):
+def test_g9_a_size_that_the_item_denies_is_not_published(stack):
     data = os.urandom(100000)
     asset = stack.add(data, asset_members={"file:size": len(data) + 1})
     stack.curl(asset.url)
@@ -200,21 +200,21 @@ def test_a_size_that_the_item_denies_is_not_published(stack):
 # -- ranges
 
 
-def test_a_wrong_content_range_is_never_delivered(stack):
+def test_d4_a_wrong_content_range_is_never_delivered(stack):
     asset = stack.add(os.urandom(1 << 20), case="badrange", backend="loop_open")
     answer = stack.curl(asset.url, "-r", "100-199")
     assert answer.status == 502 or answer.rc in CUT or answer.body == asset.data[100:200], answer
     nothing_is_kept(stack, asset)
 
 
-def test_a_provider_without_ranges_is_served_from_the_fill(stack):
+def test_d4_a_provider_without_ranges_is_served_from_the_fill(stack):
     asset = stack.add(os.urandom(1 << 20), case="norange", backend="loop_open")
     answer = stack.curl(asset.url, "-r", "100000-100099")
     assert answer.rc == 0 and answer.status == 206 and answer.body == asset.data[100000:100100], answer
     assert len(asset.upstream()) <= 2
 
 
-def test_versions_are_never_mixed(stack):
+def test_d4_versions_are_never_mixed(stack):
     """Another tag at each request: what arrives is of one of them, or a failure."""
     asset = stack.add(os.urandom(1 << 20), case="changed-etag", backend="loop_open")
     for first in (0, 1000, 500000):
@@ -238,14 +238,14 @@ def hasty_stack():
     running.down()
 
 
-def test_a_provider_that_never_answers_is_504(hasty_stack):
+def test_e12_a_provider_that_never_answers_is_504(hasty_stack):
     asset = hasty_stack.add(case="never", backend="loop_open")
     answer = hasty_stack.curl(asset.url)
     is_problem(answer, 504)
 
 
 @pytest.mark.parametrize("case", ["stall", "stallbody", "drip"])
-def test_a_provider_that_stalls_is_given_up_visibly(hasty_stack, case):
+def test_e12_a_provider_that_stalls_is_given_up_visibly(hasty_stack, case):
     asset = hasty_stack.add(case=case, backend="loop_open")
     answer = hasty_stack.curl(asset.url)
     assert answer.rc in CUT or answer.status in (502, 504), answer
@@ -253,7 +253,7 @@ def test_a_provider_that_stalls_is_given_up_visibly(hasty_stack, case):
     assert asset.published() is None
 
 
-def test_others_are_served_while_one_stalls(hasty_stack):
+def test_e12_others_are_served_while_one_stalls(hasty_stack):
     import threading
     slow = hasty_stack.add(case="never", backend="loop_header")
     thread = threading.Thread(target=lambda: hasty_stack.curl(slow.url))
@@ -267,7 +267,7 @@ def test_others_are_served_while_one_stalls(hasty_stack):
 
 
 @pytest.mark.parametrize("case", ["redirect-private", "redirect-meta", "redirect-file", "loop"])
-def test_a_redirect_to_where_nobody_may_go_is_502(stack, case):
+def test_e4_a_redirect_to_where_nobody_may_go_is_502(stack, case):
     asset = stack.add(case=case, backend="loop_open")
     answer = stack.curl(asset.url)
     is_problem(answer, 502)
@@ -275,7 +275,7 @@ def test_a_redirect_to_where_nobody_may_go_is_502(stack, case):
     assert b"10.0.0.1" not in answer.body and b"169.254" not in answer.body
 
 
-def test_a_redirect_loop_is_given_up_soon(stack):
+def test_e4_a_redirect_loop_is_given_up_soon(stack):
     asset = stack.add(case="loop", backend="loop_open")
     stack.curl(asset.url)
     assert len(asset.upstream()) <= 12
@@ -288,7 +288,7 @@ def test_a_redirect_to_where_one_may_go_is_followed(stack, case):
     assert answer.rc == 0 and answer.status == 200 and answer.body == asset.data, answer
 
 
-def test_credentials_do_not_follow_a_redirect_to_another_port(stack):
+def test_e5_credentials_do_not_follow_a_redirect_to_another_port(stack):
     stack.provider("/-/reset")
     asset = stack.add(case="redirect-other", backend="loop_header")
     answer = stack.curl(asset.url)
@@ -308,7 +308,7 @@ INTERNAL = {"x-accel-redirect", "x-accel-buffering", "x-accel-limit-rate", "x-ac
             "x-provider-internal", "x-eodata-charge", "via", "status"}
 
 
-def test_headers_of_the_provider_pass_an_allow_list(stack):
+def test_d7_headers_of_the_provider_pass_an_allow_list(stack):
     asset = stack.add(case="evilheaders", backend="loop_open")
     cold = stack.curl(asset.url)
     assert cold.status == 200 and cold.body == asset.data, cold
@@ -323,7 +323,7 @@ def test_headers_of_the_provider_pass_an_allow_list(stack):
 
 
 @pytest.mark.parametrize("case", ["header-nul", "header-cr", "header-huge", "header-many", "header-nocolon", "two-lengths"])
-def test_a_broken_header_block_is_502_or_harmless(stack, case):
+def test_d9_a_broken_header_block_is_502_or_harmless(stack, case):
     asset = stack.add(case=case, backend="loop_open")
     answer = stack.curl(asset.url)
     if answer.status == 200 and answer.rc == 0:
@@ -334,12 +334,12 @@ def test_a_broken_header_block_is_502_or_harmless(stack, case):
     assert all("\r" not in v and "\n" not in v and "\0" not in v for _, v in answer.all)
 
 
-def test_a_folded_header_is_harmless(stack):
+def test_d9_a_folded_header_is_harmless(stack):
     answer = stack.curl(stack.add(case="header-fold", backend="loop_open").url)
     assert answer.status in (200, 502), answer
 
 
-def test_what_a_browser_would_run_is_marked_and_its_name_cleaned(stack):
+def test_d10_what_a_browser_would_run_is_marked_and_its_name_cleaned(stack):
     asset = stack.add(b"<script>alert(1)</script>" * 100, case="script", backend="loop_open", asset_members={"type": "text/html"})
     answer = stack.curl(asset.url)
     if answer.status == 200:
@@ -349,7 +349,7 @@ def test_what_a_browser_would_run_is_marked_and_its_name_cleaned(stack):
         assert answer.status == 502, answer
 
 
-def test_a_coded_body_is_passed_on_with_its_coding_and_not_kept(stack):
+def test_d11_a_coded_body_is_passed_on_with_its_coding_and_not_kept(stack):
     import gzip
     asset = stack.add(case="gzip", backend="loop_open")
     answer = stack.curl(asset.url)
@@ -401,7 +401,7 @@ def test_another_collections_item_is_refused(stack):
     "file:///etc/passwd", "/etc/passwd", "gopher://127.0.0.1:70/x", "ftp://127.0.0.1/x", "dict://127.0.0.1:11211/stats",
     "http://127.0.0.1:11211/x", "http://127.0.0.1:22/x", "//127.0.0.1/x", "http:/\\127.0.0.1/x", "", "javascript:alert(1)",
     "http://user:pass@10.0.0.1/x", "https://good@10.0.0.1/x", "http://no-such-host.invalid/x"])
-def test_an_origin_that_nobody_may_fetch_is_refused(stack, href):
+def test_e1_e2_an_origin_that_nobody_may_fetch_is_refused(stack, href):
     asset = stack.add(origin=href, backend="loop_open")
     answer = stack.curl(asset.url)
     assert answer.status in (403, 404, 502, 504), answer

@@ -106,21 +106,21 @@ def test_a_range_is_exactly_these_bytes_cold_and_cached(front, cached, value, fi
 
 
 @pytest.mark.parametrize("value", ["bytes=0-1,4-5", "bytes=0-9,5-14", "lines=1-2", "bytes=5-2"])
-def test_what_is_no_single_range_is_the_whole(front, cached, value):
+def test_d1_what_is_no_single_range_is_the_whole(front, cached, value):
     """Also for small bodies, which a front has whole in its hands and could make parts of."""
     for asset in (front.add(os.urandom(3000)), front.add(os.urandom(3000)).warm(), cached):
         answer = front.get(asset.path, {"Range": value})
         assert answer.status == 200 and answer.body == asset.data, (asset.name, answer)
 
 
-def test_if_range_is_a_range_only_for_this_version(front, cached):
+def test_d3_if_range_is_a_range_only_for_this_version(front, cached):
     tag = front.request("HEAD", cached.path).headers["etag"]
     for asset, value, status in ((cached, tag, 206), (cached, '"other"', 200), (front.add(os.urandom(SIZE)), '"other"', 200)):
         answer = front.get(asset.path, {"Range": "bytes=3-7", "If-Range": value})
         assert answer.status == status and answer.body == (asset.data[3:8] if status == 206 else asset.data), answer
 
 
-def test_a_range_beyond_the_end_is_416(front, cached):
+def test_d1_a_range_beyond_the_end_is_416(front, cached):
     for asset in (front.add(os.urandom(SIZE)), cached):
         answer = front.get(asset.path, {"Range": "bytes=%d-" % SIZE})
         assert answer.status == 416 and answer.headers["content-range"] == "bytes */%d" % SIZE, answer
@@ -172,7 +172,7 @@ def test_a_strange_name_is_served_cold_and_cached(front, name):
     assert answer.is_hit and len(asset.upstream()) == 1
 
 
-def test_an_encoded_slash_stays_in_its_segment(front):
+def test_c2_an_encoded_slash_stays_in_its_segment(front):
     asset = front.add(os.urandom(5000))
     assert front.get(asset.path.replace("/DEMO/", "/DEMO%2F")).status in (400, 404)
     assert front.get("/data/loop_header/DEMO/a%2Fb/data").status == 404
@@ -332,7 +332,7 @@ def test_no_secret_is_in_a_log(front, cached):
 
 @pytest.mark.parametrize("case", ["short", "chunkcut"], ids=["with-a-length", "without"])
 @pytest.mark.parametrize("size", [SIZE, LARGE])
-def test_a_body_that_is_cut_is_seen_as_cut(front, case, size):
+def test_d4_a_body_that_is_cut_is_seen_as_cut(front, case, size):
     asset = front.add(os.urandom(size), case=case, backend="loop_open")
     answer = front.curl(asset.url)
     assert answer.rc in CUT or (size == SIZE and answer.status == 502), answer
@@ -380,7 +380,7 @@ def test_without_the_proxy_it_is_an_error_and_no_empty_success(front):
     ["Connection: close, X-Forwarded-User", "X-Forwarded-User: alice"], ["X-Remote-User: alice"], ["Auth-Type: Basic", "Remote-User: alice"],
     ["HTTP_REMOTE_USER: alice"], ["Cookie: EODATA_USER=alice"]],
     ids=["EODATA", "EODATA-dash", "EODATA-groups", "A1", "A2", "A3", "A5-underscore", "A5", "A7", "X-Remote-User", "Auth-Type", "HTTP_", "Cookie"])
-def test_a_header_is_never_an_identity(front, cached, headers):
+def test_a1_a2_a3_a5_a7_a_header_is_never_an_identity(front, cached, headers):
     assert request(front, cached.path, *headers, user=None)[0] == 401
     assert request(front, cached.path, *headers, user=front.env["USER_DENIED"])[0] == 403
     status, _, body = request(front, cached.path, *headers)
@@ -429,7 +429,7 @@ def test_a12_the_path_is_the_request_lines(front, cached, header):
 
 @pytest.mark.parametrize("tail", ["..%2f..%2fetc%2fpasswd", "%2e%2e/data", "..%00/data", "a%0d%0aSet-Cookie:x=y/data", "%2e/data", "./data",
                                   "%252e%252e/data", "/x/data", "a%ff/data", "a%/data"])
-def test_no_path_leads_out_of_its_item(front, tail):
+def test_c1_no_path_leads_out_of_its_item(front, tail):
     before = len(front.upstream())
     status, head, _ = request(front, "/data/loop_header/DEMO/" + tail)
     assert status in (400, 404) and "set-cookie" not in head.lower(), status

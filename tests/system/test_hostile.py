@@ -51,7 +51,7 @@ def asset(stack):
     ["REMOTE_USER: alice"], ["Remote-User: alice"], ["X-Forwarded-User: alice"], ["X_Forwarded_User: alice"],
     ["X.Forwarded.User: alice"], ["X-Remote-User: alice"], ["Connection: X-Forwarded-User", "X-Forwarded-User: alice"],
     ["Cookie: EODATA_USER=alice"], ["Forwarded: for=127.0.0.1;user=alice"]], ids=lambda h: " ".join(h)[:40])
-def test_a_header_is_never_an_identity(stack, asset, headers):
+def test_a1_a2_a3_a5_a7_a_header_is_never_an_identity(stack, asset, headers):
     assert request(stack, asset.path, *headers, user=None)[0] == 401
     assert request(stack, asset.path, *headers, user=stack.env["USER_DENIED"])[0] == 403
     assert request(stack, asset.path, *headers)[0] == 200
@@ -67,7 +67,7 @@ def test_credentials_that_were_not_verified_are_nobodys(stack, asset, value):
 
 
 @pytest.mark.parametrize("second", ["Basic " + to_base64("bob:bob"), "Bearer abc"])
-def test_two_identities_at_once_are_refused_or_the_first(stack, asset, second):
+def test_a4_two_identities_at_once_are_refused_or_the_first(stack, asset, second):
     first = "Authorization: Basic " + to_base64("bob:bob")
     status = request(stack, asset.path, first, "Authorization: " + second, user=None)[0]
     assert status in (400, 401, 403), status
@@ -75,7 +75,7 @@ def test_two_identities_at_once_are_refused_or_the_first(stack, asset, second):
     assert status in (400, 401, 403), status
 
 
-def test_a_bearer_token_is_not_an_identity_yet(stack, asset):
+def test_a10_a_bearer_token_is_not_an_identity_yet(stack, asset):
     assert request(stack, asset.path, "Authorization: Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.", user=None)[0] == 401
 
 
@@ -88,7 +88,7 @@ def test_a_token_in_the_query_is_ignored_and_not_logged(stack, asset):
             assert "canary-token" not in f.read(), log
 
 
-def test_a_proxy_header_does_not_become_a_proxy(stack):
+def test_a11_a_proxy_header_does_not_become_a_proxy(stack):
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     cold = stack.add()
@@ -100,7 +100,7 @@ def test_a_proxy_header_does_not_become_a_proxy(stack):
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-Uri", "X-Original-URL", "X-Rewrite-URL", "X-Accel-Redirect", "X-Forwarded-Prefix"])
-def test_the_path_is_the_request_lines(stack, asset, header):
+def test_a12_the_path_is_the_request_lines(stack, asset, header):
     assert request(stack, "/data/loop_header/DEMO/nothing/data", "%s: %s" % (header, asset.path))[0] == 404
     assert request(stack, "/data/loop_header/DEMO/hostile/data", "%s: /data/-/health" % header, user=None)[0] == 401
 
@@ -111,7 +111,7 @@ def test_the_path_is_the_request_lines(stack, asset, header):
 @pytest.mark.parametrize("tail", [
     "..%2f..%2fetc%2fpasswd", "%2e%2e/data", "%2e%2e%2fdata", "..;/data", "%252e%252e/data", "%c0%ae%c0%ae/data", "..%5c..%5cdata",
     "..%00/data", "%2e/data", "./data", "hostile%2fdata", "hostile/../hostile/data/..", "hostile//data", "/hostile/data"])
-def test_no_path_leads_out_of_its_item(stack, tail):
+def test_c1_no_path_leads_out_of_its_item(stack, tail):
     before = len(stack.upstream())
     status = request(stack, "/data/loop_header/DEMO/" + tail)[0]
     assert status in (400, 404), status
@@ -120,7 +120,7 @@ def test_no_path_leads_out_of_its_item(stack, tail):
         assert not {".", "..", ""} & {urllib.parse.unquote(s) for s in line[1].split("/")[1:]}, line
 
 
-def test_an_encoded_slash_stays_in_its_segment(stack):
+def test_c2_an_encoded_slash_stays_in_its_segment(stack):
     """nginx decodes it; what counts is the path as it was sent."""
     status = request(stack, "/data/loop_header/DEMO/a%2Fb%2F..%2F..%2Fhostile/data")[0]
     assert status in (400, 404), status
@@ -131,13 +131,13 @@ def test_an_encoded_slash_stays_in_its_segment(stack):
 @pytest.mark.parametrize("tail", [
     "a%00b/data", "a%0d%0aSet-Cookie:x=y/data", "a%0ab/data", "a%1fb/data", "a%7fb/data", "a%ff/data", "a%ed%a0%80/data", "a%c1%81/data",
     "a%f4%90%80%80/data", "a%/data", "a%2/data", "a%zz/data"])
-def test_bytes_that_are_no_name_are_400(stack, tail):
+def test_c3_bytes_that_are_no_name_are_400(stack, tail):
     status, head, _ = request(stack, "/data/loop_header/DEMO/" + tail)
     assert status == 400, status
     assert "set-cookie" not in head.lower()
 
 
-def test_names_that_look_alike_are_two(stack):
+def test_c3_names_that_look_alike_are_two(stack):
     """NFC and NFD of one word are two items, and neither is the other's."""
     composed = stack.add(name="caf\u00e9-%d" % os.getpid())
     status, _, body = request(stack, composed.path)
@@ -146,7 +146,7 @@ def test_names_that_look_alike_are_two(stack):
     assert request(stack, other)[0] == 404
 
 
-def test_the_case_of_an_escape_does_not_matter(stack):
+def test_c4_all_spellings_are_one_object_and_one_decision(stack):
     asset = stack.add(name="a b\u00e9-%d" % os.getpid())
     for path in (asset.path, asset.path.replace("%C3%A9", "%c3%a9"), asset.path.replace("/DEMO/", "/%44EMO/")):
         status, _, body = request(stack, path)
@@ -178,14 +178,14 @@ def narrow():
 
 
 @pytest.mark.parametrize("collection", ["S2-secret", "s2", "S2 ", "S2%20", "S2%2F", "S2%00", "S%32-secret", "S2%2e", "*", "S2*", "S?", "[S]2"])
-def test_only_the_very_collection_of_a_rule_is_allowed(narrow, collection):
+def test_c5_only_the_very_collection_of_a_rule_is_allowed(narrow, collection):
     narrow.add(collection="S2-secret", name="open-1")
     path = "/data/loop_header/%s/open-1/data" % collection.replace(" ", "%20")
     assert request(narrow, path)[0] in (400, 403, 404)
     assert narrow.upstream() == []
 
 
-def test_a_request_is_never_the_pattern(narrow):
+def test_c6_a_request_is_never_the_pattern(narrow):
     secret = narrow.add(collection="S2", name="secret")
     for item in ("*", "open-*", "s*", "[s]ecret", "secre?"):
         assert request(narrow, "/data/loop_header/S2/%s/data" % urllib.parse.quote(item))[0] in (403, 404), item
@@ -200,7 +200,7 @@ def test_a_long_uri_is_refused(stack):
     assert request(stack, "/data/" + "a/" * 6000)[0] in (400, 404, 414)
 
 
-def test_a_megabyte_of_uri_is_refused(stack):
+def test_c7_a_megabyte_of_uri_is_refused(stack):
     with socket.create_connection((stack.host, stack.port), timeout=30) as s:
         try:
             s.sendall(b"GET /data/" + b"a" * (1 << 20))
@@ -211,7 +211,7 @@ def test_a_megabyte_of_uri_is_refused(stack):
     assert b" 414 " in answer or b" 400 " in answer
 
 
-def test_many_parameters_change_nothing(stack, asset):
+def test_c7_many_parameters_change_nothing(stack, asset):
     status, _, body = request(stack, asset.path + "?" + "&".join("a[]=%d" % i for i in range(800)))
     assert status == 200 and body == asset.data
 
@@ -221,7 +221,7 @@ def test_many_parameters_change_nothing(stack, asset):
 
 @pytest.mark.parametrize("value", [
     "bytes=" + ",".join("0-%d" % i for i in range(1300)), "bytes=" + "0-," * 1000, "bytes=0-0,-1", "bytes=0-9,5-14"])
-def test_many_ranges_cost_one_body_at_most(stack, asset, value):
+def test_d2_many_ranges_cost_one_body_at_most(stack, asset, value):
     status, head, body = request(stack, asset.path, "Range: " + value)
     assert status in (200, 206, 416), head
     assert len(body) <= len(asset.data)
@@ -238,24 +238,24 @@ def test_two_range_headers_give_right_bytes(stack, asset):
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PUT", "DELETE", "PATCH", "get", "PROPFIND", "FOO"])
-def test_other_methods_are_refused(stack, asset, method):
+def test_d5_other_methods_are_refused(stack, asset, method):
     status, head, body = request(stack, asset.path, method=method)
     assert status in (400, 405, 501), head
     assert asset.data not in body
 
 
-def test_a_method_override_is_ignored(stack, asset):
+def test_d5_a_method_override_is_ignored(stack, asset):
     status, _, body = request(stack, asset.path, "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: PUT")
     assert status == 200 and body == asset.data
 
 
-def test_a_body_of_a_get_is_dropped(stack, asset):
+def test_d6_a_body_of_a_get_is_dropped(stack, asset):
     status, _, body = request(stack, asset.path, "Content-Length: 5\r\n\r\nhello", )
     assert status == 200 and body.startswith(asset.data)
 
 
 @pytest.mark.parametrize("length", ["1099511627776", "-1", "18446744073709551617", "abc"])
-def test_a_body_of_any_announced_length_does_no_harm(stack, asset, length):
+def test_d6_a_body_of_any_announced_length_does_no_harm(stack, asset, length):
     status = request(stack, asset.path, "Content-Length: " + length)[0]
     assert status in (400, 413, 408, 0), status
     assert stack.get(asset.path).status == 200
@@ -263,12 +263,12 @@ def test_a_body_of_any_announced_length_does_no_harm(stack, asset, length):
 
 @pytest.mark.parametrize("header", ["X-Sendfile-Type: X-Accel-Redirect", "X-Accel-Mapping: /=/", "X-Sendfile: /etc/passwd",
                                     "X-Accel-Internal: /_eodata_cache/", "X-Accel-Limit-Rate: 1"])
-def test_what_a_client_says_of_sending_files_is_ignored(stack, asset, header):
+def test_d8_what_a_client_says_of_sending_files_is_ignored(stack, asset, header):
     status, _, body = request(stack, asset.path, header)
     assert status == 200 and body == asset.data
 
 
-def test_the_caches_location_is_not_for_clients(stack, asset):
+def test_d8_the_caches_location_is_not_for_clients(stack, asset):
     path = os.path.relpath(asset.published(), stack.cache_dir)
     for prefix in ("/_eodata_cache/", "/data/../_eodata_cache/", "/_eodata_cache%2f", "//_eodata_cache/"):
         status, _, body = request(stack, prefix + urllib.parse.quote(path, safe="/"))
@@ -276,7 +276,7 @@ def test_the_caches_location_is_not_for_clients(stack, asset):
         assert asset.data not in body
 
 
-def test_an_again_parameter_of_a_client_forces_nothing(stack, asset):
+def test_d8_an_again_parameter_of_a_client_forces_nothing(stack, asset):
     status, head, body = request(stack, asset.path, "EODATA_AGAIN: x", "EODATA-AGAIN: x", "Eodata-Again: x")
     assert status == 200 and "; hit" in head and body == asset.data
 
@@ -284,7 +284,7 @@ def test_an_again_parameter_of_a_client_forces_nothing(stack, asset):
 # -- H: lines in the log
 
 
-def test_a_log_line_is_one_line_whatever_the_client_says(stack):
+def test_h1_a_log_line_is_one_line_whatever_the_client_says(stack):
     marker = "forged-%d" % os.getpid()
     request(stack, "/data/loop_header/DEMO/x%20id%3D1%20event%3Drequest%20" + marker + "%5c%22/data",
             "User-Agent: a\tid=1 event=request user=root \x1b[31m", "Origin: https://x\x1b[0m")
@@ -296,7 +296,7 @@ def test_a_log_line_is_one_line_whatever_the_client_says(stack):
         assert "\x1b" not in f.read()
 
 
-def test_secrets_of_providers_are_in_no_log_and_no_cache(stack):
+def test_e8_h2_secrets_of_providers_are_in_no_log_and_no_cache(stack):
     for backend in ("loop_header", "loop_basic", "loop_qs", "loop_token"):
         made = stack.add(backend=backend)
         assert stack.get(made.path).status == 200

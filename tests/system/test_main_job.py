@@ -190,7 +190,7 @@ def test_head_on_a_cold_asset_fetches_at_most_a_byte(stack):
     ("bytes=0-", 0, -1), ("bytes=199999-199999", -1, -1), ("bytes=199990-300000", -10, -1), ("bytes=-300000", 0, -1),
     ("BYTES=0-9", 0, 9), ("bytes=0-9,", 0, 9), ("bytes=0-18446744073709551617", 0, -1),
 ])
-def test_a_range_is_exactly_these_bytes(stack, cached, text, first, last):
+def test_d1_a_range_is_exactly_these_bytes(stack, cached, text, first, last):
     asset = asset_for(stack, cached)
     size = len(asset.data)
     first, last = first % size, last % size
@@ -204,7 +204,7 @@ def test_a_range_is_exactly_these_bytes(stack, cached, text, first, last):
 @BOTH
 @pytest.mark.parametrize("text", ["bytes=200000-", "bytes=200000-200001", "bytes=-0", "bytes=9223372036854775808-",
                                   "bytes=18446744073709551617-"])
-def test_a_range_beyond_the_end_is_416(stack, cached, text):
+def test_d1_a_range_beyond_the_end_is_416(stack, cached, text):
     asset = asset_for(stack, cached)
     answer = stack.get(asset.path, {"Range": text})
     assert answer.status == 416, answer
@@ -214,7 +214,7 @@ def test_a_range_beyond_the_end_is_416(stack, cached, text):
 @BOTH
 @pytest.mark.parametrize("text", ["bytes=5-2", "bytes=", "bytes=alpha", "bytes=-", "items=0-5", "0-5", "bytes=--5", "bytes=0x0-5",
                                   "bytes=0-5,7-9", "bytes=" + ",".join("%d-%d" % (i, i + 5) for i in range(1000))])
-def test_what_is_no_single_range_is_the_whole(stack, cached, text):
+def test_d1_what_is_no_single_range_is_the_whole(stack, cached, text):
     asset = asset_for(stack, cached)
     answer = stack.get(asset.path, {"Range": text})
     assert answer.status == 200, answer
@@ -259,7 +259,7 @@ def test_if_unmodified_since_holds_or_is_412(stack, cached):
 
 
 @BOTH
-def test_if_range_is_a_range_only_for_this_version(stack, cached):
+def test_d3_if_range_is_a_range_only_for_this_version(stack, cached):
     asset = asset_for(stack, cached)
     head = stack.request("HEAD", asset.path).headers
     answer = stack.get(asset.path, {"Range": "bytes=5-9", "If-Range": head["etag"]})

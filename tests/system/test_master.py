@@ -447,7 +447,7 @@ class Reload(unittest.TestCase):
         self.assertEqual([s["pid"] for s in p.status()["processes"] if s["role"] != "worker"], same)
         self.assertEqual(p.status()["counters"]["restarts_total"], 0)
 
-    def test_a_broken_file_changes_nothing(self):
+    def test_h7_a_broken_file_changes_nothing(self):
         p = Proxy(self).start()
         before = p.status()["processes"]
         p.configure('{ "pool": { "workers": "many" } }')
@@ -483,7 +483,7 @@ class Reload(unittest.TestCase):
         with p.say("move") as client:
             self.assertTrue(word(client).startswith("moved"))
 
-    def test_many_at_once_end_in_the_last_one(self):
+    def test_f8_many_at_once_end_in_the_last_one(self):
         p = Proxy(self).start()
         for n in (3, 4, 5, 6):
             p.configure(workers=n)

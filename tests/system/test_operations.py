@@ -90,7 +90,7 @@ def series(stack):
     return {line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#") and "process_state" not in line}
 
 
-def test_no_user_and_no_path_makes_a_new_series(stack):
+def test_h3_no_user_and_no_path_makes_a_new_series(stack):
     before = series(stack)
     for i in range(60):
         rc, head, _ = fcgi("unix:" + stack.env["FCGI_SOCKET"], "/data/b%d/c%d/i%d/%%22a%d" % (i, i, i, i), "EODATA_USER=u\"%d" % i)
@@ -161,7 +161,7 @@ def test_a_request_that_was_here_before_is_508(stack):
 
 
 @pytest.mark.parametrize("user", ["a\nid=1 event=decision user=root", "a b", "x\x1b[31m", "\xff\xfe", "u" * 300, "*", "../x"])
-def test_a_strange_user_makes_one_escaped_line_or_400(stack, user):
+def test_h1_a_strange_user_makes_one_escaped_line_or_400(stack, user):
     asset = stack.add(b"x").warm()
     before = len(stack.log())
     rc, head, _ = fcgi("unix:" + stack.env["FCGI_SOCKET"], asset.path, "EODATA_USER=" + user)
@@ -183,7 +183,7 @@ def files_below(folder):
                 yield os.path.join(where, name)
 
 
-def test_no_secret_is_in_a_log_an_answer_a_metric_or_a_command_line(make_stack, monkeypatch):
+def test_h2_no_secret_is_in_a_log_an_answer_a_metric_or_a_command_line(make_stack, monkeypatch):
     """Canaries in place of each: some are refused by the provider, since errors are what quotes them."""
     monkeypatch.setenv("EODATA_CANARY", CANARY + "-environment")
     stack = make_stack()
@@ -246,7 +246,7 @@ def test_no_secret_is_in_a_log_an_answer_a_metric_or_a_command_line(make_stack, 
     assert looked >= 6
 
 
-def test_nothing_planted_around_python_is_imported(make_stack, monkeypatch, tmp_path):
+def test_h4_nothing_planted_around_python_is_imported(make_stack, monkeypatch, tmp_path):
     mark = tmp_path / "imported"
     planted = tmp_path / "planted"
     home = tmp_path / "home"

@@ -101,7 +101,7 @@ def test_a_broken_file_is_named_and_the_old_one_goes_on(running):
 # -- stop
 
 
-def test_sigterm_lets_a_running_transfer_end(make_stack):
+def test_f6_sigterm_lets_a_running_transfer_end(make_stack):
     stack = make_stack({"pool": {"drain": "30s"}})
     known, unknown = stack.add_gated(), stack.add_gated(known=False)
     finish = [stack.begin(known), stack.begin(unknown)]
@@ -190,7 +190,7 @@ class Load:
 
 
 @pytest.mark.parametrize("role,harm", [("worker", 1), ("accountant", 0), ("broker", 4), ("resolver", 4), ("mover", 8)])
-def test_a_death_under_requests_harms_at_most_what_it_held(running, role, harm):
+def test_f5_a_death_under_requests_harms_at_most_what_it_held(running, role, harm):
     before = running.status()
     with Load(running) as load:
         pid = resolvers(running)[0] if role == "resolver" else running.pids(role)[0]
@@ -341,7 +341,7 @@ def held(stack):
     return {role: sorted(open_files(pid) for pid in stack.pids(role)) for role in ("master", "mover", "broker", "accountant", "worker")}
 
 
-def test_no_descriptor_and_no_child_is_left_behind(running):
+def test_f7_no_descriptor_and_no_child_is_left_behind(running):
     warm = running.add().warm()
 
     def requests(n):

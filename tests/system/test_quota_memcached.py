@@ -181,7 +181,7 @@ def test_values_hold_our_own_addition_and_come_in_order(probe):
     assert probe.run("eo:a=", "eo:b=", "eo:c=")[0] == [2, 21, 0]
 
 
-def test_subtracting_stops_at_nothing(probe):
+def test_g3_subtracting_stops_at_nothing(probe):
     assert probe.run("eo:a+10")[0] == [10]
     assert probe.run("eo:a-1")[0] == [9]        # memcached now keeps "9 "
     assert probe.run("eo:a+1")[0] == [10]
@@ -221,7 +221,7 @@ def test_an_addition_keeps_the_ttl_that_the_counter_was_made_with(probe):
 
 
 @pytest.mark.parametrize("value", ["abc", "5x", "-5", "0x10", "9" * 30, str(2**63), "x" * 3000])
-def test_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, probe, value):
+def test_g3_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, probe, value):
     probe.run("eo:good+1")
     server.put("eo:bad", value)
     for i in range(3):
@@ -231,18 +231,18 @@ def test_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, pro
 
 
 @pytest.mark.parametrize("value", ["41", "41      ", "+41", " 41", "41 7"])
-def test_what_memcached_takes_for_a_number_goes_on_from_there(server, probe, value):
+def test_g3_what_memcached_takes_for_a_number_goes_on_from_there(server, probe, value):
     server.put("eo:a", value)       # spaces behind a number are its own, after a subtraction
     assert probe.run("eo:a+1")[0] == [42]
 
 
 @pytest.mark.parametrize("value", ["+41", " 41", "41 7", "41\t", ""])
-def test_a_value_that_is_only_read_must_be_a_plain_number(server, probe, value):
+def test_g3_a_value_that_is_only_read_must_be_a_plain_number(server, probe, value):
     server.put("eo:a", value)
     assert probe.run("eo:a=")[0] == [NONSENSE]
 
 
-def test_the_largest_number_does_not_wrap_to_free(server, probe):
+def test_g3_the_largest_number_does_not_wrap_to_free(server, probe):
     server.put("eo:a", str(2**64 - 1))
     for _ in range(4):
         assert probe.run("eo:a+1")[0] == [NONSENSE]
@@ -252,7 +252,7 @@ def test_the_largest_number_does_not_wrap_to_free(server, probe):
     assert probe.run("eo:a+3")[0] == [NONSENSE]
 
 
-def test_an_emptied_store_starts_at_nothing(server, probe):
+def test_g4_an_emptied_store_starts_at_nothing(server, probe):
     probe.run("eo:a+5")
     assert server.say("flush_all") == "OK\r\n"
     assert probe.run("eo:a+1")[0] == [1]
@@ -262,7 +262,7 @@ def test_an_emptied_store_starts_at_nothing(server, probe):
 
 
 @pytest.mark.parametrize("kind,add,limit", [("requests", 1, 1000), ("bytes", 10**9, 10**12)])
-def test_64_processes_at_the_last_unit_get_one_at_most(patient, kind, add, limit):
+def test_g2_64_processes_at_the_last_unit_get_one_at_most(patient, kind, add, limit):
     none = 0
     for _ in range(10):
         words = patient.ask(f"race 64 {kind} {add} {limit}")
@@ -341,7 +341,7 @@ def test_two_servers_share_the_counters(room):
 # -- servers that fail (G5) ------------------------------------------------------------------------
 
 
-def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server, probe):
+def test_g5_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server, probe):
     assert probe.run("eo:a+1")[0] == [1]
     server.hang()
     values, ms = probe.run("eo:a+1", "eo:b+1")
@@ -358,7 +358,7 @@ def test_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(server
     assert probe.run("eo:a=")[0] in ([1], [2])          # what was sent may have counted: never below the truth
 
 
-def test_a_stopped_server_met_while_connecting_costs_one_timeout(server):
+def test_g5_a_stopped_server_met_while_connecting_costs_one_timeout(server):
     server.hang()
     p = Probe(server.path)
     values, ms = p.run("eo:a+1", "eo:b+1")
@@ -377,7 +377,7 @@ def test_a_killed_server_is_away_at_once_and_back_after_a_second(server, probe):
     assert probe.run("eo:a+1")[0] == [1]
 
 
-def test_a_restart_while_nobody_asks_is_not_noticed(server, probe):
+def test_g4_a_restart_while_nobody_asks_is_not_noticed(server, probe):
     assert probe.run("eo:a+1", "eo:b+1")[0] == [1, 1]
     server.stop()
     server.start()
@@ -423,7 +423,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_is_away_in_time(room, name):
+def test_g5_garbage_is_away_in_time(room, name):
     def serve(c):
         c.recv(65536)
         c.sendall(GARBAGE[name])
@@ -440,7 +440,7 @@ def test_garbage_is_away_in_time(room, name):
         fake.close()
 
 
-def test_answers_that_trickle_in_are_away_in_time(room):
+def test_g5_answers_that_trickle_in_are_away_in_time(room):
     def serve(c):
         c.recv(65536)
         for byte in b"VA 1                                        \r\n":
@@ -473,7 +473,7 @@ def test_more_answers_than_questions_are_not_taken_for_later_ones(room):
 
 
 @pytest.mark.parametrize("what", ["closes at once", "closes after the question", "says nothing"])
-def test_a_server_that_only_accepts_is_away_in_time(room, what):
+def test_g5_a_server_that_only_accepts_is_away_in_time(room, what):
     def serve(c):
         if what == "closes after the question":
             c.recv(65536)

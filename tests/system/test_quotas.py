@@ -289,7 +289,7 @@ def test_a_refusal_says_that_nothing_is_left(limited):
 # -- the bound: what was admitted in a window never sums to more than the limit (DESIGN.md)
 
 
-def test_64_hits_at_one_request_below_the_limit_admit_one(limited):
+def test_g2_64_hits_at_one_request_below_the_limit_admit_one(limited):
     asset = add(limited, "race-requests").warm()
     for _ in range(98):
         assert limited.get(asset.path, {"Range": "bytes=0-0"}).is_hit
@@ -297,7 +297,7 @@ def test_64_hits_at_one_request_below_the_limit_admit_one(limited):
     assert sorted(statuses) == [200] + [429] * (PARALLEL - 1)
 
 
-def test_64_misses_at_one_request_below_the_limit_admit_one(limited):
+def test_g2_64_misses_at_one_request_below_the_limit_admit_one(limited):
     asset = add(limited, "race-requests-cold")
     for _ in range(99):
         assert limited.request("HEAD", asset.path).status == 200
@@ -306,7 +306,7 @@ def test_64_misses_at_one_request_below_the_limit_admit_one(limited):
     assert sorted(statuses) == [200] + [429] * (PARALLEL - 1)
 
 
-def test_64_cold_assets_at_one_miss_below_the_limit_admit_one(limited):
+def test_g2_64_cold_assets_at_one_miss_below_the_limit_admit_one(limited):
     for _ in range(9):
         add(limited, "race-misses", 1000).warm()
     assets = [add(limited, "race-misses", 1000) for _ in range(PARALLEL)]
@@ -315,14 +315,14 @@ def test_64_cold_assets_at_one_miss_below_the_limit_admit_one(limited):
     assert sum(len(asset.upstream()) for asset in assets) == 1
 
 
-def test_64_hits_with_bytes_left_for_one_admit_one(limited):
+def test_g2_64_hits_with_bytes_left_for_one_admit_one(limited):
     asset = add(limited, "race-bytes").warm()
     assert limited.get(asset.path).is_hit
     statuses = [a.status for a in parallel(PARALLEL, lambda i: limited.get(asset.path))]
     assert sorted(statuses) == [200] + [429] * (PARALLEL - 1)
 
 
-def test_64_misses_with_bytes_left_for_one_admit_one(limited):
+def test_g2_64_misses_with_bytes_left_for_one_admit_one(limited):
     add(limited, "race-miss-bytes").warm()
     add(limited, "race-miss-bytes").warm()
     assets = [add(limited, "race-miss-bytes") for _ in range(PARALLEL)]
@@ -377,7 +377,7 @@ def test_the_counters_are_what_the_ledger_sums_to(limited):
     assert 10000 - ratelimit(answer)[1] == used
 
 
-def test_what_a_client_that_left_did_not_take_is_given_back(limited):
+def test_f4_what_a_client_that_left_did_not_take_is_given_back(limited):
     gate = limited.name("gate").replace("-", "")
     asset = add(limited, "books", 1 << 20, backend="loop_open", case="gate-%s-1000" % gate)
     answer = limited.curl(asset.url, "--max-time", "1")

@@ -661,7 +661,7 @@ def item_of(provider, behaviour):
 
 
 @pytest.mark.parametrize("behaviour", ["sys_exit", "os_exit", "kills", "flood", "recurse", "forks"])
-def test_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, provider, behaviour, record_property):
+def test_h5_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, provider, behaviour, record_property):
     backend, item = "bad_" + behaviour, item_of(provider, behaviour)
     other_item = feature(provider.url + "/assets/open/data.bin", ["loop_open"])
     other = broker.connect("loop_open", 1)
@@ -692,7 +692,7 @@ def test_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, provide
 
 
 @pytest.mark.parametrize("behaviour", ["raises", "wrong_type", "subclass", "newline", "nothing_callable"])
-def test_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour):
+def test_h5_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour):
     item = item_of(provider, behaviour)
     line = broker.connect("bad_" + behaviour)
     broker.trigger(behaviour)
@@ -703,7 +703,7 @@ def test_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour
     line.close()
 
 
-def test_F10_a_plugin_reaches_no_files_of_others(broker, provider):
+def test_f10_a_plugin_reaches_no_files_of_others(broker, provider):
     """From inside the real process, by the code of a plugin.  H6: nor what belongs to other requests."""
     line = broker.connect("bad_escapes")
     broker.trigger("escapes")
@@ -726,7 +726,7 @@ def test_F10_a_plugin_reaches_no_files_of_others(broker, provider):
     assert set(tried.values()) == {errno.EACCES}, tried
 
 
-def test_what_a_plugin_changes_does_not_last(broker, provider):
+def test_h5_what_a_plugin_changes_does_not_last(broker, provider):
     item = item_of(provider, "changes")
     line = broker.connect("bad_changes")
     broker.trigger("changes")
@@ -738,7 +738,7 @@ def test_what_a_plugin_changes_does_not_last(broker, provider):
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "spin_deaf"])
-def test_a_backend_that_hangs_is_killed_and_cools_down_while_others_go_on(broker, provider, behaviour):
+def test_h5_a_backend_that_hangs_is_killed_and_cools_down_while_others_go_on(broker, provider, behaviour):
     backend, item = "bad_" + behaviour, item_of(provider, behaviour)
     other_item = feature(provider.url + "/assets/open/data.bin", ["loop_open"])
     other = broker.connect("loop_open", 1)
@@ -944,7 +944,7 @@ def test_an_eodag_outside_the_tested_range_is_refused(own_broker, tmp_path):
     fails_to_start(own_broker(glue_dir=glue), "3.0.0", "tested\\x20range")
 
 
-def test_nothing_of_the_callers_python_is_imported(own_broker, tmp_path):
+def test_h4_nothing_of_the_callers_python_is_imported(own_broker, tmp_path):
     planted = tmp_path / "planted"
     planted.mkdir()
     home = tmp_path / "home"

@@ -23,7 +23,7 @@ def test_a_body_that_breaks_off_is_resumed_where_it_was(stack):
         assert f.read() == asset.data
 
 
-def test_credentials_that_end_in_the_middle_are_made_anew(stack):
+def test_e11_credentials_that_end_in_the_middle_are_made_anew(stack):
     asset = stack.add(os.urandom(SIZE), case="breakslogin-1200000", backend="loop_open")
     answer = stack.curl(asset.url, "--max-time", "30")
     assert (answer.rc, answer.status) == (0, 200), answer

@@ -87,7 +87,7 @@ the_front_names_the_user(void)
 }
 
 static void
-a1_to_a3_a5_headers_are_no_identity(void)
+a1_a2_a3_a5_headers_are_no_identity(void)
 {
 	check_user(PARAMS("HTTP_X_FORWARDED_USER=admin"), "");
 	check_user(PARAMS("HTTP_EODATA_USER=admin"), "");
@@ -415,7 +415,7 @@ who_is_listed_authenticated_or_anyone(void)
 }
 
 static void
-users_and_groups_are_no_patterns(void)
+a9_users_and_groups_are_no_patterns(void)
 {
 	CHECK_STR(
 	    decided_for("{\"users\":[\"*\"],\"allow\":true}", "alice", NULL, &asset), "deny -");
@@ -573,7 +573,7 @@ main(void)
 {
 	static const struct unit_test t[] = {
 		UNIT(the_front_names_the_user),
-		UNIT(a1_to_a3_a5_headers_are_no_identity),
+		UNIT(a1_a2_a3_a5_headers_are_no_identity),
 		UNIT(a_name_that_only_begins_like_ours_is_another),
 		UNIT(a4_two_answers_are_refused_in_every_order),
 		UNIT(a6_an_empty_user_is_anonymous),
@@ -588,7 +588,7 @@ main(void)
 		UNIT(h8_nothing_matches_is_deny),
 		UNIT(h8_the_first_match_decides),
 		UNIT(who_is_listed_authenticated_or_anyone),
-		UNIT(users_and_groups_are_no_patterns),
+		UNIT(a9_users_and_groups_are_no_patterns),
 		UNIT(c5_only_the_very_collection_is_allowed),
 		UNIT(c6_a_request_is_never_the_pattern),
 		UNIT(every_part_of_the_resource_counts),

@@ -246,7 +246,7 @@ lines_go_to_the_file_of_the_utc_day_in_their_order(void)
 }
 
 static void
-a_line_that_was_cut_by_a_crash_spoils_no_other(void)
+g10_a_line_that_was_cut_by_a_crash_spoils_no_other(void)
 {
 	struct ledger *l;
 	char *path, *text;
@@ -277,7 +277,7 @@ a_line_that_was_cut_by_a_crash_spoils_no_other(void)
 
 /* The disk takes a part of a line, at every possible place: each charge is in the books once. */
 static void
-a_full_disk_loses_nothing_and_counts_nothing_twice(void)
+f9_a_full_disk_loses_nothing_and_counts_nothing_twice(void)
 {
 	struct rlimit all, some;
 	struct account_settle s = settle_of("a", 3);
@@ -757,8 +757,8 @@ main(void)
 		UNIT(no_name_breaks_out_of_its_line),
 		UNIT(the_longest_message_fits_in_a_line),
 		UNIT(lines_go_to_the_file_of_the_utc_day_in_their_order),
-		UNIT(a_line_that_was_cut_by_a_crash_spoils_no_other),
-		UNIT(a_full_disk_loses_nothing_and_counts_nothing_twice),
+		UNIT(g10_a_line_that_was_cut_by_a_crash_spoils_no_other),
+		UNIT(f9_a_full_disk_loses_nothing_and_counts_nothing_twice),
 		UNIT(a_link_in_the_ledger_s_place_is_not_followed),
 		UNIT(what_waits_has_a_bound),
 		UNIT(the_ledger_adds_up_to_the_counters),

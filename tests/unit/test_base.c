@@ -319,7 +319,7 @@ esc(const char *s, size_t n, size_t max)
 }
 
 static void
-log_values_hold_no_separators(void)
+h1_log_values_hold_no_separators(void)
 {
 	char small[8];
 
@@ -445,7 +445,7 @@ broken_patterns_end(void)
 }
 
 static void
-hostile_patterns_cost_no_more_than_their_product(void)
+h7_hostile_patterns_cost_no_more_than_their_product(void)
 {
 	char pattern[2001], text[2001];
 	int64_t start = clock_mono_ms();
@@ -480,14 +480,14 @@ main(void)
 		UNIT(directories_are_made_with_their_parents),
 		UNIT(the_clock_moves_when_told),
 		UNIT(digests_agree_with_the_standards),
-		UNIT(log_values_hold_no_separators),
+		UNIT(h1_log_values_hold_no_separators),
 		UNIT(json_strings_are_whole_and_safe),
 		UNIT(percent_and_hex),
 		UNIT(utf8_is_checked_strictly),
 		UNIT(globs_match_the_whole_text),
 		UNIT(the_text_is_never_the_pattern),
 		UNIT(broken_patterns_end),
-		UNIT(hostile_patterns_cost_no_more_than_their_product),
+		UNIT(h7_hostile_patterns_cost_no_more_than_their_product),
 	};
 
 	return unit_run("base", tests, ARRAY_LEN(tests));

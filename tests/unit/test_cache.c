@@ -102,7 +102,7 @@ long_segments_are_cut_and_hashed(void)
 }
 
 static void
-a_name_that_looks_cut_is_not_another_one(void)
+g8_a_name_that_looks_cut_is_not_another_one(void)
 {
 	char name[300], *cut, *again;
 
@@ -453,7 +453,7 @@ pairs_that_do_not_match_are_misses(void)
 }
 
 static void
-a_file_that_vanished_is_a_miss(void)
+g11_a_file_that_vanished_is_a_miss(void)
 {
 	struct place p;
 
@@ -527,7 +527,7 @@ an_open_object_outlives_its_name(void)
 }
 
 static void
-links_and_strange_files_are_misses(void)
+g11_links_and_strange_files_are_misses(void)
 {
 	struct place p;
 
@@ -572,8 +572,8 @@ the_same_holds_without_openat2(void)
 	directory_without_openat2 = true;
 	what_was_published_is_found();
 	pairs_that_do_not_match_are_misses();
-	a_file_that_vanished_is_a_miss();
-	links_and_strange_files_are_misses();
+	g11_a_file_that_vanished_is_a_miss();
+	g11_links_and_strange_files_are_misses();
 	keys_do_not_leave_the_root();
 	longest_names_fit();
 	directory_without_openat2 = false;
@@ -606,7 +606,7 @@ without_nameless_files_the_spool_is_swept(void)
 }
 
 static void
-stale_names_are_swept_at_start_and_live_ones_stay(void)
+g10_stale_names_are_swept_at_start_and_live_ones_stay(void)
 {
 	char stale[256], live[256];
 	struct err e = ERR_NONE;
@@ -633,7 +633,7 @@ stale_names_are_swept_at_start_and_live_ones_stay(void)
 }
 
 static void
-a_full_disk_refuses_fills(void)
+f9_g11_a_full_disk_refuses_fills(void)
 {
 	struct place p;
 
@@ -648,7 +648,7 @@ a_full_disk_refuses_fills(void)
 }
 
 static void
-a_length_that_is_wrong_is_not_published(void)
+g9_a_length_that_is_wrong_is_not_published(void)
 {
 	struct object_meta m = some_meta(6);
 	struct store_fill *f;
@@ -728,7 +728,7 @@ main(void)
 		UNIT(empty_segments_make_no_key),
 		UNIT(subpaths_have_one_spelling),
 		UNIT(long_segments_are_cut_and_hashed),
-		UNIT(a_name_that_looks_cut_is_not_another_one),
+		UNIT(g8_a_name_that_looks_cut_is_not_another_one),
 		UNIT(a_key_has_a_maximum),
 		UNIT(metadata_comes_back_as_it_went),
 		UNIT(the_least_metadata_is_enough),
@@ -739,16 +739,16 @@ main(void)
 		UNIT(an_asset_and_its_subpaths_stand_side_by_side),
 		UNIT(longest_names_fit),
 		UNIT(pairs_that_do_not_match_are_misses),
-		UNIT(a_file_that_vanished_is_a_miss),
+		UNIT(g11_a_file_that_vanished_is_a_miss),
 		UNIT(directories_that_vanish_while_we_publish_are_made_again),
 		UNIT(an_open_object_outlives_its_name),
-		UNIT(links_and_strange_files_are_misses),
+		UNIT(g11_links_and_strange_files_are_misses),
 		UNIT(keys_do_not_leave_the_root),
 		UNIT(the_same_holds_without_openat2),
 		UNIT(without_nameless_files_the_spool_is_swept),
-		UNIT(stale_names_are_swept_at_start_and_live_ones_stay),
-		UNIT(a_full_disk_refuses_fills),
-		UNIT(a_length_that_is_wrong_is_not_published),
+		UNIT(g10_stale_names_are_swept_at_start_and_live_ones_stay),
+		UNIT(f9_g11_a_full_disk_refuses_fills),
+		UNIT(g9_a_length_that_is_wrong_is_not_published),
 		UNIT(spool_on_another_file_system_is_refused),
 		UNIT(check_notices_a_removed_root_and_a_new_one),
 	};

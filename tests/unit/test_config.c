@@ -105,7 +105,7 @@ the_shape_of_the_design_is_taken(void)
 /* ---- faults --------------------------------------------------------------------- */
 
 static void
-all_faults_are_told_with_path_and_line(void)
+h7_all_faults_are_told_with_path_and_line(void)
 {
 	CHECK_STR(faults_of("{\n\"rules\": [\n{ \"who\": \"anyone\", \"allow\": true },\n"
 			    "{ \"users\": [\"a\"],\n\"allow\": true,\n\"delivery\": \"x\" } ],\n"
@@ -141,7 +141,7 @@ a_name_that_is_near_is_offered(void)
 }
 
 static void
-duplicates_are_told_wherever_they_stand(void)
+h7_duplicates_are_told_wherever_they_stand(void)
 {
 	check_fault(
 	    "{\"pool\": {\"workers\": 2,\n\"workers\": 3}}", "pool.workers: given twice (line 2)");
@@ -565,7 +565,7 @@ strings_have_a_length(void)
 }
 
 static void
-a_text_over_10_mib_is_refused(void)
+h7_a_text_over_10_mib_is_refused(void)
 {
 	size_t n = CONFIG_TEXT_MAX;
 	struct buf told = BUF_INIT(4096);
@@ -603,10 +603,10 @@ main(void)
 	static const struct unit_test t[] = {
 		UNIT(an_empty_object_has_every_default),
 		UNIT(the_shape_of_the_design_is_taken),
-		UNIT(all_faults_are_told_with_path_and_line),
+		UNIT(h7_all_faults_are_told_with_path_and_line),
 		UNIT(a_fault_of_the_syntax_names_the_file),
 		UNIT(a_name_that_is_near_is_offered),
-		UNIT(duplicates_are_told_wherever_they_stand),
+		UNIT(h7_duplicates_are_told_wherever_they_stand),
 		UNIT(every_row_refuses_values_of_other_types),
 		UNIT(every_number_has_a_range),
 		UNIT(limits_need_sense),
@@ -619,7 +619,7 @@ main(void)
 		UNIT(the_bounds_of_other_rooms_are_ours),
 		UNIT(lists_have_a_length),
 		UNIT(strings_have_a_length),
-		UNIT(a_text_over_10_mib_is_refused),
+		UNIT(h7_a_text_over_10_mib_is_refused),
 		UNIT(a_flood_of_faults_is_cut),
 	};
 

@@ -68,7 +68,7 @@ with_secret(const struct scratch *s, const char *section, const char *member, st
 }
 
 static void
-a_secret_with_a_loose_mode_is_refused(void)
+h7_a_secret_with_a_loose_mode_is_refused(void)
 {
 	static const struct {
 		mode_t mode;
@@ -646,7 +646,7 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
-		UNIT(a_secret_with_a_loose_mode_is_refused),
+		UNIT(h7_a_secret_with_a_loose_mode_is_refused),
 		UNIT(headers_are_read_line_by_line),
 		UNIT(a_broken_headers_file_is_refused_and_never_told),
 		UNIT(what_is_no_file_is_no_secret),

@@ -43,7 +43,7 @@ check_all(const struct config *c, const char *const *text, size_t n, bool want)
 }
 
 static void
-addresses_that_are_not_public_are_refused(void)
+e1_addresses_that_are_not_public_are_refused(void)
 {
 	static const char *const text[] = {
 		"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1",
@@ -70,7 +70,7 @@ public_addresses_are_allowed(void)
 }
 
 static void
-an_ipv4_inside_an_ipv6_is_judged(void)
+e1_an_ipv4_inside_an_ipv6_is_judged(void)
 {
 	static const char *const bad[] = {
 		"::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::127.0.0.1", "64:ff9b::a00:1",
@@ -116,9 +116,9 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
-		UNIT(addresses_that_are_not_public_are_refused),
+		UNIT(e1_addresses_that_are_not_public_are_refused),
 		UNIT(public_addresses_are_allowed),
-		UNIT(an_ipv4_inside_an_ipv6_is_judged),
+		UNIT(e1_an_ipv4_inside_an_ipv6_is_judged),
 		UNIT(only_what_is_configured_is_opened),
 		UNIT(other_families_are_refused),
 	};

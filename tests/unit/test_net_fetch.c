@@ -13,7 +13,7 @@
 #include "net_case.h"
 
 static void
-an_answer_gives_its_facts_and_nothing_else(void)
+d7_an_answer_gives_its_facts_and_nothing_else(void)
 {
 	struct got g;
 
@@ -86,7 +86,7 @@ the_end_of_a_body_is_proven_or_not(void)
 }
 
 static void
-a_cut_body_is_truncated(void)
+d4_a_cut_body_is_truncated(void)
 {
 	begin();
 	server_says(s, "/short", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello");
@@ -110,7 +110,7 @@ a_cut_body_is_truncated(void)
 }
 
 static void
-a_broken_connection_is_told_by_the_first_byte(void)
+e12_a_broken_connection_is_told_by_the_first_byte(void)
 {
 	struct got g;
 	struct fetch_request r;
@@ -154,7 +154,7 @@ a_broken_connection_is_told_by_the_first_byte(void)
 }
 
 static void
-a_body_longer_than_announced_is_cut_and_its_connection_closed(void)
+d4_a_body_longer_than_announced_is_cut_and_its_connection_closed(void)
 {
 	struct got g;
 
@@ -201,7 +201,7 @@ good_connections_are_used_again(void)
 }
 
 static void
-bad_headers_are_refused(void)
+d9_bad_headers_are_refused(void)
 {
 	static const struct { const char *path, *head; } t[] = {
 		{ "/no-colon", "HTTP/1.1 200 OK\r\nnonsense\r\n" },
@@ -241,7 +241,7 @@ bad_headers_are_refused(void)
 }
 
 static void
-folded_headers_never_join_another(void)
+d9_folded_headers_never_join_another(void)
 {
 	struct got g;
 
@@ -257,7 +257,7 @@ folded_headers_never_join_another(void)
 }
 
 static void
-too_many_headers_are_refused(void)
+d9_too_many_headers_are_refused(void)
 {
 	struct buf b = BUF_INIT(4 << 20);
 	static char big[20000], total[4000];
@@ -349,7 +349,7 @@ ranged(const char *path, uint64_t first, uint64_t last)
 }
 
 static void
-a_range_is_asked_for_and_judged(void)
+d4_a_range_is_asked_for_and_judged(void)
 {
 	static const struct { const char *path, *head; uint64_t first, last; bool bad; } t[] = {
 		{ "/good", "Content-Range: bytes 2-6/100", 2, 6, false },
@@ -411,7 +411,7 @@ other_answers_to_a_range_are_told(void)
 }
 
 static void
-an_encoded_body_is_told_and_never_decoded(void)
+d11_an_encoded_body_is_told_and_never_decoded(void)
 {
 	/* the gzip of "hello" would be decoded if anybody tried */
 	static const char gz[] = "\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\x48\xcd\xc9\xc9\x07\0\x86\xa6\x10\x36\x05\0\0\0";
@@ -538,21 +538,21 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
-		UNIT(an_answer_gives_its_facts_and_nothing_else),
+		UNIT(d7_an_answer_gives_its_facts_and_nothing_else),
 		UNIT(absent_and_malformed_facts_are_absent),
 		UNIT(the_end_of_a_body_is_proven_or_not),
-		UNIT(a_cut_body_is_truncated),
-		UNIT(a_broken_connection_is_told_by_the_first_byte),
-		UNIT(a_body_longer_than_announced_is_cut_and_its_connection_closed),
+		UNIT(d4_a_cut_body_is_truncated),
+		UNIT(e12_a_broken_connection_is_told_by_the_first_byte),
+		UNIT(d4_a_body_longer_than_announced_is_cut_and_its_connection_closed),
 		UNIT(good_connections_are_used_again),
-		UNIT(bad_headers_are_refused),
-		UNIT(folded_headers_never_join_another),
-		UNIT(too_many_headers_are_refused),
+		UNIT(d9_bad_headers_are_refused),
+		UNIT(d9_folded_headers_never_join_another),
+		UNIT(d9_too_many_headers_are_refused),
 		UNIT(interim_answers_and_trailers_are_not_the_answer),
 		UNIT(lengths_beside_chunks_do_not_count),
-		UNIT(a_range_is_asked_for_and_judged),
+		UNIT(d4_a_range_is_asked_for_and_judged),
 		UNIT(other_answers_to_a_range_are_told),
-		UNIT(an_encoded_body_is_told_and_never_decoded),
+		UNIT(d11_an_encoded_body_is_told_and_never_decoded),
 		UNIT(a_request_says_who_and_for_whom),
 		UNIT(malformed_requests_do_not_start),
 		UNIT(a_post_carries_its_body),

@@ -16,7 +16,7 @@
 #include "net_case.h"
 
 static void
-no_answer_in_time_is_a_timeout(void)
+e12_no_answer_in_time_is_a_timeout(void)
 {
 	struct fetch_request r;
 	struct got g;
@@ -51,7 +51,7 @@ no_answer_in_time_is_a_timeout(void)
 }
 
 static void
-a_stalled_body_is_a_timeout(void)
+e12_a_stalled_body_is_a_timeout(void)
 {
 	struct fetch_request r;
 	struct got g;
@@ -107,7 +107,7 @@ dripped(uint64_t per_quarter, int quarters)
 }
 
 static void
-a_drip_is_a_timeout_and_a_slow_body_is_not(void)
+e12_a_drip_is_a_timeout_and_a_slow_body_is_not(void)
 {
 	/* 1000 bytes a second over 8 s: 2000 in each quarter */
 	CHECK_INT(dripped(1, 12), 4);
@@ -388,7 +388,7 @@ a_callback_can_cancel_all_others(void)
 }
 
 static void
-the_environment_names_no_proxy(void)
+a11_the_environment_names_no_proxy(void)
 {
 	static const char *const name[] = { "http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY" };
 	struct server *proxy;
@@ -410,7 +410,7 @@ the_environment_names_no_proxy(void)
 }
 
 static void
-a_netrc_is_not_read(void)
+e7_a_netrc_is_not_read(void)
 {
 	char dir[] = "/tmp/test_net_XXXXXX", path[100], *home = mem_strdup(getenv("HOME"));
 	FILE *f;
@@ -449,7 +449,7 @@ named(const char *host)
 }
 
 static void
-a_name_that_leads_inside_is_refused(void)
+e3_a_name_that_leads_inside_is_refused(void)
 {
 	struct got g;
 
@@ -477,7 +477,7 @@ a_name_that_leads_inside_is_refused(void)
 }
 
 static void
-a_kept_connection_obeys_the_new_configuration(void)
+e3_a_kept_connection_obeys_the_new_configuration(void)
 {
 	struct config closed;
 	struct got g;
@@ -627,9 +627,9 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
-		UNIT(no_answer_in_time_is_a_timeout),
-		UNIT(a_stalled_body_is_a_timeout),
-		UNIT(a_drip_is_a_timeout_and_a_slow_body_is_not),
+		UNIT(e12_no_answer_in_time_is_a_timeout),
+		UNIT(e12_a_stalled_body_is_a_timeout),
+		UNIT(e12_a_drip_is_a_timeout_and_a_slow_body_is_not),
 		UNIT(the_time_of_a_pause_does_not_count),
 		UNIT(a_stall_after_a_pause_is_a_timeout),
 		UNIT(a_body_over_the_size_is_refused),
@@ -638,10 +638,10 @@ main(void)
 		UNIT(a_cancel_at_any_point_is_the_end),
 		UNIT(bytes_that_are_here_at_a_cancel_come_no_more),
 		UNIT(a_callback_can_cancel_all_others),
-		UNIT(the_environment_names_no_proxy),
-		UNIT(a_netrc_is_not_read),
-		UNIT(a_name_that_leads_inside_is_refused),
-		UNIT(a_kept_connection_obeys_the_new_configuration),
+		UNIT(a11_the_environment_names_no_proxy),
+		UNIT(e7_a_netrc_is_not_read),
+		UNIT(e3_a_name_that_leads_inside_is_refused),
+		UNIT(e3_a_kept_connection_obeys_the_new_configuration),
 		UNIT(nobody_at_the_port_is_a_connect_error),
 		UNIT(a_dns_that_hangs_blocks_nobody),
 		UNIT(a_thousand_at_once_all_end),

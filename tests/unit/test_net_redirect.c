@@ -132,7 +132,7 @@ other_3xx_are_answers(void)
 }
 
 static void
-credentials_stay_with_their_origin(void)
+e5_credentials_stay_with_their_origin(void)
 {
 	char to_other[100], to_name[100], back[100];
 	struct got g;
@@ -177,7 +177,7 @@ credentials_stay_with_their_origin(void)
 }
 
 static void
-loops_end(void)
+e4_loops_end(void)
 {
 	begin_two();
 	redirects(s, "/loop", 302, "/loop");
@@ -197,7 +197,7 @@ loops_end(void)
 }
 
 static void
-hops_against_policy_are_refused(void)
+e4_hops_against_policy_are_refused(void)
 {
 	static const char *const location[] = {
 		"http://10.0.0.1/", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "http://private.test/",
@@ -217,7 +217,7 @@ hops_against_policy_are_refused(void)
 }
 
 static void
-reasons_hold_no_secrets(void)
+e8_reasons_hold_no_secrets(void)
 {
 	struct got g;
 
@@ -336,7 +336,7 @@ digested(const char *path, const char *user)
 }
 
 static void
-a_digest_is_answered_and_stays_with_its_origin(void)
+e5_a_digest_is_answered_and_stays_with_its_origin(void)
 {
 	static const char challenge[] = "HTTP/1.1 401 Who\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\"\r\n"
 	    "Content-Length: 3\r\n\r\nwho";
@@ -379,7 +379,7 @@ a_digest_is_answered_and_stays_with_its_origin(void)
 }
 
 static void
-each_request_carries_its_own_credentials(void)
+e6_each_request_carries_its_own_credentials(void)
 {
 	static const char *const user[] = { "Authorization: Bearer alice", "Authorization: Bearer bob" };
 	char url[100];
@@ -411,15 +411,15 @@ main(void)
 	static const struct unit_test t[] = {
 		UNIT(each_kind_of_redirect_is_followed),
 		UNIT(other_3xx_are_answers),
-		UNIT(credentials_stay_with_their_origin),
-		UNIT(loops_end),
-		UNIT(hops_against_policy_are_refused),
-		UNIT(reasons_hold_no_secrets),
+		UNIT(e5_credentials_stay_with_their_origin),
+		UNIT(e4_loops_end),
+		UNIT(e4_hops_against_policy_are_refused),
+		UNIT(e8_reasons_hold_no_secrets),
 		UNIT(the_body_of_a_redirect_is_bounded),
 		UNIT(one_deadline_counts_for_all_hops),
 		UNIT(a_post_keeps_its_body_only_at_its_origin),
-		UNIT(a_digest_is_answered_and_stays_with_its_origin),
-		UNIT(each_request_carries_its_own_credentials),
+		UNIT(e5_a_digest_is_answered_and_stays_with_its_origin),
+		UNIT(e6_each_request_carries_its_own_credentials),
 	};
 
 	return unit_run("net_redirect", t, ARRAY_LEN(t));

@@ -68,7 +68,7 @@ good_urls_are_kept_as_they_are(void)
 }
 
 static void
-other_schemes_are_refused(void)
+e2_other_schemes_are_refused(void)
 {
 	static const char *const text[] = {
 		"", "x", "file:///etc/passwd", "gopher://example.org/", "dict://example.org/", "ftp://example.org/",
@@ -85,7 +85,7 @@ other_schemes_are_refused(void)
 }
 
 static void
-odd_hosts_are_refused(void)
+e2_odd_hosts_are_refused(void)
 {
 	static const char *const text[] = {
 		"https://user:pass@example.org/", "https://good.example.org@evil.example.org/", "https://@example.org/",
@@ -118,7 +118,7 @@ control_bytes_and_overlong_urls_are_refused(void)
 }
 
 static void
-ports_of_other_services_are_refused(void)
+e2_ports_of_other_services_are_refused(void)
 {
 	static const char *const bad[] = { "0", "22", "25", "53", "6379", "11211", "65536", "99999999999", "-1", "x", "1e3" };
 	static const char *const good[] = { "80", "443", "8080", "8443", "9000", "65535", "3128" };
@@ -135,7 +135,7 @@ ports_of_other_services_are_refused(void)
 }
 
 static void
-private_addresses_in_any_spelling_are_refused(void)
+e1_private_addresses_in_any_spelling_are_refused(void)
 {
 	static const char *const host[] = {
 		"127.0.0.2", "10.0.0.1", "0.0.0.0", "0", "169.254.169.254", "2852039166", "0xa9fea9fe", "0xa9.0xfe.0xa9.0xfe",
@@ -186,7 +186,7 @@ locations_against_policy_are_refused(void)
 }
 
 static void
-https_is_never_left_for_http(void)
+e4_https_is_never_left_for_http(void)
 {
 	CHECK_STR(followed(&lax, "https://example.org/a", "http://example.org/a"), "refused");
 	CHECK_STR(followed(&lax, "https://example.org/a", "http://example.org:443/a"), "refused");
@@ -222,14 +222,14 @@ main(void)
 {
 	static const struct unit_test t[] = {
 		UNIT(good_urls_are_kept_as_they_are),
-		UNIT(other_schemes_are_refused),
-		UNIT(odd_hosts_are_refused),
+		UNIT(e2_other_schemes_are_refused),
+		UNIT(e2_odd_hosts_are_refused),
 		UNIT(control_bytes_and_overlong_urls_are_refused),
-		UNIT(ports_of_other_services_are_refused),
-		UNIT(private_addresses_in_any_spelling_are_refused),
+		UNIT(e2_ports_of_other_services_are_refused),
+		UNIT(e1_private_addresses_in_any_spelling_are_refused),
 		UNIT(locations_resolve_against_the_base),
 		UNIT(locations_against_policy_are_refused),
-		UNIT(https_is_never_left_for_http),
+		UNIT(e4_https_is_never_left_for_http),
 		UNIT(origin_is_scheme_host_and_port),
 	};
 

@@ -131,7 +131,7 @@ bounds_are(int line, enum quota_window w, int64_t at_s, int64_t start, int64_t e
 #define BOUNDS(w, at, start, end) bounds_are(__LINE__, (w), (at), (start), (end))
 
 static void
-windows_begin_and_end_in_utc(void)
+g7_windows_begin_and_end_in_utc(void)
 {
 	(void)setenv("TZ", "Pacific/Auckland", 1);	/* a zone with summer time, a day ahead */
 	BOUNDS(WINDOW_SECOND, START_S, START_S, START_S + 1);
@@ -192,7 +192,7 @@ the_group_pays_where_there_is_one(void)
 }
 
 static void
-subjects_do_not_meet_across_realms_names_and_groups(void)
+g1_subjects_do_not_meet_across_realms_names_and_groups(void)
 {
 	struct identity who;
 	struct charge a, b;
@@ -234,7 +234,7 @@ key_run(struct counters *s UNUSED, struct counter_op *ops, size_t n)
 
 /* G1: whatever a name holds, a key is hex. */
 static void
-keys_are_hex_whatever_the_name_holds(void)
+g1_keys_are_hex_whatever_the_name_holds(void)
 {
 	static const char *const names[] = { "a b", "x\r\nset eo:victim 0 0 1\r\n9", "%s%n", "\xff\xfe", "" };
 	struct counters store = { key_run, count_post, NULL };
@@ -479,7 +479,7 @@ a_store_that_is_away_gives_the_configured_answer_and_refuse_wins(void)
 
 /* G3 */
 static void
-nonsense_in_a_counter_is_over_never_free(void)
+g3_nonsense_in_a_counter_is_over_never_free(void)
 {
 	struct quota_answer a;
 	struct charge ch;
@@ -497,7 +497,7 @@ nonsense_in_a_counter_is_over_never_free(void)
 
 /* G7 */
 static void
-at_midnight_a_new_window_starts_once(void)
+g7_at_midnight_a_new_window_starts_once(void)
 {
 	struct counters *s = counters_memory_new();
 	struct charge before, after;
@@ -677,13 +677,13 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
-		UNIT(windows_begin_and_end_in_utc),
+		UNIT(g7_windows_begin_and_end_in_utc),
 		UNIT(months_end_where_the_calendar_says),
 		UNIT(a_clock_before_1970_or_past_every_year_does_no_harm),
 		UNIT(the_group_pays_where_there_is_one),
-		UNIT(subjects_do_not_meet_across_realms_names_and_groups),
+		UNIT(g1_subjects_do_not_meet_across_realms_names_and_groups),
 		UNIT(a_set_named_twice_is_charged_once),
-		UNIT(keys_are_hex_whatever_the_name_holds),
+		UNIT(g1_keys_are_hex_whatever_the_name_holds),
 		UNIT(the_last_unit_is_given_and_none_after_it),
 		UNIT(one_user_s_limit_is_not_another_s_but_the_pool_is_shared),
 		UNIT(a_refusal_gives_back_what_other_limits_took),
@@ -695,8 +695,8 @@ main(void)
 		UNIT(two_limits_over_one_count_add_once),
 		UNIT(without_limits_nobody_asks_the_store),
 		UNIT(a_store_that_is_away_gives_the_configured_answer_and_refuse_wins),
-		UNIT(nonsense_in_a_counter_is_over_never_free),
-		UNIT(at_midnight_a_new_window_starts_once),
+		UNIT(g3_nonsense_in_a_counter_is_over_never_free),
+		UNIT(g7_at_midnight_a_new_window_starts_once),
 		UNIT(a_late_reservation_counts_in_the_present_window),
 		UNIT(settling_moves_by_the_difference),
 		UNIT(settling_as_reserved_asks_nobody),

@@ -133,7 +133,7 @@ holds(const char *if_range, const struct validators *v)
 }
 
 static void
-if_range_holds_for_exactly_this_version(void)
+d3_if_range_holds_for_exactly_this_version(void)
 {
 	CHECK(holds(NULL, &none));
 	CHECK(holds("\"abc\"", &strong));
@@ -194,7 +194,7 @@ main(void)
 		UNIT(dates_that_cannot_be_judged_are_ignored),
 		UNIT(tags_go_before_dates),
 		UNIT(failed_goes_before_not_modified),
-		UNIT(if_range_holds_for_exactly_this_version),
+		UNIT(d3_if_range_holds_for_exactly_this_version),
 		UNIT(etags_are_quoted_and_hold_no_space),
 		UNIT(our_own_malformed_tag_matches_nothing),
 	};

@@ -39,7 +39,7 @@ lines_come_apart_and_are_trimmed(void)
 }
 
 static void
-smuggling_lines_are_refused(void)
+d9_smuggling_lines_are_refused(void)
 {
 	static const char *const s[] = {
 		"", ":", ": x", "X", "X x", "X : x", " X: x", "\tX: x", "X\t: x", "X: a\rb",
@@ -288,7 +288,7 @@ written(const char *name)
 }
 
 static void
-dispositions_are_written_safely(void)
+d10_dispositions_are_written_safely(void)
 {
 	CHECK_STR(written("a.tif"), "attachment; filename=\"a.tif\"; filename*=UTF-8''a.tif");
 	CHECK_STR(written("a b\".tif"), "attachment; filename=\"a b.tif\"; filename*=UTF-8''a%20b.tif");
@@ -319,7 +319,7 @@ main(void)
 {
 	static const struct unit_test tests[] = {
 		UNIT(lines_come_apart_and_are_trimmed),
-		UNIT(smuggling_lines_are_refused),
+		UNIT(d9_smuggling_lines_are_refused),
 		UNIT(long_lines_are_refused),
 		UNIT(lengths_are_digits),
 		UNIT(lengths_that_lie_are_refused),
@@ -332,7 +332,7 @@ main(void)
 		UNIT(filenames_are_found),
 		UNIT(filenames_hold_no_path_and_no_controls),
 		UNIT(long_filenames_are_cut_between_characters),
-		UNIT(dispositions_are_written_safely),
+		UNIT(d10_dispositions_are_written_safely),
 		UNIT(names_tell_media_types),
 	};
 

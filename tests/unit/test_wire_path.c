@@ -68,7 +68,7 @@ percent_is_decoded_exactly_once(void)
 }
 
 static void
-encoded_slash_stays_in_its_segment(void)
+c2_encoded_slash_stays_in_its_segment(void)
 {
 	CHECK_INT(parse("/data/b/c/i%2Fj/a"), PATH_OK);		/* C2 */
 	CHECK_INT(path.n, 4);
@@ -77,7 +77,7 @@ encoded_slash_stays_in_its_segment(void)
 }
 
 static void
-no_spelling_of_dots_leaves_its_place(void)
+c1_no_spelling_of_dots_leaves_its_place(void)
 {
 	static const char *const uri[] = {
 		"/data/../x", "/data/./x", "/data/b/..", "/data/b/.", "/data/%2e%2e/x", "/data/.%2E/x",
@@ -97,7 +97,7 @@ no_spelling_of_dots_leaves_its_place(void)
 }
 
 static void
-overlong_and_broken_utf8_is_refused(void)
+c3_overlong_and_broken_utf8_is_refused(void)
 {
 	CHECK_INT(parse("/data/%c0%ae%c0%ae/x"), PATH_BAD);	/* C1, C3 */
 	CHECK_INT(parse("/data/\xc0\xae"), PATH_BAD);
@@ -112,7 +112,7 @@ overlong_and_broken_utf8_is_refused(void)
 }
 
 static void
-control_characters_are_refused(void)
+c3_control_characters_are_refused(void)
 {
 	static const char *const uri[] = {
 		"/data/%00", "/data/a%00b", "/data/%0d%0aSet-Cookie:x", "/data/%0a", "/data/%7f", "/data/%1b",
@@ -127,7 +127,7 @@ control_characters_are_refused(void)
 }
 
 static void
-empty_segments_are_refused(void)
+c4_empty_segments_are_refused(void)
 {
 	CHECK_INT(parse("/data//x"), PATH_BAD);			/* C4 */
 	CHECK_INT(parse("//data/x"), PATH_BAD);
@@ -147,7 +147,7 @@ broken_percent_is_refused(void)
 }
 
 static void
-all_spellings_of_one_path_are_one_path(void)
+c4_all_spellings_of_one_path_are_one_path(void)
 {
 	static const char *const uri[] = {
 		"/data/S2/i", "/data/%53%32/i", "/d%61ta/S2/%69", "/%64%61%74%61/S2/i", "http://host/data/S2/i",
@@ -163,7 +163,7 @@ all_spellings_of_one_path_are_one_path(void)
 }
 
 static void
-names_that_look_alike_stay_apart(void)
+c3_names_that_look_alike_stay_apart(void)
 {
 	CHECK_INT(parse("/data/S2%20/S2-secret/s2/*/%5B%3F"), PATH_OK);	/* C5, C6: compared as they are */
 	CHECK_STR(seg(0), "S2 ");
@@ -223,7 +223,7 @@ what_is_no_path_is_refused(void)
 }
 
 static void
-everything_long_is_414_and_bounded(void)
+c7_everything_long_is_414_and_bounded(void)
 {
 	size_t big = 1 << 20;					/* C7 */
 	char *uri = malloc(big + 1);
@@ -264,18 +264,18 @@ main(void)
 		UNIT(segments_are_split_at_slashes),
 		UNIT(query_is_kept_raw_and_is_no_part_of_the_path),
 		UNIT(percent_is_decoded_exactly_once),
-		UNIT(encoded_slash_stays_in_its_segment),
-		UNIT(no_spelling_of_dots_leaves_its_place),
-		UNIT(overlong_and_broken_utf8_is_refused),
-		UNIT(control_characters_are_refused),
-		UNIT(empty_segments_are_refused),
+		UNIT(c2_encoded_slash_stays_in_its_segment),
+		UNIT(c1_no_spelling_of_dots_leaves_its_place),
+		UNIT(c3_overlong_and_broken_utf8_is_refused),
+		UNIT(c3_control_characters_are_refused),
+		UNIT(c4_empty_segments_are_refused),
 		UNIT(broken_percent_is_refused),
-		UNIT(all_spellings_of_one_path_are_one_path),
-		UNIT(names_that_look_alike_stay_apart),
+		UNIT(c4_all_spellings_of_one_path_are_one_path),
+		UNIT(c3_names_that_look_alike_stay_apart),
 		UNIT(what_is_not_below_the_base_path_is_outside),
 		UNIT(base_path_of_several_segments_or_none),
 		UNIT(what_is_no_path_is_refused),
-		UNIT(everything_long_is_414_and_bounded),
+		UNIT(c7_everything_long_is_414_and_bounded),
 		UNIT(only_the_given_length_is_looked_at),
 	};
 

@@ -81,7 +81,7 @@ what_is_no_range_gives_the_whole(void)
 }
 
 static void
-several_ranges_give_the_whole(void)
+d2_several_ranges_give_the_whole(void)
 {
 	static char many[8000];
 	size_t n;
@@ -179,7 +179,7 @@ main(void)
 		UNIT(ranges_are_clipped_to_the_file),
 		UNIT(beyond_the_end_is_416),
 		UNIT(what_is_no_range_gives_the_whole),
-		UNIT(several_ranges_give_the_whole),
+		UNIT(d2_several_ranges_give_the_whole),
 		UNIT(empty_list_elements_and_outer_space_do_not_count),
 		UNIT(empty_file_satisfies_no_range),
 		UNIT(largest_file_does_not_overflow),

@@ -192,7 +192,7 @@ a_data_path_has_four_segments_or_more(void)
 }
 
 static void
-spellings_of_one_path_are_one_object(void)
+c4_g8_spellings_of_one_path_are_one_object(void)
 {
 	fresh();
 	CHECK_INT(ask("/data/%70eps/S2A/ite%6d/asset", "ann")->kind, DECISION_MISS);
@@ -216,7 +216,7 @@ bad_paths_are_400(void)
 }
 
 static void
-methods_are_get_head_options(void)
+d5_methods_are_get_head_options(void)
 {
 	static const char *const bad[] = { "PUT", "POST", "DELETE", "TRACE", "CONNECT", "get", "GET ", "" };
 
@@ -285,7 +285,7 @@ two_identities_are_400(void)
 }
 
 static void
-doubled_parameters_are_400(void)
+f2_doubled_parameters_are_400(void)
 {
 	fresh();
 	CHECK_PROBLEM(ask_with(S2, "ann", "REQUEST_URI=/data/peps/S2_SECRET/i/a"), 400);
@@ -770,14 +770,14 @@ main(void)
 {
 	static const struct unit_test tests[] = {
 		UNIT(a_data_path_has_four_segments_or_more),
-		UNIT(spellings_of_one_path_are_one_object),
+		UNIT(c4_g8_spellings_of_one_path_are_one_object),
 		UNIT(bad_paths_are_400),
-		UNIT(methods_are_get_head_options),
+		UNIT(d5_methods_are_get_head_options),
 		UNIT(options_needs_no_login_and_tells_nothing),
 		UNIT(own_routes_are_health_ready_status_metrics),
 		UNIT(nobody_is_asked_to_log_in_and_strangers_are_refused),
 		UNIT(two_identities_are_400),
-		UNIT(doubled_parameters_are_400),
+		UNIT(f2_doubled_parameters_are_400),
 		UNIT(our_own_loop_is_508),
 		UNIT(a_hit_tells_the_front_which_file),
 		UNIT(a_dataset_sets_cache_control),

@@ -326,7 +326,7 @@ begins(const char *s, const char *with)
 /* -- what can be slow ------------------------------------------------------------------- */
 
 static void
-clients_that_send_one_byte_hold_nobody(void)
+f3_clients_that_send_one_byte_hold_nobody(void)
 {
 	struct buf b = BUF_INIT(65536), out = BUF_INIT(65536);
 	struct pollfd p;
@@ -376,7 +376,7 @@ a_request_in_pieces_is_served_when_it_is_whole(void)
 }
 
 static void
-more_idle_clients_than_there_is_room_for_are_dropped_oldest_first(void)
+f3_more_idle_clients_than_there_is_room_for_are_dropped_oldest_first(void)
 {
 	struct buf out = BUF_INIT(1024);
 	struct rig r;
@@ -397,7 +397,7 @@ more_idle_clients_than_there_is_room_for_are_dropped_oldest_first(void)
 /* -- what is malformed ------------------------------------------------------------------- */
 
 static void
-nonsense_is_closed_and_the_worker_lives(void)
+f1_nonsense_is_closed_and_the_worker_lives(void)
 {
 	static const char *const raw[] = {
 		"GET / HTTP/1.1\r\n\r\n",
@@ -425,7 +425,7 @@ nonsense_is_closed_and_the_worker_lives(void)
 }
 
 static void
-a_parameter_with_a_nul_is_400(void)
+f2_a_parameter_with_a_nul_is_400(void)
 {
 	struct buf b = BUF_INIT(65536), p = BUF_INIT(4096);
 	struct rig r;
@@ -444,7 +444,7 @@ a_parameter_with_a_nul_is_400(void)
 }
 
 static void
-bodies_are_drained_within_a_limit(void)
+d6_bodies_are_drained_within_a_limit(void)
 {
 	static const char *const params[] = { "REQUEST_METHOD=GET", "REQUEST_URI=/data/-/health",
 	    "CONTENT_LENGTH=1099511627776" };
@@ -480,7 +480,7 @@ a_connection_is_closed_even_if_the_front_wants_to_keep_it(void)
 }
 
 static void
-peers_that_are_not_named_are_refused(void)
+a8_peers_that_are_not_named_are_refused(void)
 {
 	char front[64];
 	struct rig r;
@@ -496,7 +496,7 @@ peers_that_are_not_named_are_refused(void)
 }
 
 static void
-over_tcp_only_named_addresses_or_loopback_come_in(void)
+a8_over_tcp_only_named_addresses_or_loopback_come_in(void)
 {
 	struct rig r;
 
@@ -800,7 +800,7 @@ wait_for_jobs(const struct rig *r, uint64_t n)
 }
 
 static void
-descriptors_do_not_grow(void)
+f7_descriptors_do_not_grow(void)
 {
 	struct handover h;
 	struct rig r;
@@ -886,7 +886,7 @@ it_ends_when_the_master_is_gone(void)
 }
 
 static void
-one_escaped_log_line_per_decision(void)
+h1_one_escaped_log_line_per_decision(void)
 {
 	static const char *const params[] = { "REQUEST_METHOD=GET\nX", "REQUEST_URI=/data/x\x1b[31m\n2026 error?secret=1",
 	    "EODATA_USER=eve\nroot" };
@@ -916,26 +916,26 @@ int
 main(void)
 {
 	static const struct unit_test tests[] = {
-		UNIT(clients_that_send_one_byte_hold_nobody),
+		UNIT(f3_clients_that_send_one_byte_hold_nobody),
 		UNIT(a_request_in_pieces_is_served_when_it_is_whole),
-		UNIT(more_idle_clients_than_there_is_room_for_are_dropped_oldest_first),
-		UNIT(nonsense_is_closed_and_the_worker_lives),
-		UNIT(a_parameter_with_a_nul_is_400),
-		UNIT(bodies_are_drained_within_a_limit),
+		UNIT(f3_more_idle_clients_than_there_is_room_for_are_dropped_oldest_first),
+		UNIT(f1_nonsense_is_closed_and_the_worker_lives),
+		UNIT(f2_a_parameter_with_a_nul_is_400),
+		UNIT(d6_bodies_are_drained_within_a_limit),
 		UNIT(a_connection_is_closed_even_if_the_front_wants_to_keep_it),
-		UNIT(peers_that_are_not_named_are_refused),
-		UNIT(over_tcp_only_named_addresses_or_loopback_come_in),
+		UNIT(a8_peers_that_are_not_named_are_refused),
+		UNIT(a8_over_tcp_only_named_addresses_or_loopback_come_in),
 		UNIT(a_miss_goes_to_the_mover_with_its_connection),
 		UNIT(a_full_queue_is_503_and_gives_the_miss_back),
 		UNIT(a_hit_is_the_fronts_and_is_settled),
 		UNIT(a_hit_that_is_streamed_takes_its_file_along),
 		UNIT(settlements_outlast_an_accountant_that_does_not_read),
 		UNIT(a_very_long_subpath_is_settled_without_it),
-		UNIT(descriptors_do_not_grow),
+		UNIT(f7_descriptors_do_not_grow),
 		UNIT(drain_ends_it_and_new_connections_are_left_to_others),
 		UNIT(drain_waits_for_a_request_that_has_begun),
 		UNIT(it_ends_when_the_master_is_gone),
-		UNIT(one_escaped_log_line_per_decision),
+		UNIT(h1_one_escaped_log_line_per_decision),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
