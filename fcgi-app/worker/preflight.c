@@ -111,7 +111,8 @@ preflight(const void *data, size_t len, bool *ret_params_done)
 		n = fcgi_parse(p, left, &r);
 		if (n == 0)
 			break;
-		if (n < 0 || take_record(&s, &r, params) != 0)
+		/* libfcgi 2.4.2 reads on in the padding of BEGIN, as if it were the next record */
+		if (n < 0 || (s.id == 0 && (size_t)n != FCGI_HEADER + r.content_len) || take_record(&s, &r, params) != 0)
 			return PREFLIGHT_BAD;
 		p += n;
 		left -= (size_t)n;

@@ -211,7 +211,7 @@ refuses_wrong_types(const struct param *p, const struct param *row)
 }
 
 static void
-every_row_refuses_values_of_other_types(void)
+h7_every_row_refuses_values_of_other_types(void)
 {
 	each_row(refuses_wrong_types);
 }
@@ -293,7 +293,7 @@ limits_need_sense(void)
 }
 
 static void
-rules_must_say_whom_and_what(void)
+h7_rules_must_say_whom_and_what(void)
 {
 	check_fault("{\"rules\":[{\"allow\":true}]}", "rules[0]: matches nobody");
 	check_fault("{\"rules\":[{\"who\":\"anyone\"}]}", "rules[0].allow: must be given");
@@ -607,10 +607,10 @@ main(void)
 		UNIT(a_fault_of_the_syntax_names_the_file),
 		UNIT(a_name_that_is_near_is_offered),
 		UNIT(h7_duplicates_are_told_wherever_they_stand),
-		UNIT(every_row_refuses_values_of_other_types),
+		UNIT(h7_every_row_refuses_values_of_other_types),
 		UNIT(every_number_has_a_range),
 		UNIT(limits_need_sense),
-		UNIT(rules_must_say_whom_and_what),
+		UNIT(h7_rules_must_say_whom_and_what),
 		UNIT(what_refers_to_something_must_find_it),
 		UNIT(the_front_must_fit),
 		UNIT(an_identity_never_comes_from_what_clients_fill),

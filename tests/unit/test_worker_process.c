@@ -380,8 +380,12 @@ f3_more_idle_clients_than_there_is_room_for_are_dropped_oldest_first(void)
 {
 	struct buf out = BUF_INIT(1024);
 	struct rig r;
-	int fd[300];
+	struct rlimit l;
+	int fd[1000];
 
+	MUST(getrlimit(RLIMIT_NOFILE, &l) == 0);
+	l.rlim_cur = l.rlim_max < 4096 ? l.rlim_max : 4096;
+	MUST(setrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur > ARRAY_LEN(fd) + 100);
 	rig_start(&r, "");
 	for (size_t i = 0; i < ARRAY_LEN(fd); i++)
 		fd[i] = front_connect(&r);
@@ -396,30 +400,136 @@ f3_more_idle_clients_than_there_is_room_for_are_dropped_oldest_first(void)
 
 /* -- what is malformed ------------------------------------------------------------------- */
 
+/* A record as it is told, with padding or another version: what no writer of ours makes. */
+static void
+odd_record(struct buf *b, uint8_t version, uint8_t type, uint16_t id, const void *content, uint16_t n, uint8_t padding)
+{
+	const uint8_t head[FCGI_HEADER] = { version, type, (uint8_t)(id >> 8), (uint8_t)id, (uint8_t)(n >> 8), (uint8_t)n, padding, 0 };
+	static const char zeros[256];
+
+	(void)buf_add(b, head, sizeof(head));
+	(void)buf_add(b, content, n);
+	(void)buf_add(b, zeros, padding);
+}
+
+/* BEGIN of a role, these parameters as they stand, and the ends. */
+static void
+odd_request(struct buf *b, uint8_t role, const void *params, size_t n)
+{
+	const uint8_t begin[8] = { 0, role };
+
+	buf_clear(b);
+	odd_record(b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+	fcgi_record(b, FCGI_PARAMS, 1, params, n);
+	if (n > 0)
+		fcgi_record(b, FCGI_PARAMS, 1, NULL, 0);
+	fcgi_record(b, FCGI_STDIN, 1, NULL, 0);
+}
+
+/* It is closed without an answer, and the next request is served. */
+static void
+is_closed(struct rig *r, const struct buf *b, const char *what)
+{
+	const char *answer = front_ask(r, b);
+
+	if (answer[0] != '\0')
+		fprintf(stderr, "%s: answered \"%.60s\"\n", what, answer);
+	CHECK_STR(answer, "");
+	CHECK(begins(get(r, "/data/-/health"), "Status: 200 OK\r\n"));
+}
+
 static void
 f1_nonsense_is_closed_and_the_worker_lives(void)
 {
-	static const char *const raw[] = {
-		"GET / HTTP/1.1\r\n\r\n",
-		"\x02\x01\x00\x01\x00\x08\x00\x00" "\x00\x01\x00\x00\x00\x00\x00\x00",
-	};
-	struct buf b = BUF_INIT(65536);
+	static const char health[] = "\x0e\x03REQUEST_METHODGET\x0b\x0eREQUEST_URI/data/-/health";
+	static const char huge_name[] = "\xff\xff\xff\xff\x01" "a", huge_both[] = "\xff\xff\xff\xff\xff\xff\xff\xff" "a";
+	static const uint8_t begin[8] = { 0, 1 };
+	static char megabyte[(1 << 20) + 1000];
+	struct buf b = BUF_INIT(1 << 22);
 	struct rig r;
 
 	rig_start(&r, "");
-	for (size_t i = 0; i < ARRAY_LEN(raw); i++) {
-		buf_clear(&b);
-		(void)buf_add(&b, raw[i], 16);
-		CHECK_STR(front_ask(&r, &b), "");
+	(void)buf_add(&b, "GET / HTTP/1.1\r\n\r\n", 18);
+	is_closed(&r, &b, "HTTP");
+	odd_request(&b, 1, huge_name, sizeof(huge_name) - 1);
+	is_closed(&r, &b, "a name of 2 GiB");
+	odd_request(&b, 1, huge_both, sizeof(huge_both) - 1);
+	is_closed(&r, &b, "name and value of 2 GiB");
+	memset(megabyte, 'x', sizeof(megabyte));
+	memcpy(megabyte, "\x01\x80\x10\x00\x00", 5);
+	odd_request(&b, 1, megabyte, 6 + (1 << 20));
+	is_closed(&r, &b, "more than 1 MiB of parameters");
+	for (uint8_t role = 0; role <= 4; role++) {
+		odd_request(&b, role, health, sizeof(health) - 1);
+		if (role != 1)
+			is_closed(&r, &b, "another role");
 	}
-	/* lengths of 2 GiB */
+	for (uint8_t version = 0; version <= 2; version += 2) {
+		buf_clear(&b);
+		odd_record(&b, version, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+		is_closed(&r, &b, "another version");
+	}
+	for (int type = 0; type < 256; type += type == 12 ? 243 : 1) {	/* BEGIN again, the front's own, and unknown ones */
+		if (type == FCGI_PARAMS)
+			continue;
+		buf_clear(&b);
+		odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+		odd_record(&b, 1, (uint8_t)type, 1, health, sizeof(health) - 1, 0);
+		is_closed(&r, &b, "a record that is not due");
+	}
+	odd_request(&b, 1, health, sizeof(health) - 1);
+	b.data[2 * FCGI_HEADER + 3]++;		/* the id of the parameters */
+	is_closed(&r, &b, "another id");
 	buf_clear(&b);
-	fcgi_begin(&b, 1);
-	fcgi_record(&b, FCGI_PARAMS, 1, "\xff\xff\xff\xff\xff\xff\xff\xff" "a", 9);
-	fcgi_record(&b, FCGI_PARAMS, 1, NULL, 0);
-	fcgi_record(&b, FCGI_STDIN, 1, NULL, 0);
-	CHECK_STR(front_ask(&r, &b), "");
-	CHECK(begins(get(&r, "/data/-/health"), "Status: 200 OK\r\n"));
+	odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+	odd_record(&b, 1, FCGI_STDIN, 1, NULL, 0, 0);
+	is_closed(&r, &b, "the body before the parameters");
+	buf_clear(&b);
+	odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+	odd_record(&b, 1, FCGI_PARAMS, 1, health, sizeof(health) - 1, 0);
+	odd_record(&b, 1, FCGI_STDIN, 1, NULL, 0, 0);
+	is_closed(&r, &b, "no end of the parameters, and a body");
+	buf_clear(&b);
+	odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+	odd_record(&b, 1, FCGI_PARAMS, 1, health, sizeof(health) - 1, 0);
+	is_closed(&r, &b, "no end of the parameters, and then nothing");	/* after its second */
+	buf_release(&b);
+	rig_stop(&r);
+}
+
+/* Within the protocol, though nobody sends it. */
+static void
+f1_the_largest_padding_and_content_are_read(void)
+{
+	static const char health[] = "\x0e\x03REQUEST_METHODGET\x0b\x0eREQUEST_URI/data/-/health";
+	static const uint8_t begin[8] = { 0, 1 };
+	static char most[65535];
+	struct buf b = BUF_INIT(1 << 20);
+	struct rig r;
+	size_t rest;
+
+	rig_start(&r, "");
+	for (int full = 0; full <= 1; full++) {
+		memset(most, 'x', sizeof(most));
+		memcpy(most, health, sizeof(health) - 1);
+		rest = sizeof(most) - (sizeof(health) - 1) - 6;
+		memcpy(most + sizeof(health) - 1, "\x01\x80\x00", 3);
+		most[sizeof(health) + 2] = (char)(rest >> 8);
+		most[sizeof(health) + 3] = (char)rest;
+		buf_clear(&b);
+		odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 0);
+		odd_record(&b, 1, FCGI_PARAMS, 1, most, full == 1 ? sizeof(most) : sizeof(health) - 1, 255);
+		odd_record(&b, 1, FCGI_PARAMS, 1, NULL, 0, 255);
+		odd_record(&b, 1, FCGI_STDIN, 1, NULL, 0, 255);
+		CHECK(begins(front_ask(&r, &b), "Status: 200 OK\r\n"));
+	}
+	/* behind BEGIN it is not: libfcgi would read on in it */
+	buf_clear(&b);
+	odd_record(&b, 1, FCGI_BEGIN, 1, begin, sizeof(begin), 255);
+	odd_record(&b, 1, FCGI_PARAMS, 1, health, sizeof(health) - 1, 0);
+	odd_record(&b, 1, FCGI_PARAMS, 1, NULL, 0, 0);
+	odd_record(&b, 1, FCGI_STDIN, 1, NULL, 0, 0);
+	is_closed(&r, &b, "padding behind BEGIN");
 	buf_release(&b);
 	rig_stop(&r);
 }
@@ -920,6 +1030,7 @@ main(void)
 		UNIT(a_request_in_pieces_is_served_when_it_is_whole),
 		UNIT(f3_more_idle_clients_than_there_is_room_for_are_dropped_oldest_first),
 		UNIT(f1_nonsense_is_closed_and_the_worker_lives),
+		UNIT(f1_the_largest_padding_and_content_are_read),
 		UNIT(f2_a_parameter_with_a_nul_is_400),
 		UNIT(d6_bodies_are_drained_within_a_limit),
 		UNIT(a_connection_is_closed_even_if_the_front_wants_to_keep_it),
