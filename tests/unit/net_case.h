@@ -33,7 +33,8 @@ void got_init(struct got *g);
 void got_release(struct got *g);
 
 /* Names: "one.test" 127.0.0.1, "private.test" 10.0.0.1, "meta.test" 169.254.169.254,
- * "mixed.test" 10.0.0.1 and 127.0.0.1, "hang.test" never ends, others do not exist. */
+ * "mixed.test" 10.0.0.1 and 127.0.0.1, "turns.test" 127.0.0.1 the first time and 127.0.0.2 ever after,
+ * "hang.test" never ends, others do not exist. */
 
 /* Between begin and end: a server on 127.0.0.1, which conf allows, over http; 15 s to connect, 10 s to
  * the first byte, 1000 bytes a second over 8 s, 1 GiB, 3 redirects. */

@@ -160,6 +160,20 @@ a7_a12_other_headers_change_nothing(void)
 }
 
 static void
+a10_a_token_beside_a_login_adds_nothing(void)
+{
+	struct identity i;
+
+	CHECK_STR(identified(&i, "{\"identity\":{\"groups\":{\"staff\":[\"alice\"]}}}",
+		      PARAMS("EODATA_USER=bob", "HTTP_AUTHORIZATION=Bearer alice", "AUTH_TYPE=Bearer")),
+	    "");
+	CHECK_STR(i.name, "bob");
+	CHECK_INT(i.n_groups, 0);
+	/* nor does one alone */
+	check_user(PARAMS("EODATA_USER=", "HTTP_AUTHORIZATION=Bearer alice"), "");
+}
+
+static void
 a9_a_name_is_whole_and_clean_or_refused(void)
 {
 	char *longest = mem_printf("EODATA_USER=%0*d", IDENTITY_NAME_MAX, 0),
@@ -578,6 +592,7 @@ main(void)
 		UNIT(a4_two_answers_are_refused_in_every_order),
 		UNIT(a6_an_empty_user_is_anonymous),
 		UNIT(a7_a12_other_headers_change_nothing),
+		UNIT(a10_a_token_beside_a_login_adds_nothing),
 		UNIT(a9_a_name_is_whole_and_clean_or_refused),
 		UNIT(an_error_never_repeats_the_name),
 		UNIT(the_names_of_the_parameters_can_be_others),

@@ -7,8 +7,11 @@
 
 #include "unit.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -476,6 +479,33 @@ e3_a_name_that_leads_inside_is_refused(void)
 	end();
 }
 
+/* A name server of the attacker's: the first answer is one that may be, the next leads inside. */
+static void
+e3_a_name_that_turns_inside_is_refused_without_a_connection(void)
+{
+	struct sockaddr_in inside = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1) };
+	struct pollfd p = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .events = POLLIN };
+	struct got g;
+
+	begin();
+	inside.sin_port = htons((uint16_t)server_port(s));
+	MUST(bind(p.fd, (struct sockaddr *)&inside, sizeof(inside)) == 0 && listen(p.fd, 4) == 0);
+	server_says(s, "/a", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+	server_closes(s, "/a");
+	g = named("turns.test");
+	CHECK_STR(fetch_error_name(g.error), "ok");
+	got_release(&g);
+	loop_stop();		/* and what it remembers of names */
+	loop_start(&conf);
+	g = named("turns.test");
+	CHECK_STR(fetch_error_name(g.error), "refused");
+	got_release(&g);
+	CHECK_INT(poll(&p, 1, 0), 0);
+	CHECK_INT(server_requests(s), 1);
+	MUST(close(p.fd) == 0);
+	end();
+}
+
 static void
 e3_a_kept_connection_obeys_the_new_configuration(void)
 {
@@ -641,6 +671,7 @@ main(void)
 		UNIT(a11_the_environment_names_no_proxy),
 		UNIT(e7_a_netrc_is_not_read),
 		UNIT(e3_a_name_that_leads_inside_is_refused),
+		UNIT(e3_a_name_that_turns_inside_is_refused_without_a_connection),
 		UNIT(e3_a_kept_connection_obeys_the_new_configuration),
 		UNIT(nobody_at_the_port_is_a_connect_error),
 		UNIT(a_dns_that_hangs_blocks_nobody),

@@ -6,6 +6,7 @@
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "quota/quota.h"
@@ -524,6 +525,60 @@ g7_at_midnight_a_new_window_starts_once(void)
 	s->free(s);
 }
 
+/*
+ * Two hosts whose clocks are five seconds apart, from the day before summer time
+ * ends until the day after, by a local time that has an hour twice: each UTC day
+ * admits its limit once.
+ */
+static void
+g7_two_hosts_over_a_day_of_25_hours_admit_the_limit_once_a_day(void)
+{
+	enum { FIRST_S = 1792800000, DAY_S = 86400, DAYS = 3, LIMIT = 30 };	/* 2026-10-24 */
+	struct counters *s = counters_memory_new();
+	int admitted[DAYS] = { 0 };
+
+	(void)setenv("TZ", "Europe/Berlin", 1);
+	tzset();
+	fresh();
+	limit(0, QUOTA_REQUESTS, WINDOW_DAY, LIMIT);
+	for (int64_t t = FIRST_S + 5; t < FIRST_S + DAYS * DAY_S; t += 600) {
+		struct charge ch;
+
+		set_clock(t - (t / 600 % 2 == 0 ? 5 : 0));
+		ch = charge_of("alice", "");
+		if (reserve(s, &ch, 1, 0, NULL) == QUOTA_OK)
+			admitted[(t - FIRST_S) / DAY_S]++;
+	}
+	for (int day = 0; day < DAYS; day++)
+		CHECK_INT(admitted[day], LIMIT);
+	s->free(s);
+	(void)unsetenv("TZ");
+	tzset();
+}
+
+/* A clock that says the last second of 2016 twice, as kernels do at a leap second. */
+static void
+g7_a_leap_second_gives_no_second_credit(void)
+{
+	static const int64_t said[] = { 1483228798, 1483228799, 1483228799, 1483228800, 1483228801 };
+	static const int want[] = { 2, 2, 0, 2, 2 };
+	struct counters *s = counters_memory_new();
+
+	fresh();
+	limit(0, QUOTA_REQUESTS, WINDOW_SECOND, 2);
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		struct charge ch;
+		int got = 0;
+
+		set_clock(said[i]);
+		ch = charge_of("alice", "");
+		for (int n = 0; n < 3; n++)
+			got += reserve(s, &ch, 1, 0, NULL) == QUOTA_OK;
+		CHECK_INT(got, want[i]);
+	}
+	s->free(s);
+}
+
 static void
 a_late_reservation_counts_in_the_present_window(void)
 {
@@ -697,6 +752,8 @@ main(void)
 		UNIT(a_store_that_is_away_gives_the_configured_answer_and_refuse_wins),
 		UNIT(g3_nonsense_in_a_counter_is_over_never_free),
 		UNIT(g7_at_midnight_a_new_window_starts_once),
+		UNIT(g7_two_hosts_over_a_day_of_25_hours_admit_the_limit_once_a_day),
+		UNIT(g7_a_leap_second_gives_no_second_credit),
 		UNIT(a_late_reservation_counts_in_the_present_window),
 		UNIT(settling_moves_by_the_difference),
 		UNIT(settling_as_reserved_asks_nobody),
