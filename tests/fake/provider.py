@@ -550,7 +550,7 @@ class Bad:
         self.f = None
 
     def answer(self, case):
-        for name, arguments in (("status_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2), ("breaks_", 1),
+        for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2), ("breaks_", 1),
                                 ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
@@ -689,7 +689,31 @@ class Bad:
         self.head(len(data), [("Content-Encoding", "gzip")])
         self.conn.send_body(data)
 
+    def case_gziprange(self):
+        """A part of the coded bytes, as RFC 9110 has it: of another representation."""
+        wanted = parse_range(self.request.header("Range"), self.f.size)
+        if not isinstance(wanted, tuple):
+            self.case_gzip()
+            return
+        import gzip
+        data = gzip.compress(self.f.read(), 1)
+        part = data[wanted[0]:wanted[1] + 1]
+        self.head(len(part), [("Content-Encoding", "gzip"), ("Content-Range", "bytes %d-%d/%d" % (*wanted, len(data)))], 206)
+        self.conn.send_body(part)
+
     # -- ranges
+
+    def case_partial(self):
+        """206 and a half, whether a part was asked for or not."""
+        half = self.f.size // 2
+        self.head(half, [("Content-Range", "bytes 0-%d/%d" % (half - 1, self.f.size))], 206)
+        self.conn.send_body(self.f.read(0, half))
+
+    def case_norangesaid(self):
+        """The part that was asked for, and not a word of which that is."""
+        first, last = parse_range(self.request.header("Range"), self.f.size) or (0, self.f.size - 1)
+        self.head(last - first + 1, [], 206)
+        self.conn.send_body(self.f.read(first, last - first + 1))
 
     def case_badrange(self):
         wanted = parse_range(self.request.header("Range"), self.f.size)
@@ -730,6 +754,12 @@ class Bad:
     def case_stallbody(self):
         self.head(self.f.size)
         self.conn.send_body(self.f.read(0, self.f.size // 2))
+        self.a.wait_for_peer()
+
+    def stallat(self, at):
+        """The first AT bytes, and nothing more until the peer has had enough."""
+        self.head(self.f.size)
+        self.conn.send_body(self.f.read(0, int(at)))
         self.a.wait_for_peer()
 
     def case_drip(self):
