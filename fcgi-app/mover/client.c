@@ -526,13 +526,15 @@ on_fd(void *arg, uint32_t events)
 {
 	struct client *c = arg;
 	char drop[4096];
+	bool aborted;
 	ssize_t n;
 
 	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
 		do {
 			n = recv(c->fd, drop, sizeof(drop), MSG_DONTWAIT);
-		} while (n > 0 || (n < 0 && errno == EINTR));
-		if (n == 0 || (n < 0 && errno != EAGAIN)) {
+			aborted = n > 0 && fcgi_rest_aborts(&c->rest, c->h.fcgi_id, drop, (size_t)n);
+		} while (!aborted && (n > 0 || (n < 0 && errno == EINTR)));
+		if (aborted || n == 0 || (n < 0 && errno != EAGAIN)) {
 			gone(c);
 			return;
 		}

@@ -7,6 +7,7 @@
 #define MOVER_CLIENT_H
 
 #include "mover/mover.h"
+#include "wire/fcgi.h"
 
 enum client_body {
 	BODY_NONE,
@@ -59,6 +60,7 @@ struct client {
 	uint64_t upstream;		/* body bytes pulled for this one alone */
 
 	/* output */
+	struct fcgi_rest rest;		/* what the front still says: ABORT_REQUEST, or nothing of worth */
 	struct buf out;			/* whole records, not yet written */
 	size_t out_off;
 	bool writable, progress, head_sent, cut, gone;

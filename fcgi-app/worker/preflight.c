@@ -100,6 +100,7 @@ preflight(const void *data, size_t len, bool *ret_params_done)
 {
 	static uint8_t params[PREFLIGHT_PARAMS_MAX];
 	const uint8_t *p = data;
+	struct fcgi_rest rest = { .n = 0 };
 	struct seen s = { 0 };
 	struct fcgi_record r;
 	size_t left = len;
@@ -117,6 +118,9 @@ preflight(const void *data, size_t len, bool *ret_params_done)
 		p += n;
 		left -= (size_t)n;
 	}
+	/* given up by the front before it was read */
+	if (s.body_end && fcgi_rest_aborts(&rest, s.id, p, left))
+		return PREFLIGHT_BAD;
 	if (!s.params_end)
 		return len >= PREFLIGHT_MAX || (left > 0 && n > 0) ? PREFLIGHT_BAD : PREFLIGHT_MORE;
 	faulty = pairs_check(params, s.params);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * FastCGI records.  Mover (writing), test client (both).
+ * FastCGI records.  Mover (writing, and what follows a request), worker, test client (both).
  */
 #include "base/base.h"
 
 #include "wire/fcgi.h"
+
+#include <string.h>
 
 enum { FCGI_VERSION = 1, FCGI_ROLE_RESPONDER = 1 };
 
@@ -113,4 +115,35 @@ fcgi_parse(const void *data, size_t len, struct fcgi_record *ret)
 	ret->content = p + FCGI_HEADER;
 	ret->content_len = content;
 	return (ssize_t)(FCGI_HEADER + content + padding);
+}
+
+bool
+fcgi_rest_aborts(struct fcgi_rest *r, uint16_t id, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	size_t take;
+
+	while (len > 0) {
+		take = r->skip > 0 ? r->skip : sizeof(r->head) - r->n;
+		if (take > len)
+			take = len;
+		if (r->skip > 0) {
+			r->skip -= take;
+		} else {
+			memcpy(r->head + r->n, p, take);
+			r->n += take;
+		}
+		p += take;
+		len -= take;
+		if (r->n < sizeof(r->head))
+			continue;
+		r->n = 0;
+		if (r->head[0] != FCGI_VERSION)
+			r->skip = SIZE_MAX;	/* nobody knows where the next record begins */
+		else if (r->head[1] == FCGI_ABORT && (r->head[2] << 8 | r->head[3]) == id)
+			return true;
+		else
+			r->skip = (size_t)(r->head[4] << 8 | r->head[5]) + r->head[6];
+	}
+	return false;
 }

@@ -30,5 +30,11 @@ void fcgi_record(struct buf *out, enum fcgi_type type, uint16_t id, const void *
 /* One record from the front of data: bytes it takes, 0 when more is needed, -1 when it is no record (version, type). */
 struct fcgi_record { enum fcgi_type type; uint16_t id; const uint8_t *content; size_t content_len; };
 ssize_t fcgi_parse(const void *data, size_t len, struct fcgi_record *ret);
+/*
+ * What a front still says after its request, in pieces of any size (the state begins as zeros):
+ * true once one of its records is ABORT_REQUEST for id.  The rest, and what is no record, is skipped.
+ */
+struct fcgi_rest { uint8_t head[FCGI_HEADER]; size_t n, skip; };
+bool fcgi_rest_aborts(struct fcgi_rest *r, uint16_t id, const void *data, size_t len);
 
 #endif

@@ -14,8 +14,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf out = BUF_INIT(1 << 20);
 	struct fcgi_record r, again;
+	struct fcgi_rest whole = { .n = 0 }, pieces = { .n = 0 };
+	bool aborted = false;
 	ssize_t took;
 
+	/* the same in one piece and byte by byte */
+	for (size_t i = 0; i < n && !aborted; i++)
+		aborted = fcgi_rest_aborts(&pieces, 1, data + i, 1);
+	MUST(fcgi_rest_aborts(&whole, 1, data, n) == aborted);
 	for (size_t at = 0; at < n; at += (size_t)took) {
 		took = fcgi_parse(data + at, n - at, &r);
 		if (took <= 0)

@@ -6,9 +6,10 @@ refusals; where items come from; an upgrade while a transfer runs.
 
 import os
 import signal
+import socket
 
 import pytest
-from conftest import is_alive, wait_until
+from conftest import is_alive, to_base64, wait_until
 from test_processes import everyone
 
 MIB = 1 << 20
@@ -74,6 +75,24 @@ def test_what_is_larger_than_the_spool_is_delivered_and_not_stored(tight):
     assert answer.rc == 0 and answer.body == asset.data, answer.rc
     no_transfers(tight)
     assert asset.published() is None
+
+
+@pytest.mark.parametrize("percent", [10, 50])
+def test_f4_a_client_that_leaves_ends_what_nobody_else_wants(tight, percent):
+    """A body that is not stored: the provider is let go, the client pays for what it got, no worker is lost."""
+    size, workers = 4 * MIB, tight.pids("worker")
+    asset = tight.add(os.urandom(size), case="stallat-%d" % (size * percent // 100), backend="loop_open")
+    with socket.create_connection((tight.host, tight.port), timeout=20) as client:
+        client.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n" % (asset.path, to_base64(tight.user))).encode())
+        got = b""
+        while len(got) < size * percent // 100 - 70000:     # buffers on the way hold the rest back
+            got += client.recv(1 << 16)
+        assert tight.provider("/-/log", "GET")["open"] == 2, "the asset, and this question"
+    wait_until(lambda: tight.provider("/-/log", "GET")["open"] == 1, "the provider is let go", 5)
+    no_transfers(tight)
+    lines = wait_until(lambda: [line for line in tight.ledger() if line["item"] == asset.name and line["cache"] == "miss"], "its line")
+    assert len(got) - 10000 <= lines[0]["bytes"] <= size * percent // 100, (len(got), lines)
+    assert len(asset.upstream()) == 1 and tight.pids("worker") == workers
 
 
 def test_two_speeds_with_a_spool_that_cannot_grow_are_both_served_right(tight):

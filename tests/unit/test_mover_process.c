@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "ipc/control.h"
 #include "unit.h"
+#include "wire/fcgi.h"
 
 #define MIB	((uint64_t)1 << 20)
 
@@ -198,6 +199,64 @@ a_lone_fill_goes_on_without_its_client_and_what_is_not_stored_does_not(void)
 	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
 	check_idle(&r);
 	CHECK(rig_absent(&r, "unstored"));
+	rig_stop(&r);
+}
+
+static size_t
+asked_by(const struct rig *r, const struct script *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < RIG_CONNS; i++)
+		n += r->conn[i].fd != -1 && r->conn[i].s == s && r->conn[i].busy;
+	return n;
+}
+
+/*
+ * ABORT_REQUEST, and a close, at a tenth and at half of a body that is not stored: the
+ * provider is let go within a second, and what did not arrive is given back.
+ */
+static void
+f4_an_abort_or_a_close_ends_what_nobody_else_wants(void)
+{
+	enum { TENTHS = 10 };
+	struct asking u = ASK("unstored");
+	struct buf abort = BUF_INIT(64);
+	uint64_t granted = 0, delivered = 0;
+	struct rig r;
+
+	rig_start(&r, "");
+	fcgi_record(&abort, FCGI_ABORT, 1, NULL, 0);
+	u.quota = true;
+	for (int i = 0; i < 4; i++) {
+		struct script *s = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+		int64_t since;
+		struct front *f;
+
+		u.asset = s->asset = (const char *[]){ "unstored", "unstored1", "unstored2", "unstored3" }[i];
+		s->hold_at = s->size * (i % 2 == 0 ? 1 : 5) / TENTHS;
+		f = rig_ask(&r, &u);
+		RIG_UNTIL(&r, f->got == s->hold_at - 1);
+		since = rig_ms();
+		if (i < 2)
+			CHECK_INT(fd_write_all(f->fd, abort.data, abort.len), 0);
+		else
+			rig_close(f);
+		RIG_UNTIL(&r, rig_gauge(&r, GAUGE_CLIENTS) == 0 && rig_gauge(&r, GAUGE_TRANSFERS_NOW) == 0 && asked_by(&r, s) == 0);
+		CHECK(rig_ms() - since < 1000);
+		granted += s->size;
+		delivered += s->hold_at - 1;
+		RIG_UNTIL(&r, r.returned[QUOTA_BYTES] == granted);
+		if (i < 2) {
+			RIG_UNTIL(&r, f->eof);
+			CHECK(!f->ended && !f->wrong);
+		}
+		CHECK(r.actual[QUOTA_BYTES] <= delivered);
+		CHECK_INT(s->gets, 1);
+	}
+	check_idle(&r);
+	CHECK_INT(r.granted[QUOTA_BYTES], granted);
+	buf_release(&abort);
 	rig_stop(&r);
 }
 
@@ -1070,6 +1129,7 @@ main(int argc, char **argv)
 		UNIT(the_last_byte_waits_for_the_checksum),
 		UNIT(a_body_that_is_cut_upstream_is_cut_visibly),
 		UNIT(a_lone_fill_goes_on_without_its_client_and_what_is_not_stored_does_not),
+		UNIT(f4_an_abort_or_a_close_ends_what_nobody_else_wants),
 		UNIT(one_of_two_leaves_and_the_other_gets_all),
 		UNIT(an_object_that_is_still_being_read_stays_as_it_was_published),
 		UNIT(a_slow_client_paces_what_is_not_stored_and_gets_every_byte),

@@ -332,6 +332,36 @@ read_all_kinds(const void *data, size_t n, bool look)
 }
 
 static void
+f4_an_abort_is_found_in_what_follows_a_request(void)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	struct fcgi_rest r;
+	size_t before;
+
+	fcgi_record(&b, FCGI_STDIN, 1, "late \1\2\0\1\0\0\0\0 body", 18);	/* an abort within is content */
+	fcgi_record(&b, FCGI_ABORT, 2, NULL, 0);		/* of somebody else */
+	before = b.len;
+	fcgi_record(&b, FCGI_ABORT, 1, NULL, 0);
+	for (size_t piece = 1; piece <= b.len; piece++) {
+		size_t found = 0;
+
+		memset(&r, 0, sizeof(r));
+		for (size_t at = 0; at < b.len && found == 0; at += piece) {
+			size_t n = b.len - at < piece ? b.len - at : piece;
+
+			if (fcgi_rest_aborts(&r, 1, b.data + at, n))
+				found = at + n;
+		}
+		CHECK(found >= before + FCGI_HEADER);
+	}
+	/* behind what is no record there is none any more */
+	memset(&r, 0, sizeof(r));
+	b.data[0] = 2;
+	CHECK(!fcgi_rest_aborts(&r, 1, b.data, b.len));
+	buf_release(&b);
+}
+
+static void
 messages_come_back_as_written(void)
 {
 	struct msg_in m;
@@ -489,6 +519,7 @@ main(void)
 		UNIT(params_have_short_and_long_lengths),
 		UNIT(records_are_parsed_when_whole),
 		UNIT(what_is_no_record_is_known_at_once),
+		UNIT(f4_an_abort_is_found_in_what_follows_a_request),
 		UNIT(messages_come_back_as_written),
 		UNIT(cut_or_lengthened_messages_are_refused),
 		UNIT(errors_of_a_reader_are_sticky),
