@@ -551,7 +551,8 @@ class Bad:
 
     def answer(self, case):
         for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2), ("breaks_", 1),
-                                ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1)):
+                                ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1), ("breaksexpired_", 1),
+                                ("breaksskewed_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
                 break
@@ -682,6 +683,27 @@ class Bad:
             self.status("401")
         else:
             self.breaks(most)
+
+    def breaksexpired(self, most):
+        """The same as S3 says it, of a signature whose time is over."""
+        if self.times_asked() % 2 == 1:
+            self.denied("AccessDenied", "Request has expired")
+        else:
+            self.breaks(most)
+
+    def breaksskewed(self, most):
+        """Its clock goes wrong in the middle: after the first all are refused."""
+        if self.times_asked() > 0:
+            self.case_skewed()
+        else:
+            self.breaks(most)
+
+    def case_skewed(self):
+        self.denied("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+
+    def denied(self, code, message):
+        self.conn.send_simple(403, ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>%s</Code><Message>%s</Message>'
+                                    '<RequestId>secret-of-the-provider</RequestId></Error>' % (code, message)).encode(), kind="application/xml")
 
     def case_gzip(self):
         import gzip

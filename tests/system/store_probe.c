@@ -10,6 +10,7 @@
  *	post TTL OP...		-> "ok" or "away", then the milliseconds
  *	race N KIND ADD LIMIT	fill up to one ADD below LIMIT, then N processes at once -> "admitted A refused R away B failed F free 0|1"
  *	sleep MS		move the clock on
+ *	fork			a child uses the handle of its parent -> "ended by SIGNAL"
  */
 #include "base/base.h"
 
@@ -140,6 +141,21 @@ race(unsigned n, enum quota_kind kind, uint64_t add, uint64_t limit)
 	free(set.name);
 }
 
+static void
+use_in_a_child(void)
+{
+	struct counter_op op = { .key = "eo:child", .add = 1, .ttl_s = 60 };
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)!freopen("/dev/null", "w", stderr);
+		_exit(store->run(store, &op, 1) == 0 ? 0 : 1);
+	}
+	(void)waitpid(pid, &status, 0);
+	printf("ended by %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -164,6 +180,8 @@ main(int argc, char **argv)
 			ops_command(line + 5, false);
 		else if (sscanf(line, "sleep %u", &n) == 1)
 			clock_shift_ms(n), puts("ok");
+		else if (strcmp(line, "fork\n") == 0)
+			use_in_a_child();
 		else if (sscanf(line, "race %u %31s %llu %llu", &n, kind, &add, &limit) == 4)
 			race(n, strcmp(kind, "bytes") == 0 ? QUOTA_BYTES : QUOTA_REQUESTS, add, limit);
 		else

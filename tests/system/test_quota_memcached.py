@@ -275,6 +275,27 @@ def test_g2_64_processes_at_the_last_unit_get_one_at_most(patient, kind, add, li
     print(f"{kind}: nobody got the last unit in {none} of 10 races")
 
 
+# -- one connection for each process (G6) ---------------------------------------------------
+
+
+def connections(server):
+    return int(server.say("stats").split("STAT total_connections ")[1].split()[0])
+
+
+def test_g6_a_child_cannot_use_its_parents_connection(server, probe):
+    assert probe.run("eo:a+1")[0] == [1]
+    before = connections(server)
+    assert probe.ask("fork") == ["ended", "by", str(int(signal.SIGABRT))]
+    assert connections(server) == before + 1, "this question's"
+    assert probe.run("eo:a+1", "eo:child=")[0] == [2, 0]    # nothing of the child's, and no answer is mixed up
+
+
+def test_g6_each_process_makes_a_connection_of_its_own(server, patient):
+    before = connections(server)
+    patient.ask("race 64 requests 1 1000")
+    assert connections(server) >= before + 64
+
+
 # -- round trips -------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ import time
 
 import pytest
 from conftest import Stack, is_alive, wait_until
+from test_processes import everyone
 
 SIZE = 200000
 BOB = "bob:bob"
@@ -386,6 +387,48 @@ def test_f4_what_a_client_that_left_did_not_take_is_given_back(limited):
     assert lines[0]["bytes"] <= 1000 and lines[0]["reserved"]["bytes"] == 1 << 20, lines
     assert lines[0]["cache"] == "miss"
     limited.provider("/-/open?gate=" + gate)
+
+
+# -- G6
+
+
+def sockets_to(port):
+    """Inodes of connected TCP sockets, seen from the side that connected."""
+    with open("/proc/net/tcp") as f:
+        lines = [line.split() for line in f.read().splitlines()[1:]]
+    return {line[9] for line in lines if line[2].endswith(":%04X" % port) and line[3] == "01"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the processes are not dumpable: only root can look at their descriptors")
+def test_g6_no_two_processes_share_a_connection_to_memcached(tmp_path, make_stack):
+    port_file = tmp_path / "port"
+    server = subprocess.Popen(["memcached", "-u", "root", "-l", "127.0.0.1", "-p", "-1"],
+                              env={**os.environ, "MEMCACHED_PORT_FILENAME": str(port_file)})
+    try:
+        port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "its port").split()[-1])
+        stack = make_stack({"memcached": ["127.0.0.1:%d" % port], "quotas": {"q": {"requests": ["1000000 per day"], "bytes": ["1 TB per day"]}},
+                            "rules": [{"who": "authenticated", "allow": True, "quotas": ["q"]}]})
+        asset = stack.add(os.urandom(SIZE)).warm()
+
+        def holders():
+            assert all(a.status == 200 for a in parallel(16, lambda i: stack.get(asset.path)))
+            found, ours = {}, sockets_to(port)
+            for pid in everyone(stack):
+                for fd in os.listdir("/proc/%d/fd" % pid):
+                    try:
+                        inode = os.readlink("/proc/%d/fd/%s" % (pid, fd)).removeprefix("socket:[").rstrip("]")
+                    except FileNotFoundError:
+                        continue
+                    if inode in ours:
+                        found.setdefault(inode, []).append(pid)
+            return found
+        seen = wait_until(lambda: (lambda f: f if len(f) >= 4 else None)(holders()), "accountant and three workers have asked it")
+        pids = [pid for pids in seen.values() for pid in pids]
+        assert len(pids) == len(set(pids)) == len(seen), seen
+        assert set(pids) <= set(stack.pids("worker") + stack.pids("accountant")), "and nobody else has one"
+    finally:
+        server.kill()
+        server.wait()
 
 
 # -- memcached away

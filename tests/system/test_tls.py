@@ -34,10 +34,10 @@ def certificate(folder, name, san, days="30", signed=True):
 
 
 class Provider:
-    """One body for whoever gets through the handshake; asked counts those."""
+    """One body for whoever gets through the handshake; asked counts those, met all that came."""
 
     def __init__(self, pem, key, newest=None):
-        self.asked = 0
+        self.asked = self.met = 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if newest is not None:
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
@@ -54,6 +54,7 @@ class Provider:
                 plain, _ = self.listener.accept()
             except OSError:
                 return
+            self.met += 1
             try:
                 plain.settimeout(10)
                 with self.context.wrap_socket(plain, server_side=True) as s:
@@ -62,6 +63,53 @@ class Provider:
                         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/tiff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY) + BODY)
             except OSError:
                 plain.close()
+
+
+class Stapler:
+    """
+    A TLS 1.2 server that staples garbage to its good certificate, though nobody asked for a status: announced in
+    its hello, or not even that.  All of it is said in the clear, so no library has to be talked into it.
+    """
+
+    def __init__(self, pem, announced):
+        with open(pem) as f:
+            self.certificate = ssl.PEM_cert_to_DER_cert(f.read())
+        self.announced, self.said, self.met = announced, b"", 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @staticmethod
+    def message(kind, body):
+        return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+    def flight(self, session):
+        extensions = bytes.fromhex("ff01000100") + (bytes.fromhex("00050000") if self.announced else b"")
+        hello = bytes.fromhex("0303") + os.urandom(32) + bytes([len(session)]) + session + bytes.fromhex("c02b00") + \
+            len(extensions).to_bytes(2, "big") + extensions
+        one = len(self.certificate).to_bytes(3, "big") + self.certificate
+        garbage = os.urandom(400)
+        return self.message(2, hello) + self.message(11, len(one).to_bytes(3, "big") + one) + \
+            self.message(22, b"\x01" + len(garbage).to_bytes(3, "big") + garbage)
+
+    def serve(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            self.met += 1
+            try:
+                plain.settimeout(10)
+                with plain:
+                    hello = plain.recv(65536)       # it fits in one packet, on loopback in one read
+                    session = hello[44:44 + hello[43]]
+                    flight = self.flight(session)
+                    plain.sendall(bytes.fromhex("160303") + len(flight).to_bytes(2, "big") + flight)
+                    while piece := plain.recv(65536):
+                        self.said += piece
+            except OSError:
+                pass
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +149,21 @@ def test_e9_a_bad_certificate_is_502_and_nothing_is_asked(running, folder, name,
     asset, answer = fetch(running, provider)
     assert answer.status == 502, answer
     assert provider.asked == 0 and asset.published() is None
+    assert provider.met == 1, "and it is not tried in another way"
 
 
 def test_e9_an_old_tls_is_502(running, folder):
     provider = Provider(*certificate(folder, "old", "IP:127.0.0.1"), newest=ssl.TLSVersion.TLSv1_1)
     _, answer = fetch(running, provider)
     assert answer.status == 502 and provider.asked == 0, answer
+    assert provider.met == 1
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "unannounced"])
+def test_e9_a_staple_that_nobody_asked_for_is_502(running, folder, announced):
+    """No status is asked for, so a server that keeps to the protocol sends none; this one does not."""
+    provider = Stapler(certificate(folder, "stapled", "IP:127.0.0.1")[0], announced)
+    asset, answer = fetch(running, provider)
+    assert answer.status == 502 and asset.published() is None, answer
+    assert provider.met == 1
+    assert provider.said[:1] == b"\x15" and len(provider.said) == 7, "an alert, and nothing else"
