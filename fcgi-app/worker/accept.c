@@ -43,7 +43,6 @@ enum {
 	WRITE_TIMEOUT_S = 10,
 	ANSWER_SMALL = 8192,		/* what any fresh socket takes without waiting */
 	WARN_EVERY_MS = 10000,
-	TAKEN_AT_ONCE = 8,		/* more under load: others wait in the epoll meanwhile */
 	TAG_LISTEN = WAITING_MAX,
 	TAG_CONTROL,
 };
@@ -64,11 +63,11 @@ struct acceptor {
 	int epoll, listen_fd;		/* listen_fd -1: stopped */
 	bool is_unix;
 	struct peers peers;
-	unsigned more;			/* so many connections are taken without asking epoll first */
 	struct waiting waiting[WAITING_MAX];
 	size_t n_waiting;
 	int64_t warned_ms;
-	FCGX_Request request;
+	FCGX_Request request[CALLS_MAX];
+	bool taken[CALLS_MAX];		/* a call has it */
 	uint8_t look[PREFLIGHT_MAX];
 };
 
@@ -199,9 +198,12 @@ library_init(struct acceptor *a)
 	struct sigaction act = { .sa_handler = SIG_DFL };
 
 	/* not to wait for the front to close first, which it does not */
-	if (setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) != 0 || FCGX_Init() != 0 ||
-	    FCGX_InitRequest(&a->request, -1, 0) != 0)
+	if (setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) != 0 || FCGX_Init() != 0)
 		return -1;
+	for (size_t i = 0; i < CALLS_MAX; i++) {
+		if (FCGX_InitRequest(&a->request[i], -1, 0) != 0)
+			return -1;
+	}
 	/* it has put handlers of its own on these */
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)sigaction(SIGUSR1, &act, NULL);
@@ -283,6 +285,16 @@ acceptor_idle(const struct acceptor *a)
 
 /* -- from a connection to a call ----------------------------------------------- */
 
+static size_t
+free_request(const struct acceptor *a)
+{
+	size_t i = 0;
+
+	while (i < CALLS_MAX && a->taken[i])
+		i++;
+	return i;
+}
+
 /*
  * The socket stays blocking, so whatever may have to wait gets a limit first.  A
  * hit needs none: its request is there to the end, its answer fits into the
@@ -302,7 +314,10 @@ static enum accept_event
 serve(struct acceptor *a, int fd, int64_t since_us, enum preflight_verdict v, struct call *ret)
 {
 	char scratch[4096];
-	FCGX_Request *r = &a->request;
+	size_t slot = free_request(a);
+	FCGX_Request *r = &a->request[slot];
+
+	MUST(slot < CALLS_MAX);		/* every call ends before the next wait */
 
 	if (v == PREFLIGHT_BODY)
 		limit_waits(fd);
@@ -324,7 +339,9 @@ serve(struct acceptor *a, int fd, int64_t since_us, enum preflight_verdict v, st
 		.faulty = v == PREFLIGHT_FAULTY,
 		.body_too_large = v == PREFLIGHT_BODY,
 		.acceptor = a,
+		.slot = slot,
 	};
+	a->taken[slot] = true;
 	return ACCEPT_CALL;
 }
 
@@ -425,17 +442,6 @@ waiting_look(struct acceptor *a, size_t i, bool late, struct call *ret)
 	return serve(a, fd, w->since_us, v, ret);
 }
 
-/* epoll says that one is there. */
-static enum accept_event
-accept_first(struct acceptor *a, struct call *ret)
-{
-	enum accept_event v = a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
-
-	if (v == ACCEPT_CALL)
-		a->more = TAKEN_AT_ONCE;
-	return v;
-}
-
 /* The one that waits longest, and in *ret_ms how long it may still. */
 static size_t
 waiting_oldest(const struct acceptor *a, int64_t *ret_ms)
@@ -459,13 +465,6 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 	int64_t left_ms = timeout_ms;
 	size_t oldest;
 
-	/* under load the next one is there already; in between, epoll is asked for all the rest */
-	if (a->more > 0 && a->n_waiting == 0 && a->listen_fd != -1) {
-		a->more--;
-		if (accept_one(a, ret) == ACCEPT_CALL)
-			return ACCEPT_CALL;
-		a->more = 0;
-	}
 	if (a->n_waiting > 0) {
 		oldest = waiting_oldest(a, &left_ms);
 		if (left_ms <= 0)
@@ -479,9 +478,15 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 	if (ev.data.u32 == TAG_CONTROL)
 		return ACCEPT_CONTROL;
 	if (ev.data.u32 == TAG_LISTEN)
-		return accept_first(a, ret);
+		return a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
 	MUST(ev.data.u32 < WAITING_MAX);
 	return a->waiting[ev.data.u32].fd == -1 ? ACCEPT_NOTHING : waiting_look(a, ev.data.u32, false, ret);
+}
+
+bool
+acceptor_more(struct acceptor *a, struct call *ret)
+{
+	return a->listen_fd != -1 && free_request(a) < CALLS_MAX && accept_one(a, ret) == ACCEPT_CALL;
 }
 
 /* -- the end of a call ----------------------------------------------------------- */
@@ -492,13 +497,13 @@ call_write(struct call *c, const void *data, size_t n)
 	MUST(n <= INT32_MAX);
 	if (n > ANSWER_SMALL)
 		limit_waits(c->fd);
-	return FCGX_PutStr(data, (int)n, c->acceptor->request.out) == (int)n ? 0 : -1;
+	return FCGX_PutStr(data, (int)n, c->acceptor->request[c->slot].out) == (int)n ? 0 : -1;
 }
 
 void
 call_finish(struct call *c)
 {
-	FCGX_Request *r = &c->acceptor->request;
+	FCGX_Request *r = &c->acceptor->request[c->slot];
 
 	/*
 	 * All of the request was read, so closing is no reset.  libfcgi would shut
@@ -509,12 +514,13 @@ call_finish(struct call *c)
 	fd_close(&r->ipcFd);
 	c->fd = -1;
 	c->envp = NULL;
+	c->acceptor->taken[c->slot] = false;
 }
 
 void
 call_detach(struct call *c)
 {
-	FCGX_Request *r = &c->acceptor->request;
+	FCGX_Request *r = &c->acceptor->request[c->slot];
 
 	(void)close(r->ipcFd);
 	FCGX_Free(r, 0);	/* forgets the streams without a byte on the wire */
@@ -522,4 +528,5 @@ call_detach(struct call *c)
 	r->detached = 0;
 	c->fd = -1;
 	c->envp = NULL;
+	c->acceptor->taken[c->slot] = false;
 }

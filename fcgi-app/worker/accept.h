@@ -19,7 +19,10 @@ struct call {
 	bool faulty;			/* a parameter holds a NUL or has no name: 400 */
 	bool body_too_large;		/* 413, and it cannot be handed over */
 	struct acceptor *acceptor;
+	size_t slot;			/* the acceptor's */
 };
+
+enum { CALLS_MAX = 8 };	/* at a time */
 
 enum accept_event { ACCEPT_NOTHING, ACCEPT_CONTROL, ACCEPT_CALL };
 
@@ -27,9 +30,11 @@ enum accept_event { ACCEPT_NOTHING, ACCEPT_CONTROL, ACCEPT_CALL };
 struct acceptor *acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *e);
 /*
  * Wait for one thing.  ACCEPT_CONTROL: control_fd can be read.  ACCEPT_CALL:
- * *ret is a request; end it before the next wait.
+ * *ret is a request; end all that were given before the next wait.
  */
 enum accept_event acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret);
+/* After a call: is another one there at once, and room for it?  Waits for nothing. */
+bool acceptor_more(struct acceptor *a, struct call *ret);
 /* Take no new connection; those that were taken already are still served. */
 void acceptor_stop(struct acceptor *a);
 /* No connection waits to be whole. */

@@ -241,32 +241,36 @@ over_quota(struct decision *d, const struct request *r)
 	quota_members(q, &d->members);
 }
 
-/* Steps 4 and 6.  What d came to is kept unless the quota says no. */
+/* Steps 4 and 6: what is to be reserved.  What d came to is kept unless the quota says no. */
 static void
-reserve(struct decision *d, const struct decide_env *env, const struct request *r)
+reserve_begin(struct decision *d, const struct decide_env *env, const struct request *r)
 {
-	uint64_t add[QUOTA_KINDS] = { 0 };
-
 	if (r->again) {
 		/* the first answer has paid these; what comes of it is settled now, whatever it is */
 		d->charge.reserved[QUOTA_REQUESTS] = 1;
 		d->charge.reserved[QUOTA_BYTES] = r->again_bytes;
 		d->charged = true;
 	} else {
-		add[QUOTA_REQUESTS] = 1;
+		d->add[QUOTA_REQUESTS] = 1;
 	}
 	if (d->kind == DECISION_MISS)
-		add[QUOTA_MISSES] = 1;
+		d->add[QUOTA_MISSES] = 1;
 	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM)
-		add[QUOTA_BYTES] = d->has_range ? d->last - d->first + 1 : d->object.meta.length;
+		d->add[QUOTA_BYTES] = d->has_range ? d->last - d->first + 1 : d->object.meta.length;
 	if (env->counters == NULL || d->charge.n == 0) {
 		/* nothing limits, so nothing is counted; the books are kept all the same */
 		for (int k = 0; k < QUOTA_KINDS; k++)
-			d->charge.reserved[k] += add[k];
+			d->charge.reserved[k] += d->add[k];
 		d->charged = true;
 		return;
 	}
-	quota_reserve(env->counters, env->config, &d->charge, add, &d->quota);
+	d->reserving = true;
+}
+
+/* The counters have spoken. */
+static void
+reserve_end(struct decision *d, const struct request *r)
+{
 	switch (d->quota.verdict) {
 	case QUOTA_AWAY_ALLOW:
 		stat_inc(COUNT_QUOTA_AWAY);
@@ -291,7 +295,35 @@ reserve(struct decision *d, const struct decide_env *env, const struct request *
 }
 
 void
+decide_reserve(struct decision *const d[], const struct request *const r[], size_t n, const struct decide_env *env)
+{
+	struct quota_want want[QUOTA_WANTS_MAX];
+	size_t n_wants = 0;
+
+	MUST(n <= QUOTA_WANTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (d[i]->reserving)
+			want[n_wants++] = (struct quota_want){ &d[i]->charge, d[i]->add, &d[i]->quota };
+	}
+	if (n_wants > 0)
+		quota_reserve_all(env->counters, env->config, want, n_wants);
+	for (size_t i = 0; i < n; i++) {
+		if (d[i]->reserving)
+			reserve_end(d[i], r[i]);
+		d[i]->reserving = false;
+	}
+}
+
+void
 decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
+    char *const *envp)
+{
+	decide_begin(d, env, r, route, envp);
+	decide_reserve(&d, &r, 1, env);
+}
+
+void
+decide_begin(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
     char *const *envp)
 {
 	struct access_verdict v;
@@ -318,5 +350,5 @@ decide(struct decision *d, const struct decide_env *env, const struct request *r
 	d->kind = DECISION_MISS;
 	if (d->has_object)
 		decide_hit(d, env, r, route);
-	reserve(d, env, r);
+	reserve_begin(d, env, r);
 }

@@ -42,6 +42,8 @@ struct decision {
 	uint64_t first, last;		/* the bytes that a hit carries, inclusive, when has_range */
 	bool has_range;
 	struct charge charge;
+	uint64_t add[QUOTA_KINDS];	/* to be reserved */
+	bool reserving;			/* decide_begin: decide_reserve is due */
 	bool charged;			/* it passed the quota: the charge is to be settled */
 	struct quota_answer quota;	/* has_quota: for the RateLimit headers */
 	bool has_quota;
@@ -56,6 +58,14 @@ void decision_release(struct decision *d);
 /* Fills d (initialised).  envp: for the identity. */
 void decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
     char *const *envp);
+/*
+ * The same in two halves, for several requests (at most QUOTA_WANTS_MAX) that are here at once:
+ * they ask the counters together.
+ */
+void decide_begin(struct decision *d, const struct decide_env *env, const struct request *r,
+    const struct route *route, char *const *envp);
+void decide_reserve(struct decision *const d[], const struct request *const r[], size_t n,
+    const struct decide_env *env);
 
 /* Turn d into an error answer; detail is copied. */
 void decision_problem(struct decision *d, const struct request *r, int status, enum problem_source source,

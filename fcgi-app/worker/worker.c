@@ -40,6 +40,22 @@ enum {
 	OUT_KEPT_MAX = 65536,
 };
 
+/* What became of a request, for log, counters and books. */
+struct outcome {
+	int status;
+	bool handed_over;
+	const char *cache;		/* "hit", "miss", "-" */
+};
+
+/* A request on its way through; here and not on the stack because it is large. */
+struct job {
+	struct call call;
+	struct request request;
+	struct route route;
+	struct decision decision;
+	struct outcome outcome;
+};
+
 struct worker {
 	struct role_env *env;
 	struct acceptor *acceptor;
@@ -47,17 +63,9 @@ struct worker {
 	struct settle_queue settle;
 	unsigned movers;
 	bool draining, gone;
-	/* of the request at hand; here because they are large */
-	struct route route;
-	struct decision decision;
+	struct job job[CALLS_MAX];
+	struct job *at;			/* the one at hand */
 	struct buf out, line;		/* cleared for each request, their memory stays */
-};
-
-/* What became of a request, for log, counters and books. */
-struct outcome {
-	int status;
-	bool handed_over;
-	const char *cache;		/* "hit", "miss", "-" */
 };
 
 /* -- handing over -------------------------------------------------------------- */
@@ -66,8 +74,8 @@ struct outcome {
 static int
 hand_over(struct worker *w, struct call *call, const struct request *r)
 {
-	struct decision *d = &w->decision;
-	const struct route *route = &w->route;
+	struct decision *d = &w->at->decision;
+	const struct route *route = &w->at->route;
 	bool hit = d->kind == DECISION_STREAM;
 	struct handover h = {
 		.fcgi_id = call->fcgi_id,
@@ -138,8 +146,8 @@ count(const struct decision *d, const struct outcome *o)
 static void
 settle(struct worker *w, const struct outcome *o)
 {
-	const struct decision *d = &w->decision;
-	const struct route *route = &w->route;
+	const struct decision *d = &w->at->decision;
+	const struct route *route = &w->at->route;
 	struct account_settle s = {
 		.charge = d->charge,
 		.backend = route->backend,
@@ -162,7 +170,7 @@ settle(struct worker *w, const struct outcome *o)
 static void
 log_decision(struct worker *w, const struct request *r, const struct outcome *o)
 {
-	const struct decision *d = &w->decision;
+	const struct decision *d = &w->at->decision;
 	struct buf *b = &w->line;
 
 	if (!log_enabled(LOG_INFO))
@@ -194,7 +202,7 @@ log_decision(struct worker *w, const struct request *r, const struct outcome *o)
 static bool
 frame_is_good(struct worker *w, const struct call *call, const struct request *r)
 {
-	struct decision *d = &w->decision;
+	struct decision *d = &w->at->decision;
 
 	if (!call->faulty && !call->body_too_large)
 		return true;
@@ -210,7 +218,7 @@ frame_is_good(struct worker *w, const struct call *call, const struct request *r
 static void
 carry_out(struct worker *w, struct call *call, const struct request *r, struct outcome *o)
 {
-	struct decision *d = &w->decision;
+	struct decision *d = &w->at->decision;
 	struct buf *out = &w->out;
 	bool head = strcmp(r->method, "HEAD") == 0;
 
@@ -224,7 +232,7 @@ carry_out(struct worker *w, struct call *call, const struct request *r, struct o
 		o->cache = "-";
 	}
 	if (d->kind == DECISION_OWN)
-		o->status = endpoint_answer(out, w->route.kind, r, w->env->scoreboard, w->decide.store, head);
+		o->status = endpoint_answer(out, w->at->route.kind, r, w->env->scoreboard, w->decide.store, head);
 	else
 		o->status = answer_decision(out, w->env->config, d, r, head);
 	/* a front that is gone has nobody to tell; the request is logged and settled all the same */
@@ -239,36 +247,69 @@ carry_out(struct worker *w, struct call *call, const struct request *r, struct o
 	call_finish(call);
 }
 
+/* Up to its quota, which is asked for all together. */
 static void
-serve(struct worker *w, struct call *call)
+job_begin(struct worker *w, struct job *j)
 {
-	struct outcome o = { .cache = "-" };
-	struct request r;
+	struct request *r = &j->request;
 
-	request_read(&r, call->envp, w->env->config->site_id);
-	r.accepted_mono_us = call->accepted_mono_us;
-	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, r.id);
-	stat_state(SLOT_BUSY);
-	decision_init(&w->decision);
-	route_request(&w->route, r.method, r.uri, w->env->config->base_path);
-	if (frame_is_good(w, call, &r))
-		decide(&w->decision, &w->decide, &r, &w->route, call->envp);
+	w->at = j;
+	j->outcome = (struct outcome){ .cache = "-" };
+	request_read(r, j->call.envp, w->env->config->site_id);
+	r->accepted_mono_us = j->call.accepted_mono_us;
+	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, r->id);
+	decision_init(&j->decision);
+	route_request(&j->route, r->method, r->uri, w->env->config->base_path);
+	if (frame_is_good(w, &j->call, r))
+		decide_begin(&j->decision, &w->decide, r, &j->route, j->call.envp);
+}
+
+static void
+job_end(struct worker *w, struct job *j)
+{
+	struct request *r = &j->request;
+
+	w->at = j;
+	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, r->id);
 	/*
 	 * The log line needs the request's parameters, which go with the call:
 	 * keep what it says of them.
 	 */
-	r.method = mem_strdup(r.method);
-	r.uri = mem_strdup(r.uri);
-	carry_out(w, call, &r, &o);
-	count(&w->decision, &o);
-	if (w->decision.charged && !o.handed_over)
-		settle(w, &o);
-	log_decision(w, &r, &o);
-	free((void *)(uintptr_t)r.method);
-	free((void *)(uintptr_t)r.uri);
-	decision_release(&w->decision);
-	route_release(&w->route);
+	r->method = mem_strdup(r->method);
+	r->uri = mem_strdup(r->uri);
+	carry_out(w, &j->call, r, &j->outcome);
+	count(&j->decision, &j->outcome);
+	if (j->decision.charged && !j->outcome.handed_over)
+		settle(w, &j->outcome);
+	log_decision(w, r, &j->outcome);
+	free((void *)(uintptr_t)r->method);
+	free((void *)(uintptr_t)r->uri);
+	decision_release(&j->decision);
+	route_release(&j->route);
 	stat_job_done();
+}
+
+/*
+ * The first call is there; what else is there at once goes with it, so that
+ * under load several share one round trip to the counters.
+ */
+static void
+serve(struct worker *w)
+{
+	struct decision *decision[CALLS_MAX];
+	const struct request *request[CALLS_MAX];
+	size_t n = 0;
+
+	stat_state(SLOT_BUSY);
+	do {
+		decision[n] = &w->job[n].decision;
+		request[n] = &w->job[n].request;
+		job_begin(w, &w->job[n]);
+		n++;
+	} while (n < CALLS_MAX && acceptor_more(w->acceptor, &w->job[n].call));
+	decide_reserve(decision, request, n, &w->decide);
+	for (size_t i = 0; i < n; i++)
+		job_end(w, &w->job[i]);
 	stat_state(w->draining ? SLOT_DRAINING : SLOT_READY);
 	stat_deadline(0, NULL);
 }
@@ -345,7 +386,6 @@ int
 worker_run(struct role_env *env)
 {
 	struct worker *w = mem_alloc(sizeof(*w));
-	struct call call;
 
 	w->env = env;
 	buf_init(&w->out, REPLY_MAX);
@@ -362,9 +402,9 @@ worker_run(struct role_env *env)
 			control(w);
 			continue;
 		}
-		switch (acceptor_wait(w->acceptor, TICK_MS, &call)) {
+		switch (acceptor_wait(w->acceptor, TICK_MS, &w->job[0].call)) {
 		case ACCEPT_CALL:
-			serve(w, &call);
+			serve(w);
 			break;
 		case ACCEPT_CONTROL:
 			control(w);

@@ -45,10 +45,11 @@ struct plan {
 	size_t n;
 	struct counter_op op[COUNTERS_MAX];
 	size_t n_ops;
+	bool fits;		/* nothing asked for is larger than its limit */
 };
 
-/* One at a time in a process; it is some 20 KB, too many to allocate for each request. */
-static struct plan plan;
+/* One process is at one decision at a time; a plan is some 20 KB, too many to allocate for each. */
+static struct plan plans[QUOTA_WANTS_MAX];
 
 static const char *const kind_names[QUOTA_KINDS] = {
 	[QUOTA_REQUESTS] = "requests",
@@ -306,46 +307,106 @@ refuse(struct counters *s, struct plan *p, const struct applied *a, uint64_t add
 		give_back(s, p);
 }
 
+/* What the charge would add to which counters.  False: nothing limits it. */
+static bool
+want_plan(struct plan *p, const struct config *c, const struct quota_want *w)
+{
+	bool asked[QUOTA_KINDS];
+
+	memset(w->answer, 0, sizeof(*w->answer));
+	for (size_t k = 0; k < QUOTA_KINDS; k++)
+		asked[k] = w->add[k] != 0;
+	plan_make(p, c, w->charge, asked, PAST_IS_NOW);
+	if (p->n == 0) {
+		remember(w->charge, w->add);
+		return false;
+	}
+	/* what never fits only reads, to be told what is used */
+	p->fits = !never_fits(p, w->add);
+	for (size_t i = 0; p->fits && i < p->n; i++)
+		p->op[p->v[i].op].add = w->add[p->v[i].limit->kind];
+	return true;
+}
+
+/* The counters have answered, or not (away). */
+static void
+want_answer(struct counters *s, struct plan *p, const struct quota_want *w, bool away, int64_t now_ms)
+{
+	const struct applied *a;
+
+	if (away) {
+		w->answer->verdict = away_verdict(p);
+		if (w->answer->verdict == QUOTA_AWAY_ALLOW)
+			remember(w->charge, w->add);
+		return;
+	}
+	a = over_longest(p, w->add);
+	if (a != NULL) {
+		refuse(s, p, a, p->fits ? w->add[a->limit->kind] : 0, now_ms, w->answer);
+		return;
+	}
+	remember(w->charge, w->add);
+	a = tightest(p);
+	answer_fill(w->answer, a, p->op[a->op].ret_value, now_ms);
+}
+
+/* From the first on as many as one round trip can have.  How many these were. */
+static size_t
+reserve_some(struct counters *s, const struct config *c, const struct quota_want *want, size_t n)
+{
+	static struct counter_op op[COUNTERS_MAX];
+	bool limited[QUOTA_WANTS_MAX], away;
+	int64_t now_ms = clock_wall_ms();
+	size_t n_ops = 0, done = 0, at = 0;
+
+	while (done < n) {
+		struct plan *p = &plans[done];
+
+		limited[done] = want_plan(p, c, &want[done]);
+		if (!limited[done])
+			p->n_ops = 0;
+		if (n_ops + p->n_ops > COUNTERS_MAX)
+			break;
+		memcpy(op + n_ops, p->op, p->n_ops * sizeof(op[0]));
+		n_ops += p->n_ops;
+		done++;
+	}
+	away = n_ops > 0 && (s == NULL || s->run(s, op, n_ops) == -1);
+	for (size_t i = 0; i < done; i++) {
+		if (!limited[i])
+			continue;
+		memcpy(plans[i].op, op + at, plans[i].n_ops * sizeof(op[0]));
+		at += plans[i].n_ops;
+		want_answer(s, &plans[i], &want[i], away, now_ms);
+	}
+	return done;
+}
+
+void
+quota_reserve_all(struct counters *s, const struct config *c, const struct quota_want *want, size_t n)
+{
+	MUST(n <= QUOTA_WANTS_MAX);
+	while (n > 0) {
+		size_t done = reserve_some(s, c, want, n);
+
+		want += done;
+		n -= done;
+	}
+}
+
 void
 quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
     struct quota_answer *ret)
 {
-	int64_t now_ms = clock_wall_ms();
-	const struct applied *a;
-	struct plan *p = &plan;
-	bool asked[QUOTA_KINDS], fits;
+	struct quota_want want = { ch, add, ret };
 
-	memset(ret, 0, sizeof(*ret));
-	for (size_t k = 0; k < QUOTA_KINDS; k++)
-		asked[k] = add[k] != 0;
-	plan_make(p, c, ch, asked, PAST_IS_NOW);
-	if (p->n == 0) {
-		remember(ch, add);
-		return;
-	}
-	fits = !never_fits(p, add);
-	for (size_t i = 0; fits && i < p->n; i++)
-		p->op[p->v[i].op].add = add[p->v[i].limit->kind];
-	if (s == NULL || s->run(s, p->op, p->n_ops) == -1) {
-		ret->verdict = away_verdict(p);
-		if (ret->verdict == QUOTA_AWAY_ALLOW)
-			remember(ch, add);
-		return;
-	}
-	a = over_longest(p, add);
-	if (a != NULL) {
-		refuse(s, p, a, fits ? add[a->limit->kind] : 0, now_ms, ret);
-	} else {
-		remember(ch, add);
-		a = tightest(p);
-		answer_fill(ret, a, p->op[a->op].ret_value, now_ms);
-	}
+	quota_reserve_all(s, c, &want, 1);
 }
 
 int
 quota_settle(struct counters *s, const struct config *c, const struct charge *ch, const uint64_t actual[QUOTA_KINDS])
 {
-	struct plan *p = &plan;
+	struct plan *p = &plans[0];
 	bool asked[QUOTA_KINDS], some = false;
 	int r = 0;
 

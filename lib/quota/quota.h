@@ -35,6 +35,17 @@ struct quota_answer {
 void quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
     struct quota_answer *ret);
 /*
+ * The same for n of them (at most QUOTA_WANTS_MAX), one after the other, in one
+ * round trip to the counters where they fit into one.
+ */
+enum { QUOTA_WANTS_MAX = 8 };
+struct quota_want {
+	struct charge *charge;
+	const uint64_t *add;		/* QUOTA_KINDS of them */
+	struct quota_answer *answer;	/* filled */
+};
+void quota_reserve_all(struct counters *s, const struct config *c, const struct quota_want *want, size_t n);
+/*
  * Move the counters from reserved to actual, in the windows of ch->at_ms that are not over.  0, or
  * -1: the store is away.
  */
