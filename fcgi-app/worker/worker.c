@@ -38,6 +38,7 @@ enum {
 	PATH_LOG_MAX = 512,
 	DECISION_LINE_MAX = 16384,		/* of the log, before it is cut; all escaped */
 	OUT_KEPT_MAX = 65536,
+	FIRST_WAIT_MS = 1000,		/* for an accountant that is away, once */
 };
 
 /* What became of a request, for log, counters and books. */
@@ -54,6 +55,7 @@ struct job {
 	struct route route;
 	struct decision decision;
 	struct outcome outcome;
+	struct buf out;			/* the answer; its memory stays */
 };
 
 struct worker {
@@ -65,7 +67,7 @@ struct worker {
 	bool draining, gone;
 	struct job job[CALLS_MAX];
 	struct job *at;			/* the one at hand */
-	struct buf out, line;		/* cleared for each request, their memory stays */
+	struct buf line;		/* for the log; its memory stays */
 };
 
 /* -- handing over -------------------------------------------------------------- */
@@ -112,7 +114,6 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 	buf_release(&policy);
 	if (rc == 0) {
 		stat_inc(COUNT_HANDOVERS_SENT);
-		call_detach(call);
 		return 0;
 	}
 	stat_inc(COUNT_HANDOVERS_REFUSED);
@@ -164,7 +165,7 @@ settle(struct worker *w, const struct outcome *o)
 	s.actual[QUOTA_REQUESTS] = d->charge.reserved[QUOTA_REQUESTS];
 	if (d->kind == DECISION_FRONT)	/* what the front will send: as reserved, until its log says more */
 		s.actual[QUOTA_BYTES] = d->charge.reserved[QUOTA_BYTES];
-	settle_send(&w->settle, &s);
+	settle_add(&w->settle, &s);
 }
 
 static void
@@ -214,12 +215,12 @@ frame_is_good(struct worker *w, const struct call *call, const struct request *r
 	return false;
 }
 
-/* Write what was decided, or hand it over. */
+/* Make the answer of what was decided, or hand it over. */
 static void
 carry_out(struct worker *w, struct call *call, const struct request *r, struct outcome *o)
 {
 	struct decision *d = &w->at->decision;
-	struct buf *out = &w->out;
+	struct buf *out = &w->at->out;
 	bool head = strcmp(r->method, "HEAD") == 0;
 
 	buf_clear(out);
@@ -235,16 +236,8 @@ carry_out(struct worker *w, struct call *call, const struct request *r, struct o
 		o->status = endpoint_answer(out, w->at->route.kind, r, w->env->scoreboard, w->decide.store, head);
 	else
 		o->status = answer_decision(out, w->env->config, d, r, head);
-	/* a front that is gone has nobody to tell; the request is logged and settled all the same */
-	if (buf_ok(out))
-		(void)call_write(call, out->data, out->len);
-	else
+	if (!buf_ok(out))
 		log_error(r->id, "EO-WORKER-ANSWER", "an answer does not fit into %d bytes", REPLY_MAX);
-	if (out->cap > OUT_KEPT_MAX) {
-		buf_release(out);
-		buf_init(out, REPLY_MAX);
-	}
-	call_finish(call);
 }
 
 /* Up to its quota, which is asked for all together. */
@@ -264,26 +257,36 @@ job_begin(struct worker *w, struct job *j)
 		decide_begin(&j->decision, &w->decide, r, &j->route, j->call.envp);
 }
 
+/* What it came to: for the books and the log, before the client hears of it. */
 static void
-job_end(struct worker *w, struct job *j)
+job_book(struct worker *w, struct job *j)
 {
-	struct request *r = &j->request;
-
 	w->at = j;
-	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, r->id);
-	/*
-	 * The log line needs the request's parameters, which go with the call:
-	 * keep what it says of them.
-	 */
-	r->method = mem_strdup(r->method);
-	r->uri = mem_strdup(r->uri);
-	carry_out(w, &j->call, r, &j->outcome);
+	stat_deadline(clock_mono_ms() + REQUEST_DEADLINE_MS, j->request.id);
+	carry_out(w, &j->call, &j->request, &j->outcome);
 	count(&j->decision, &j->outcome);
 	if (j->decision.charged && !j->outcome.handed_over)
 		settle(w, &j->outcome);
-	log_decision(w, r, &j->outcome);
-	free((void *)(uintptr_t)r->method);
-	free((void *)(uintptr_t)r->uri);
+	log_decision(w, &j->request, &j->outcome);
+}
+
+static void
+job_end(struct job *j)
+{
+	struct buf *out = &j->out;
+
+	if (j->outcome.handed_over) {
+		call_detach(&j->call);
+	} else {
+		/* a front that is gone has nobody to tell */
+		if (buf_ok(out))
+			(void)call_write(&j->call, out->data, out->len);
+		call_finish(&j->call);
+	}
+	if (out->cap > OUT_KEPT_MAX) {
+		buf_release(out);
+		buf_init(out, REPLY_MAX);
+	}
 	decision_release(&j->decision);
 	route_release(&j->route);
 	stat_job_done();
@@ -291,7 +294,9 @@ job_end(struct worker *w, struct job *j)
 
 /*
  * The first call is there; what else is there at once goes with it, so that
- * under load several share one round trip to the counters.
+ * under load several share one round trip to the counters, one message to
+ * the accountant and one write to the log.  Both are out before the first
+ * answer is: who kills this worker loses no charge that a client has used.
  */
 static void
 serve(struct worker *w)
@@ -299,6 +304,7 @@ serve(struct worker *w)
 	struct decision *decision[CALLS_MAX];
 	const struct request *request[CALLS_MAX];
 	size_t n = 0;
+	bool sent;
 
 	stat_state(SLOT_BUSY);
 	do {
@@ -308,8 +314,15 @@ serve(struct worker *w)
 		n++;
 	} while (n < CALLS_MAX && acceptor_more(w->acceptor, &w->job[n].call));
 	decide_reserve(decision, request, n, &w->decide);
+	log_hold(true);
 	for (size_t i = 0; i < n; i++)
-		job_end(w, &w->job[i]);
+		job_book(w, &w->job[i]);
+	sent = settle_send(&w->settle);
+	log_hold(false);
+	for (size_t i = 0; i < n; i++)
+		job_end(&w->job[i]);
+	if (!sent && !settle_flush(&w->settle, FIRST_WAIT_MS))
+		log_warn(NULL, "EO-WORKER-SETTLE", "the accountant takes no settlements, they are kept");
 	stat_state(w->draining ? SLOT_DRAINING : SLOT_READY);
 	stat_deadline(0, NULL);
 }
@@ -388,7 +401,8 @@ worker_run(struct role_env *env)
 	struct worker *w = mem_alloc(sizeof(*w));
 
 	w->env = env;
-	buf_init(&w->out, REPLY_MAX);
+	for (size_t i = 0; i < CALLS_MAX; i++)
+		buf_init(&w->job[i].out, REPLY_MAX);
 	buf_init(&w->line, DECISION_LINE_MAX);
 	open_all(w);
 	confine_self(ROLE_WORKER, env->config, NULL, 0);
@@ -416,7 +430,8 @@ worker_run(struct role_env *env)
 		}
 	}
 	close_all(w);
-	buf_release(&w->out);
+	for (size_t i = 0; i < CALLS_MAX; i++)
+		buf_release(&w->job[i].out);
 	buf_release(&w->line);
 	free(w);
 	return 0;

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FD_PASS_MAX = 3 };
+enum { FD_PASS_MAX = 3, FD_MANY = 16 };
 
 void
 fd_close(int *fd)
@@ -163,6 +163,24 @@ fd_send(int sock, const void *data, size_t n, const int *fds, size_t nfds)
 		w = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	} while (w == -1 && errno == EINTR);
 	return w == -1 ? -1 : 0;
+}
+
+int
+fd_send_many(int sock, const struct iovec *data, size_t n)
+{
+	struct mmsghdr msg[FD_MANY];
+	int sent;
+
+	if (n > FD_MANY)
+		n = FD_MANY;
+	for (size_t i = 0; i < n; i++)
+		msg[i] = (struct mmsghdr){
+			.msg_hdr = { .msg_iov = (struct iovec *)(uintptr_t)&data[i], .msg_iovlen = 1 },
+		};
+	do {
+		sent = sendmmsg(sock, msg, (unsigned)n, MSG_NOSIGNAL);
+	} while (sent == -1 && errno == EINTR);
+	return sent;
 }
 
 /* Take descriptors out of one control message; surplus ones are closed. */

@@ -33,6 +33,11 @@ int fd_socketpair(int type, bool nonblock, int ret[2], struct err *e);
  */
 int fd_send(int sock, const void *data, size_t n, const int *fds, size_t nfds);
 /*
+ * Datagrams without descriptors, in one system call: how many went (at least one), or -1 with errno.
+ */
+struct iovec;
+int fd_send_many(int sock, const struct iovec *data, size_t n);
+/*
  * Receive one datagram and its descriptors (close-on-exec).  Returns the
  * length, 0 on end, -1 with errno; EMSGSIZE when it was longer than max (its
  * descriptors are closed).  *ret_nfds is at most fds_max; surplus is closed.

@@ -18,12 +18,18 @@
 #include "base/clock.h"
 #include "base/process.h"
 
-enum { LOG_LINE_MAX = 4096 };
+enum {
+	LOG_LINE_MAX = 4096,
+	LOG_HELD_MAX = 4096,		/* PIPE_BUF: others write to the same pipe */
+};
 
 static const char *log_role = "-";
 static enum log_level log_max = LOG_INFO;
 static bool log_nonblock;
 static uint64_t log_lost;
+static char held[LOG_HELD_MAX];	/* whole lines */
+static size_t held_len, held_lines;
+static bool holding;
 static char who[64];		/* " worker[123] "; empty: to be made */
 static int who_pid;
 
@@ -63,20 +69,50 @@ log_dropped(void)
 
 /* The descriptor is shared with others, so it is polled and not made non-blocking. */
 static void
-put_line(const char *line, size_t n)
+put_now(const char *line, size_t n, size_t lines)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t w;
 
 	if (log_nonblock && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)) {
-		log_lost++;
+		log_lost += lines;
 		return;
 	}
 	do {
 		w = write(STDERR_FILENO, line, n);
 	} while (w == -1 && errno == EINTR);
 	if (w != (ssize_t)n)
-		log_lost++;
+		log_lost += lines;
+}
+
+static void
+put_held(void)
+{
+	if (held_len > 0)
+		put_now(held, held_len, held_lines);
+	held_len = held_lines = 0;
+}
+
+static void
+put_line(const char *line, size_t n)
+{
+	if (held_len + n > sizeof(held))
+		put_held();
+	if (!holding || n > sizeof(held)) {
+		put_now(line, n, 1);
+		return;
+	}
+	memcpy(held + held_len, line, n);
+	held_len += n;
+	held_lines++;
+}
+
+void
+log_hold(bool on)
+{
+	holding = on;
+	if (!on)
+		put_held();
 }
 
 /* "2026-11-22T09:15:49", made once a second. */
@@ -191,6 +227,7 @@ die(const char *fmt, ...)
 {
 	va_list ap;
 
+	log_hold(false);
 	va_start(ap, fmt);
 	vline(LOG_ERROR, NULL, "EO-START", fmt, ap);
 	va_end(ap);
