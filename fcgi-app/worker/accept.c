@@ -65,6 +65,8 @@ struct acceptor {
 	struct peers peers;
 	struct waiting waiting[WAITING_MAX];
 	size_t n_waiting;
+	struct epoll_event ready[CALLS_MAX];	/* that epoll has told, from at_ready on still to be seen to */
+	size_t n_ready, at_ready;
 	int64_t warned_ms;
 	FCGX_Request request[CALLS_MAX];
 	bool taken[CALLS_MAX];		/* a call has it */
@@ -458,10 +460,44 @@ waiting_oldest(const struct acceptor *a, int64_t *ret_ms)
 	return oldest;
 }
 
+/* Ask epoll.  The listening socket is one event, so what this worker does not accept, another can. */
+static void
+ready_ask(struct acceptor *a, int timeout_ms)
+{
+	int n = epoll_wait(a->epoll, a->ready, CALLS_MAX, timeout_ms);
+
+	a->at_ready = 0;
+	a->n_ready = n > 0 ? (size_t)n : 0;
+}
+
+/*
+ * See to what epoll has told, up to the first that is something.  A connection that waits may have
+ * gone meanwhile, and another have its place: a look too many does no harm.
+ */
+static enum accept_event
+ready_next(struct acceptor *a, struct call *ret)
+{
+	enum accept_event v = ACCEPT_NOTHING;
+	uint32_t tag;
+
+	while (v == ACCEPT_NOTHING && a->at_ready < a->n_ready) {
+		tag = a->ready[a->at_ready++].data.u32;
+		if (tag == TAG_CONTROL)
+			return ACCEPT_CONTROL;
+		if (tag == TAG_LISTEN) {
+			v = a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
+			continue;
+		}
+		MUST(tag < WAITING_MAX);
+		if (a->waiting[tag].fd != -1)
+			v = waiting_look(a, tag, false, ret);
+	}
+	return v;
+}
+
 enum accept_event
 acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 {
-	struct epoll_event ev;
 	int64_t left_ms = timeout_ms;
 	size_t oldest;
 
@@ -472,21 +508,26 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 		if (left_ms > timeout_ms)
 			left_ms = timeout_ms;
 	}
-	/* one at a time: what this worker does not take, another can */
-	if (epoll_wait(a->epoll, &ev, 1, (int)left_ms) != 1)
-		return ACCEPT_NOTHING;
-	if (ev.data.u32 == TAG_CONTROL)
-		return ACCEPT_CONTROL;
-	if (ev.data.u32 == TAG_LISTEN)
-		return a->listen_fd == -1 ? ACCEPT_NOTHING : accept_one(a, ret);
-	MUST(ev.data.u32 < WAITING_MAX);
-	return a->waiting[ev.data.u32].fd == -1 ? ACCEPT_NOTHING : waiting_look(a, ev.data.u32, false, ret);
+	if (a->at_ready == a->n_ready)
+		ready_ask(a, (int)left_ms);
+	return ready_next(a, ret);
 }
 
 bool
 acceptor_more(struct acceptor *a, struct call *ret)
 {
-	return a->listen_fd != -1 && free_request(a) < CALLS_MAX && accept_one(a, ret) == ACCEPT_CALL;
+	enum accept_event v = ready_next(a, ret);
+
+	if (v == ACCEPT_NOTHING && a->listen_fd != -1)
+		v = accept_one(a, ret);
+	/* the front connects, then it writes: often what came too early is whole by now */
+	if (v == ACCEPT_NOTHING && a->n_waiting > 0) {
+		ready_ask(a, 0);
+		v = ready_next(a, ret);
+	}
+	if (v == ACCEPT_CONTROL)
+		a->at_ready--;	/* for the next acceptor_wait */
+	return v == ACCEPT_CALL;
 }
 
 /* -- the end of a call ----------------------------------------------------------- */
