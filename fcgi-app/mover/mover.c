@@ -18,6 +18,7 @@
 #include "ipc/control.h"
 #include "ipc/fds.h"
 #include "mover/client.h"
+#include "mover/hashing.h"
 
 enum {
 	HANDOVERS_A_TURN = 256,
@@ -228,6 +229,7 @@ open_all(struct mover *m)
 	if (m->net == NULL)
 		die("cannot start the network: %s", e.text);
 	gather_init(m);
+	m->hasher = hasher_new(m->loop);
 	m->assets = assets_new(m);
 	m->items = items_new(m);
 	m->resolvers = resolvers_new(m);
@@ -259,6 +261,7 @@ close_all(struct mover *m)
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);
 	free(m->gather);
+	hasher_free(m->hasher);
 	loop_unwatch(m->loop, &m->handover_watch);
 	loop_unwatch(m->loop, &m->control_watch);
 	loop_free(m->loop);

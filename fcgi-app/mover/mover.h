@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The mover's own types: what its files share.  One process, one thread, one
- * loop; every pointer here is used by that thread alone.
+ * The mover's own types: what its files share.  One process, one loop; every
+ * pointer here is used by the loop's thread alone.  The other thread computes
+ * digests (hashing.h) and knows none of this.
  *
  *	client    one connection that a worker handed over (client.h)
  *	asset     backend + collection + item + asset: who its source is (asset.c)
@@ -53,6 +54,7 @@ struct mover {
 	struct resolvers *resolvers;
 	struct slots *slots;
 	struct accounts *accounts;
+	struct hasher *hasher;
 	struct gather *gather;		/* bytes on their way to a spool */
 	TAILQ_HEAD(, client) clients;
 	TAILQ_HEAD(transfer_list, transfer) transfers;

@@ -159,10 +159,10 @@ transfer_free(struct transfer *t)
 	timer_clear(m->loop, &t->resume_timer);
 	if (t->fill != NULL)
 		m->store->ops->fill_free(t->fill);
+	hashing_free(t->hashing);	/* it reads the spool */
 	spool_release(&t->spool);
 	m->spool_bytes -= t->counted;
 	stat_gauge(GAUGE_SPOOL_BYTES, m->spool_bytes);
-	digest_free(t->digest);
 	facts_release(&t->facts);
 	TAILQ_REMOVE(&m->transfers, t, link);
 	m->n_transfers--;

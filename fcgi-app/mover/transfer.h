@@ -22,6 +22,7 @@
 #define MOVER_TRANSFER_H
 
 #include "mover/client.h"
+#include "mover/hashing.h"
 #include "mover/spool.h"
 
 enum transfer_state { PULLING, SNIFFING, FLOWING, CLOSING, ENDED, FAILED, RESOLVING };
@@ -55,7 +56,8 @@ struct transfer {
 	char *encoding;
 	/* verification */
 	struct checksum want_sum;
-	struct digest *digest;
+	struct hashing *hashing;	/* NULL: nothing to compare with */
+	bool all_here;			/* the source has ended well, the digest is not there yet */
 	bool deliver_on_mismatch;
 	uint64_t want_size;		/* file:size; UINT64_MAX unknown */
 	/* the store */
@@ -85,7 +87,8 @@ void transfer_each_client(struct transfer *t, void (*fn)(struct client *));
 int transfer_take(struct transfer *t, const char *data, size_t n);	/* as fetch_ops.on_data */
 void transfer_begin_store(struct transfer *t, const struct fetch_response *resp);
 void transfer_begin_flow(struct transfer *t);
-void transfer_whole(struct transfer *t);	/* the source has ended well */
+void transfer_whole(struct transfer *t);	/* the source has ended well; may wait for the digest */
+void transfer_hashed(void *arg);		/* the digest is at the spool's end */
 void transfer_flush(struct transfer *t);	/* what was gathered of it goes to the spool now */
 void transfer_forget_gathered(struct transfer *t);
 

@@ -131,14 +131,17 @@ verify(struct transfer *t, bool *ret_proven)
 		good = t->spool.head == t->want_size;
 		*ret_proven = *ret_proven || good;
 	}
-	if (t->digest != NULL) {
-		digest_final(t->digest, sum);
-		digest_free(t->digest);
-		t->digest = NULL;
-		if (memcmp(sum, t->want_sum.value, digest_size(t->want_sum.algo)) == 0)
-			*ret_proven = true;
-		else
+	if (t->hashing != NULL) {
+		if (hashing_final(t->hashing, sum) == -1) {
+			log_error(t->h.id, "EO-MOVER-SPOOL", "the spool could not be read for its checksum");
 			good = false;
+		} else if (memcmp(sum, t->want_sum.value, digest_size(t->want_sum.algo)) == 0) {
+			*ret_proven = true;
+		} else {
+			good = false;
+		}
+		hashing_free(t->hashing);
+		t->hashing = NULL;
 	}
 	return good;
 }
@@ -149,6 +152,9 @@ transfer_whole(struct transfer *t)
 	struct failure f = FAILURE(502, PROBLEM_UPSTREAM, "what the provider sent is not what the catalogue announces");
 	bool proven;
 
+	t->all_here = t->hashing != NULL && !hashing_is_over(t->hashing);
+	if (t->all_here)
+		return;
 	if (!verify(t, &proven)) {
 		stat_inc(COUNT_MISMATCHES);
 		log_warn(t->h.id, "EO-MOVER-MISMATCH", "body differs from what was announced backend=%s bytes=%" PRIu64
@@ -175,6 +181,17 @@ transfer_whole(struct transfer *t)
 	transfer_check(t);
 }
 
+void
+transfer_hashed(void *arg)
+{
+	struct transfer *t = arg;
+
+	if (t->all_here && t->state != FAILED)
+		transfer_whole(t);
+	else
+		transfer_progress(t);	/* it may have waited for the window to move on */
+}
+
 /* ---- bytes ---------------------------------------------------------------------- */
 
 static uint64_t
@@ -183,7 +200,7 @@ window(const struct transfer *t)
 	return spool_in_memory(&t->spool) ? SPOOL_MEMORY_WINDOW : mover_config(t->m)->spool_transfer_max;
 }
 
-/* Give back what every client has passed.  Only for bodies that are not stored. */
+/* Give back what every client and the digest have passed.  Only for bodies that are not stored. */
 static void
 reclaim(struct transfer *t)
 {
@@ -202,6 +219,8 @@ reclaim(struct transfer *t)
 			t->slowest = c;
 		}
 	}
+	if (t->hashing != NULL && hashing_reach(t->hashing) < low)
+		low = hashing_reach(t->hashing);
 	dropped = spool_drop(&t->spool, low);
 	t->counted -= dropped < t->counted ? dropped : t->counted;
 	t->m->spool_bytes -= dropped;
@@ -278,8 +297,8 @@ gather_flush(struct mover *m)
 	t->counted += n;
 	m->spool_bytes += n;
 	stat_gauge(GAUGE_SPOOL_BYTES, m->spool_bytes);
-	if (t->digest != NULL)
-		digest_add(t->digest, g->data, n);
+	if (t->hashing != NULL)
+		hashing_add(t->hashing, &t->spool, g->data, n);
 	if (t->fill != NULL)
 		m->store->ops->fill_advance(t->fill, t->spool.head);
 	t->busy++;

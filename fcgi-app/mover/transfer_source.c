@@ -166,7 +166,7 @@ transfer_take_response(struct transfer *t, const struct fetch_response *resp)
 	} else if (t->want_sum.algo == DIGEST_NONE) {
 		t->want_sum = resp->checksum;
 	}
-	t->digest = digest_new(t->want_sum.algo);
+	t->hashing = hashing_new(t->m->hasher, t->want_sum.algo, t->total, transfer_hashed, t);
 	transfer_begin_store(t, resp);
 	transfer_set_state(t, SNIFFING);
 }
