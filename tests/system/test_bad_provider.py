@@ -183,8 +183,9 @@ def test_a_wrong_checksum_of_a_small_body_is_seen(stack):
     nothing_is_kept(stack, asset)
 
 
-def test_a_right_checksum_is_published(stack):
-    data = os.urandom(100000)
+@pytest.mark.parametrize("size", [100000, 5 << 20])     # added up in the mover's loop, and beside it
+def test_a_right_checksum_is_published(stack, size):
+    data = os.urandom(size)
     asset = stack.add(data, asset_members={"file:checksum": multihash(data), "file:size": len(data)})
     assert stack.curl(asset.url).body == data
     wait_until(asset.published, "it is published")

@@ -4,13 +4,14 @@ Transfers that are shared, and their limits; what is kept of items, sources and
 refusals; where items come from; an upgrade while a transfer runs.
 """
 
+import hashlib
 import os
 import signal
 import socket
 
 import pytest
 from conftest import is_alive, to_base64, wait_until
-from test_processes import everyone
+from test_processes import CUT, everyone
 
 MIB = 1 << 20
 
@@ -69,10 +70,16 @@ def no_transfers(stack):
     wait_until(lambda: stack.status()["gauges"]["transfers"] == 0, "no transfer runs")
 
 
-def test_what_is_larger_than_the_spool_is_delivered_and_not_stored(tight):
-    asset = tight.add(os.urandom(16 * MIB))
+@pytest.mark.parametrize("checksum", [None, "right", "wrong"])
+def test_what_is_larger_than_the_spool_is_delivered_and_not_stored(tight, checksum):
+    data = os.urandom(16 * MIB)
+    digest = hashlib.sha256(data if checksum == "right" else b"another").hexdigest()
+    asset = tight.add(data, asset_members={} if checksum is None else {"file:checksum": "1220" + digest})
     answer = tight.curl(asset.url)
-    assert answer.rc == 0 and answer.body == asset.data, answer.rc
+    if checksum == "wrong":
+        assert answer.rc in CUT and len(answer.body) < len(data) and data.startswith(answer.body), answer.rc
+    else:
+        assert answer.rc == 0 and answer.body == data, answer.rc
     no_transfers(tight)
     assert asset.published() is None
 
