@@ -70,16 +70,22 @@ arguments(struct role_env *env, int argc, char **argv)
 	env->index = number_arg(argv[6], SCOREBOARD_SLOTS - 1, "index");
 }
 
+/*
+ * What is meant for the master (an operator's "pkill -HUP eodata-proxy" reaches
+ * all) harms nobody.  A limit on the size of files is an error of write, no death.
+ */
 static void
 default_signals(void)
 {
+	static const int ignored[] = { SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ };
 	struct sigaction act = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
 		(void)sigaction(s, &act, NULL);	/* fails for KILL and STOP, as it should */
 	act.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &act, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		(void)sigaction(ignored[i], &act, NULL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

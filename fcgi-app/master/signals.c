@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 static const int handled[] = { SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2 };
+static const int ignored[] = { SIGPIPE, SIGUSR1, SIGXFSZ };
 
 static void
 handled_set(sigset_t *set)
@@ -33,8 +34,8 @@ signals_open(struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(handled); i++)
 		(void)sigaction(handled[i], &act, NULL);
 	act.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &act, NULL);
-	(void)sigaction(SIGUSR1, &act, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		(void)sigaction(ignored[i], &act, NULL);
 	if (sigprocmask(SIG_SETMASK, &set, NULL) == -1)
 		return err_sys(e, errno, "cannot block signals");
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -57,8 +58,8 @@ signals_restore(void)
 	struct sigaction act = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
-	(void)sigaction(SIGPIPE, &act, NULL);
-	(void)sigaction(SIGUSR1, &act, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		(void)sigaction(ignored[i], &act, NULL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
