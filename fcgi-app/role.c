@@ -206,7 +206,9 @@ role_reload(struct role_env *env, int fd)
 	struct err e = ERR_NONE;
 	struct config *c;
 
-	c = read_config(env->scoreboard, fd, &e);
+	c = fd == -1 ? NULL : read_config(env->scoreboard, fd, &e);
+	if (fd == -1)
+		(void)err_set(&e, "no descriptor was free for it");
 	fd_close(&fd);
 	if (c == NULL) {
 		log_error(NULL, "EO-RELOAD", "configuration not taken: %s", e.text);

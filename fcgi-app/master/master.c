@@ -274,6 +274,10 @@ advance(struct master *m, int64_t now)
 	if (m->phase == STARTING && core &&
 	    all_ready(m, SLOT_WORKERS, SLOT_WORKERS + SLOT_WORKERS_MAX))
 		become_ready(m);
+	if (m->phase == SERVING && m->reload_wanted && !m->reloading)
+		reload_begin(m);
+	if (m->phase == SERVING && m->upgrade_wanted && !m->reloading)
+		upgrade_begin(m);
 	if (m->phase == SERVING) {
 		reload_advance(m);
 		__atomic_store_n(&m->sb->ready,
@@ -306,10 +310,14 @@ on_signal(struct master *m, int signo)
 		spawn_reap(m);
 		break;
 	case SIGHUP:
-		reload_begin(m);
+		m->reload_wanted = true;
+		if (m->phase >= STOP_WORKERS)
+			log_warn(NULL, "EO-RELOAD", "not reloading: the program is ending");
 		break;
 	case SIGUSR2:
-		upgrade_begin(m);
+		m->upgrade_wanted = true;
+		if (m->phase >= STOP_WORKERS)
+			log_warn(NULL, "EO-UPGRADE", "not upgrading: the program is ending");
 		break;
 	case SIGTERM:
 	case SIGINT:

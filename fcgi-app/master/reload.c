@@ -3,7 +3,8 @@
  * SIGHUP: the new configuration is read and checked aside.  Broken: every
  * fault is logged and the old one stays.  Whole: accountant, broker and
  * movers get it in place, and the workers are replaced: the old ones are
- * told to drain once all new ones are ready.
+ * told to drain once all new ones are ready.  However many come while one is
+ * under way (or before the start is done), one more follows.
  */
 #include "base/base.h"
 
@@ -145,10 +146,7 @@ reload_begin(struct master *m)
 	struct config *c;
 	int fd;
 
-	if (m->phase != SERVING) {
-		log_warn(NULL, "EO-RELOAD", "not reloading: the program is starting or ending");
-		return;
-	}
+	m->reload_wanted = false;
 	c = config_load(m->opt->config_path, &faults);
 	if (c == NULL) {
 		reload_log_faults(&faults);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -203,10 +204,24 @@ rundir_console(struct master *m)
 {
 	int fd = accept4(m->console, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+	if (fd == -1 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		/* who waits there would wake us for ever */
+		log_warn(NULL, "EO-MASTER-RUN", "the console answers nobody now: %s", strerror(errno));
+		(void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, m->console, NULL);
+		m->console_shut = true;
+	}
 	if (fd == -1)
 		return;
 	(void)fd_send(fd, "S", 1, &m->console_board, 1);	/* it left again: nothing to do */
 	fd_close(&fd);
+}
+
+void
+rundir_watch(struct master *m)
+{
+	if (m->console_shut)
+		master_watch(m, m->console, TAG_CONSOLE);
+	m->console_shut = false;
 }
 
 /* After an upgrade both names are the other's. */

@@ -20,7 +20,6 @@
 #include "stat/scoreboard.h"
 
 enum {
-	START_LIMIT_MS = 60000,		/* EODAG's import is slow */
 	START_DEATHS_MAX = 3,
 	WORKER_DRAIN_MS = 60000,	/* an old worker's request after a reload */
 	WORKER_STOP_MS = 10000,		/* the same at the end: a worker waits for nothing slow */
@@ -29,6 +28,7 @@ enum {
 	STOP_EXTRA_MS = 3000,		/* a mover cuts its clients itself at its own limit */
 	FORCED_MS = 1500,		/* after a second SIGTERM */
 	TICK_MS = 1000,
+	UPGRADE_EXTRA_MS = 1000,	/* the new program reports a slow role itself */
 	LISTEN_TRIES = 20,		/* workers of a killed master need a moment to let go */
 	LISTEN_PAUSE_MS = 100,
 	STALL_MS = 3000,		/* so long without running: nobody is judged by it */
@@ -69,7 +69,9 @@ struct master {
 	struct scoreboard *sb;
 	enum phase phase;
 	bool core_up;			/* accountant, broker and movers were all ready once */
+	bool reload_wanted, upgrade_wanted;	/* signals that came; any number of one kind is one */
 	bool reloading;
+	bool finishing;			/* another serves: what runs may go on for pool.upgrade_drain */
 	bool forced;			/* a second SIGTERM came */
 	int status;			/* exit status */
 	unsigned movers;
@@ -82,9 +84,11 @@ struct master {
 	/* descriptors; -1: none */
 	int epoll, signals, listen, config_fd, sb_fd, slots, self, resolver;
 	int console, console_board;	/* rundir.c */
+	bool console_shut;		/* out of descriptors: not watched until the next tick */
 	int upgrade;			/* upgrade.c: to the other master */
 	bool upgraded;			/* started by an older master; not yet told it */
 	pid_t successor;		/* 0: none */
+	int64_t successor_by_ms;	/* not ready by then: killed; 0: it has taken over, or none */
 	int workers_account[2];
 	/* [0] is the mover's end */
 	int handover[MOVERS_MAX][2], broker[MOVERS_MAX][2], account[MOVERS_MAX][2];
@@ -117,6 +121,7 @@ int rundir_check(const struct config *c, const struct user *u, struct err *e);
 int rundir_open(struct master *m, struct err *e);
 void rundir_announce(struct master *m);		/* ready: write the pid file, open the console */
 void rundir_console(struct master *m);		/* somebody connected */
+void rundir_watch(struct master *m);		/* once a second */
 void rundir_withdraw(struct master *m);
 
 /* user.c */
@@ -130,14 +135,15 @@ int user_mkdirs(const struct user *u, const char *path, mode_t mode, struct err 
 void watch_tick(struct master *m, int64_t now);
 
 /* reload.c */
-void reload_begin(struct master *m);
+void reload_begin(struct master *m);	/* serving, and no other under way */
 void reload_log_faults(struct buf *faults);	/* a line each; empties it */
 void reload_advance(struct master *m);	/* a worker became ready */
 int reload_workers(struct master *m);	/* records for config->workers of them; -1: no room */
 
 /* upgrade.c */
-void upgrade_begin(struct master *m);
+void upgrade_begin(struct master *m);	/* serving, and no reload under way */
 void upgrade_event(struct master *m);
+void upgrade_watch(struct master *m, int64_t now);	/* once a second */
 void upgrade_inherit(struct master *m);	/* at start: are we the new one? */
 void upgrade_done(struct master *m);	/* ready: tell the old one */
 void upgrade_cancel(struct master *m);	/* a signal ends us: the new one too, unless it serves */

@@ -31,24 +31,25 @@ limit_of(const struct master *m, int64_t now)
 	case STOP_ACCOUNTANT:
 		return now + (m->forced ? BROKER_DRAIN_MS : ACCOUNTANT_DRAIN_MS);
 	case STOP_MOVERS:
-		return now + m->config->drain_ms + STOP_EXTRA_MS;
+		return now + (m->finishing ? m->config->upgrade_drain_ms : m->config->drain_ms) + STOP_EXTRA_MS;
 	default:
 		return now + WORKER_STOP_MS;
 	}
 }
 
+/* Tell those whose turn it is; also those who heard it before, when the limit has changed. */
 static void
 enter(struct master *m, int64_t now)
 {
+	bool finish = m->finishing && m->phase == STOP_MOVERS;
 	struct child *c;
 
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		c = &m->child[i];
 		if (!c->used || c->role != role_of(m->phase) || c->pid == 0)
 			continue;
-		if (!c->draining)
-			/* who cannot hear it ends at the limit */
-			(void)control_send(c->control, CONTROL_DRAIN, -1);
+		/* who cannot hear it ends at the limit */
+		(void)control_send(c->control, finish ? CONTROL_FINISH : CONTROL_DRAIN, -1);
 		c->draining = true;
 		c->kill_at_ms = limit_of(m, now);
 	}
@@ -97,6 +98,12 @@ stop_begin(struct master *m, const char *why)
 {
 	int64_t now = master_now();
 
+	if (m->phase >= STOP_WORKERS && m->finishing) {
+		m->finishing = false;
+		log_info(NULL, "ending reason='%s'", why);
+		enter(m, now);
+		return;
+	}
 	if (m->phase >= STOP_WORKERS) {
 		if (!m->forced)
 			log_info(NULL, "ending at once");

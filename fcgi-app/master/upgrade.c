@@ -5,7 +5,8 @@
  * The old master starts the program again, from the path that it was started
  * from, with the listening socket as LISTEN_FDS and a socket to itself.  The
  * new one says one byte when all its roles are ready; then the old one drains
- * and ends.  A new one that ends before that changes nothing.
+ * (pool.upgrade_drain, or pool.drain from a SIGTERM on) and ends.  A new one
+ * that ends before that changes nothing; one that takes too long is killed.
  */
 #include "base/base.h"
 
@@ -72,9 +73,9 @@ upgrade_begin(struct master *m)
 	int pair[2] = { -1, -1 };
 	pid_t pid;
 
-	if (m->phase != SERVING || m->reloading || m->successor != 0) {
-		log_warn(NULL, "EO-UPGRADE",
-		    "not upgrading: the program is starting, reloading, upgrading or ending");
+	m->upgrade_wanted = false;
+	if (m->successor != 0) {
+		log_warn(NULL, "EO-UPGRADE", "not upgrading: the new program pid=%d is starting", (int)m->successor);
 		return;
 	}
 	if (own_path(path, sizeof(path)) == -1 ||
@@ -90,6 +91,7 @@ upgrade_begin(struct master *m)
 		goto out;
 	}
 	m->successor = pid;
+	m->successor_by_ms = master_now() + 2 * (int64_t)m->config->start_ms + UPGRADE_EXTRA_MS;
 	m->upgrade = pair[0];
 	pair[0] = -1;
 	master_watch(m, m->upgrade, TAG_UPGRADE);
@@ -111,10 +113,24 @@ upgrade_event(struct master *m)
 	fd_close(&m->upgrade);
 	if (n != 1 || byte != 'R')
 		return;		/* its death is reported when it is reaped */
+	m->successor_by_ms = 0;
 	log_info(NULL, "upgraded successor=%d", (int)m->successor);
 	notify_send("MAINPID=%d", (int)m->successor);
-	if (m->phase == SERVING)
-		stop_begin(m, "upgraded");
+	if (m->phase != SERVING)
+		return;
+	m->finishing = true;
+	stop_begin(m, "upgraded");
+}
+
+/* One that hangs would keep every later one out. */
+void
+upgrade_watch(struct master *m, int64_t now)
+{
+	if (m->successor_by_ms == 0 || now < m->successor_by_ms)
+		return;
+	log_error(NULL, "EO-UPGRADE", "the new program pid=%d was not ready in time: killed", (int)m->successor);
+	(void)kill(m->successor, SIGKILL);	/* not reaped yet, so it is still ours */
+	m->successor_by_ms = 0;
 }
 
 /* We are to end while another one starts: so is that one. */
@@ -126,6 +142,7 @@ upgrade_cancel(struct master *m)
 	fd_close(&m->upgrade);
 	(void)kill(m->successor, SIGTERM);	/* not reaped yet, so it is still ours */
 	m->successor = 0;
+	m->successor_by_ms = 0;
 }
 
 void
@@ -137,6 +154,7 @@ upgrade_ended(struct master *m, int status)
 	if (m->phase >= STOP_WORKERS)
 		return;		/* it had taken over, so its names are not ours to remove */
 	m->successor = 0;
+	m->successor_by_ms = 0;
 	log_error(NULL, "EO-UPGRADE",
 	    "the new program pid=%d ended before it was ready (%s %d), this one goes on", (int)pid,
 	    WIFSIGNALED(status) ? "signal" : "exit",

@@ -45,11 +45,11 @@ watch_child(struct master *m, struct child *c, int64_t now)
 		return;
 	}
 	if (!c->ready) {
-		if (now - c->started_ms >= START_LIMIT_MS) {
+		if (now - c->started_ms >= m->config->start_ms) {
 			if (m->phase == STARTING) {
 				log_error(NULL, "EO-MASTER-START",
-				    "the %s was not ready within %d s", role_name(c->role),
-				    START_LIMIT_MS / 1000);
+				    "the %s was not ready within %u ms (pool.start)",
+				    role_name(c->role), m->config->start_ms);
 				m->status = 1;
 				stop_begin(m, "start failed");
 			}
@@ -117,16 +117,6 @@ watch_resolvers(struct master *m, int64_t now)
 	}
 }
 
-static void
-count_dropped(void)
-{
-	static uint64_t counted;
-	uint64_t dropped = log_dropped();
-
-	stat_add(COUNT_LOG_DROPPED, dropped - counted);
-	counted = dropped;
-}
-
 void
 watch_tick(struct master *m, int64_t now)
 {
@@ -135,8 +125,9 @@ watch_tick(struct master *m, int64_t now)
 
 	m->last_tick_ms = now;
 	stat_heartbeat();
-	count_dropped();
 	notify_watchdog();
+	upgrade_watch(m, now);
+	rundir_watch(m);
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		c = &m->child[i];
 		if (!c->used || c->pid == 0)

@@ -155,6 +155,21 @@ reload(struct mover *m, int fd)
 	net_set_config(m->net, mover_config(m));
 }
 
+/* The first word sets the limit; a later one can only shorten it. */
+static void
+drain(struct mover *m, uint32_t limit_ms)
+{
+	int64_t until_ms = clock_mono_ms() + limit_ms;
+
+	if (!m->draining || until_ms < m->drain_until_ms)
+		m->drain_until_ms = until_ms;
+	if (m->draining)
+		return;
+	m->draining = true;
+	stat_state(SLOT_DRAINING);
+	log_info(NULL, "drain clients=%zu transfers=%zu", m->n_clients, m->n_transfers);
+}
+
 static void
 on_control(void *arg, uint32_t events UNUSED)
 {
@@ -166,12 +181,10 @@ on_control(void *arg, uint32_t events UNUSED)
 		reload(m, fd);
 		break;
 	case CONTROL_DRAIN:
-		if (m->draining)
-			break;
-		m->draining = true;
-		m->drain_until_ms = clock_mono_ms() + mover_config(m)->drain_ms;
-		stat_state(SLOT_DRAINING);
-		log_info(NULL, "drain clients=%zu transfers=%zu", m->n_clients, m->n_transfers);
+		drain(m, mover_config(m)->drain_ms);
+		break;
+	case CONTROL_FINISH:
+		drain(m, mover_config(m)->upgrade_drain_ms);
 		break;
 	case CONTROL_GONE:
 		log_warn(NULL, "EO-MASTER-GONE", "the master is gone, cutting clients=%zu", m->n_clients);

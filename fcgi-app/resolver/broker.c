@@ -203,7 +203,7 @@ static void
 reload(struct broker *b, int fd)
 {
 	struct buf print = BUF_INIT(FINGERPRINT_MAX);
-	struct config *next = config_from_memfd(fd, NULL);
+	struct config *next = fd == -1 ? NULL : config_from_memfd(fd, NULL);
 	struct err e = ERR_NONE;
 	bool same = true;
 
@@ -252,6 +252,7 @@ read_master(struct broker *b)
 		end_all(b);
 	case CONTROL_NONE:
 	case CONTROL_READY:
+	case CONTROL_FINISH:
 		break;
 	}
 }

@@ -347,6 +347,7 @@ control(struct worker *w)
 		break;
 	case CONTROL_NONE:
 	case CONTROL_READY:
+	case CONTROL_FINISH:
 	default:
 		break;
 	}

@@ -123,6 +123,8 @@ struct config {
 	/* pool */
 	uint32_t workers, movers;
 	uint32_t drain_ms;		/* SIGTERM: running transfers get so long */
+	uint32_t upgrade_drain_ms;	/* SIGUSR2: the same, while another master serves */
+	uint32_t start_ms;		/* a role that is not ready by then is killed */
 	/* upstream (net) */
 	/* "127.0.0.1", "10.0.0.0/8", "::1": private addresses that may be connected to */
 	struct strs allow_private;

@@ -327,6 +327,13 @@ const struct param config_params[] = {
 	{ "pool.drain", PARAM_DURATION, AT(drain_ms), 0, DAY, "\"30s\"",
 	  .text = "How long running transfers get to finish when the proxy is stopped. Then "
 		  "they are cut, visibly." },
+	{ "pool.upgrade_drain", PARAM_DURATION, AT(upgrade_drain_ms), 0, DAY, "\"24h\"",
+	  .text = "The same after an upgrade (SIGUSR2), while the new program serves already. "
+		  "A SIGTERM to the old one makes it pool.drain." },
+	{ "pool.start", PARAM_DURATION, AT(start_ms), SECOND, HOUR, "\"60s\"",
+	  .text = "How long a process may take until it is ready; EODAG's import is slow. One that "
+		  "takes longer is killed. The new program of an upgrade gets twice that, then the "
+		  "old one goes on without it." },
 
 	/* upstream */
 	{ "upstream.allow_private", PARAM_STRINGS, AT(allow_private), 0, 1000, "[]",

@@ -53,6 +53,7 @@ get(int fd, struct frame *f, int *ret_fd)
 	case CONTROL_READY:
 	case CONTROL_RELOAD:
 	case CONTROL_DRAIN:
+	case CONTROL_FINISH:
 		return (enum control_type)f->type;
 	default:
 		return CONTROL_NONE;
@@ -78,12 +79,12 @@ control_read(int fd, int *ret_fd)
 	int passed;
 	enum control_type type = get(fd, &f, &passed);
 
-	if (type == CONTROL_RELOAD && passed != -1) {
+	if (type == CONTROL_RELOAD) {
 		*ret_fd = passed;
 		return type;
 	}
 	fd_close(&passed);
-	return type == CONTROL_DRAIN || type == CONTROL_GONE ? type : CONTROL_NONE;
+	return type == CONTROL_READY ? CONTROL_NONE : type;
 }
 
 enum control_type

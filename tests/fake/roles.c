@@ -13,7 +13,8 @@
  *	move     hands the connection to mover 0, which answers "moved PID\n"
  *	         and then holds it until the client closes
  *
- * A file FAIL in the spool named after a role makes that role end at its start.
+ * A file fail-ROLE in the spool makes that role end at its start, hang-ROLE
+ * makes it hang there.
  */
 #include "base/base.h"
 
@@ -47,6 +48,10 @@ fail_when_told(const struct role_env *env)
 	    path, sizeof(path), "%s/fail-%s", env->config->dir_spool, role_name(env->role));
 	if (access(path, F_OK) == 0)
 		die("told to fail by '%s'", path);
+	(void)snprintf(
+	    path, sizeof(path), "%s/hang-%s", env->config->dir_spool, role_name(env->role));
+	while (access(path, F_OK) == 0)
+		(void)pause();
 }
 
 static void
@@ -70,6 +75,7 @@ control(struct role_env *env, bool *gone)
 		(void)role_reload(env, fd);
 		return true;
 	case CONTROL_DRAIN:
+	case CONTROL_FINISH:
 		stat_state(SLOT_DRAINING);
 		return false;
 	case CONTROL_GONE:

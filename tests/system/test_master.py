@@ -40,7 +40,8 @@ def build_folder():
 
 
 BUILD = build_folder()
-PROGRAM = os.path.join(BUILD, "tests", "fake", "eodata-proxy-fake")
+PROGRAMS = ("eodata-proxy-fake", "eodata-proxy-resolver")
+PROGRAM = os.path.join(BUILD, "tests", "fake", PROGRAMS[0])
 CTL = os.path.join(BUILD, "eodata-proxyctl")
 LIMIT_S = 30  # for what takes milliseconds; a loaded machine may be slow
 
@@ -118,6 +119,30 @@ class Proxy:
                     return text
         except socket.timeout:
             raise AssertionError("no %s within %d s:\n%s" % (what, LIMIT_S, self.log())) from None
+
+    def own_program(self):
+        """Copies of its programs in its own folder, where a test may replace them."""
+        folder = os.path.join(self.dir, "bin")
+        os.mkdir(folder)
+        for name in PROGRAMS:
+            shutil.copy(os.path.join(BUILD, "tests", "fake", name), folder)
+        self.program = os.path.join(folder, PROGRAMS[0])
+
+    def replace_program(self, text, mode=0o755, name=PROGRAMS[0]):
+        """As a package manager does it."""
+        folder = os.path.dirname(self.program)
+        with open(os.path.join(folder, "new"), "wb") as f:
+            f.write(text)
+        os.chmod(os.path.join(folder, "new"), mode)
+        os.replace(os.path.join(folder, "new"), os.path.join(folder, name))
+
+    def tell_role(self, what, role):
+        """fail or hang: at its next start.  Gives what takes it back."""
+        path = os.path.join(self.spool, "%s-%s" % (what, role))
+        os.makedirs(self.spool, exist_ok=True)
+        with open(path, "w", encoding="ascii"):
+            pass
+        return lambda: os.unlink(path)
 
     def status(self):
         out = subprocess.run([CTL, "--run", self.run, "--json", "status"], stdout=subprocess.PIPE,
@@ -529,18 +554,11 @@ class Upgrade(unittest.TestCase):
 
     def test_a_replaced_program_starts_itself_until_it_is_upgraded(self):
         p = Proxy(self)
-        folder = os.path.join(p.dir, "bin")
-        os.mkdir(folder)
-        names = ("eodata-proxy-fake", "eodata-proxy-resolver")
-        for name in names:
-            shutil.copy(os.path.join(BUILD, "tests", "fake", name), folder)
-        p.program = os.path.join(folder, names[0])
+        p.own_program()
         p.start()
-        for name in names:  # as a package manager does it; the new one is a script that says so
-            with open(os.path.join(folder, "new"), "w", encoding="ascii") as f:
-                f.write('#!/bin/sh\necho "the new one was started" >&2\nexec \'%s\' "$@"\n' % os.path.join(BUILD, "tests", "fake", name))
-            os.chmod(os.path.join(folder, "new"), 0o755)
-            os.replace(os.path.join(folder, "new"), os.path.join(folder, name))
+        for name in PROGRAMS:  # the new one is a script that says so
+            p.replace_program(b'#!/bin/sh\necho "the new one was started" >&2\nexec \'%s\' "$@"\n' %
+                              os.path.join(BUILD, "tests", "fake", name).encode(), name=name)
         for role in ("worker", "broker"):
             before = p.pid(role)
             os.kill(before, signal.SIGKILL)
@@ -553,8 +571,7 @@ class Upgrade(unittest.TestCase):
 
     def test_a_new_one_that_still_starts_ends_with_the_old_one(self):
         p = Proxy(self).start()
-        with open(os.path.join(p.spool, "fail-broker"), "w", encoding="ascii"):
-            pass  # so that it is not ready before it is told to end
+        p.tell_role("hang", "broker")  # so that it is not ready before it is told to end
         p.signal(signal.SIGUSR2)
         p.until(lambda: "upgrading successor=" in p.log(), "it begins")
         successor = int(p.log().split("upgrading successor=")[1].split()[0])
@@ -571,12 +588,71 @@ class Upgrade(unittest.TestCase):
         p.until(lambda: "ended before it was ready" in p.log(), "the failure is logged")
         self.assertEqual(len(p.ask("who").split()), 3)
         p.configure()
-        with open(os.path.join(p.spool, "fail-mover"), "w", encoding="ascii"):
-            pass
+        p.tell_role("fail", "mover")
         p.signal(signal.SIGUSR2)
         p.until(lambda: p.log().count("ended before it was ready") == 2, "the failure is logged")
         self.assertEqual(len(p.ask("who").split()), 3)
         self.assertEqual(p.pid("master"), p.process.pid)
+
+    def test_a_broken_new_program_leaves_the_old_one_serving(self):
+        p = Proxy(self, start="1s")
+        p.own_program()
+        p.start()
+        workers = p.pids("worker")
+        for what, text, mode, how in (
+                ("not executable", b"#!/bin/sh\n", 0o644, "(exit 127)"),
+                ("no program", b"\x7fELF, but no more", 0o755, "(exit 127)"),
+                ("ends at once", b"#!/bin/sh\nexit 0\n", 0o755, "(exit 0)"),
+                ("crashes at once", b"#!/bin/sh\nkill -SEGV $$\n", 0o755, "(signal 11)"),
+                ("hangs", b"#!/bin/sh\nexec sleep 1000\n", 0o755, "(signal 9)")):
+            with self.subTest(what):
+                before = len(p.log())
+                p.replace_program(text, mode)
+                p.signal(signal.SIGUSR2)
+                p.until(lambda b=before, h=how: "ended before it was ready " + h in p.log()[b:], "how it failed is told")
+                self.assertEqual(p.pid("master"), p.process.pid)
+                self.assertEqual(p.pids("worker"), workers)
+                self.assertEqual(len(p.ask("who").split()), 3)
+        with self.subTest("a role of it hangs"):
+            with open(PROGRAM, "rb") as f:
+                p.replace_program(f.read())
+            release = p.tell_role("hang", "mover")
+            p.signal(signal.SIGUSR2)
+            p.until(lambda: "the mover was not ready within 1000 ms" in p.log(), "its role is named")
+            p.until(lambda: "ended before it was ready (exit 1)" in p.log(), "it gave up")
+            self.assertEqual(p.pids("worker"), workers)
+            release()
+        p.signal(signal.SIGUSR2)
+        self.assertEqual(p.wait(), 0)  # a good one is taken all the same
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_what_runs_after_an_upgrade_has_more_time_than_at_the_end_until_a_sigterm(self):
+        p = Proxy(self, drain="0s").start()
+        with p.say("move") as moved:
+            self.assertTrue(word(moved).startswith("moved"))
+            p.signal(signal.SIGUSR2)
+            p.until(lambda: p.pids("master") not in ([], [p.process.pid]), "the new one's console")
+            p.until(lambda: "ended role=worker" in p.log(), "the old one takes no more")
+            self.assertNotIn("reason='SIGTERM'", p.log())
+            p.signal(signal.SIGTERM)
+            p.until(lambda: "ending reason='SIGTERM'" in p.log(), "it hears that")
+            p.signal(signal.SIGTERM)
+            self.assertEqual(word(moved), "cut")
+        self.assertEqual(p.wait(), 0)
+        self.assertEqual(len(p.ask("who").split()), 3)
+
+    def test_one_that_is_asked_for_during_a_reload_follows_it(self):
+        p = Proxy(self).start()
+        release = p.tell_role("hang", "worker")  # the reload waits for its new workers
+        p.signal(signal.SIGHUP)
+        p.until(lambda: "reloading generation=2" in p.log(), "it begins")
+        p.signal(signal.SIGUSR2)
+        release()
+        for pid in [s["pid"] for s in p.status()["processes"] if s["state"] == "starting"]:
+            os.kill(pid, signal.SIGKILL)  # those that hang
+        self.assertEqual(p.wait(), 0)
+        self.assertLess(p.log().index("reloaded generation=2"), p.log().index("upgrading successor="))
+        self.assertEqual(len(p.ask("who").split()), 3)
 
 
 class Stop(unittest.TestCase):

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -341,15 +342,22 @@ reload_carries_a_descriptor_and_drain_none(void)
 	fd_close(&t.child);
 }
 
+/* The kernel drops what a process has no room for. */
 static void
-a_reload_without_a_descriptor_is_nothing(void)
+a_reload_whose_descriptor_is_lost_is_told(void)
 {
 	struct talk t = talk();
-	int got = -1;
+	int memfd = fd_memfd_sealed("c", "text", 4, NULL), got = 7;
+	struct rlimit all, few;
 
-	CHECK_INT(control_send(t.master, CONTROL_RELOAD, -1), 0);
-	CHECK_INT(control_read(t.child, &got), CONTROL_NONE);
+	MUST(getrlimit(RLIMIT_NOFILE, &all) == 0);
+	few = (struct rlimit){ .rlim_cur = 3, .rlim_max = all.rlim_max };
+	CHECK_INT(control_send(t.master, CONTROL_RELOAD, memfd), 0);
+	MUST(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	CHECK_INT(control_read(t.child, &got), CONTROL_RELOAD);
+	MUST(setrlimit(RLIMIT_NOFILE, &all) == 0);
 	CHECK_INT(got, -1);
+	fd_close(&memfd);
 	fd_close(&t.master);
 	fd_close(&t.child);
 }
@@ -415,7 +423,7 @@ main(void)
 		UNIT(without_a_manager_nothing_happens),
 		UNIT(ready_carries_the_generation),
 		UNIT(reload_carries_a_descriptor_and_drain_none),
-		UNIT(a_reload_without_a_descriptor_is_nothing),
+		UNIT(a_reload_whose_descriptor_is_lost_is_told),
 		UNIT(nonsense_is_dropped_and_its_descriptors_closed),
 	};
 
