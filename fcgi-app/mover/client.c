@@ -801,8 +801,7 @@ client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd)
 	c->fd = fd;
 	c->file_fd = file_fd;
 	c->writable = true;
-	if (fd == -1 || handover_get(c->msg, n, &c->h) < 0 || fd_set_nonblock(fd, true) == -1 ||
-	    loop_watch(m->loop, &c->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_fd, c) == -1) {
+	if (handover_get(c->msg, n, &c->h) < 0) {
 		log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=worker bytes=%zu", n);
 		fd_close(&c->fd);
 		fd_close(&c->file_fd);
@@ -819,6 +818,15 @@ client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd)
 	m->n_clients++;
 	stat_gauge(GAUGE_CLIENTS, m->n_clients);
 	stat_inc(COUNT_HANDOVERS_TAKEN);
+	if (fd == -1 || fd_set_nonblock(fd, true) == -1 ||
+	    loop_watch(m->loop, &c->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_fd, c) == -1) {
+		log_error(c->h.id, "EO-MOVER-CLIENT", "a connection was lost: %s",
+		    fd == -1 ? "no descriptor was free for it" : strerror(errno));
+		c->status = 503;	/* that nobody sees; the charge has its end all the same */
+		c->gone = true;
+		client_end(c);
+		return;
+	}
 	timer_set(m->loop, &c->timer, c->h.deadline_mono_ms, on_deadline, c);
 	client_begin(c);
 }

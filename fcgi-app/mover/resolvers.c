@@ -296,14 +296,18 @@ on_connected(struct resolvers *rs, const void *data, size_t n, int *fd)
 	struct resolve_connected c;
 	struct link *l;
 
-	if (resolve_connected_get(data, n, &c) < 0 || c.backend == NULL || (c.ok && *fd == -1)) {
+	if (resolve_connected_get(data, n, &c) < 0 || c.backend == NULL) {
 		log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=broker bytes=%zu", n);
 		return;
 	}
 	HASH_FIND_STR(rs->links, c.backend, l);
 	if (l == NULL || l->state != LINK_ASKED)
 		return;
-	if (c.ok) {
+	if (c.ok && *fd == -1) {
+		c.status = 503;
+		c.retry_after_s = 1;
+		c.reason = "no descriptor was free for the resolver";
+	} else if (c.ok) {
 		link_up(l, *fd);
 		*fd = -1;
 		return;

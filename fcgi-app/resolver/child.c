@@ -126,6 +126,9 @@ read_control(struct child *c)
 			conn_add(c, fd);
 		} else if (n == 1 && word == CHILD_RETIRE && nfds == 0) {
 			c->retiring = true;
+		} else if (n == 1 && word == CHILD_CONNECT) {
+			/* its mover sees the end of it, and asks again */
+			log_warn(NULL, "EO-RESOLVER-CONNECTIONS", "connection refused: no descriptor was free");
 		} else {
 			if (n > 0 && nfds == 1)
 				fd_close(&fd);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -1049,6 +1050,78 @@ a_drain_past_its_limit_cuts_visibly(void)
 }
 
 static void
+set_descriptors(const struct rig *r, rlim_t n)
+{
+	struct rlimit limit;
+
+	MUST(prlimit(r->pid, RLIMIT_NOFILE, NULL, &limit) == 0);
+	limit.rlim_cur = n;
+	MUST(prlimit(r->pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+}
+
+/* One more at each step: connection, spool, provider, object ... each is once the first that finds none. */
+static void
+f9_without_descriptors_nobody_gets_a_wrong_byte_and_each_charge_ends(void)
+{
+	enum { LEAST = 6, MOST = 30 };
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+	unsigned lost = 0, refused = 0, whole = 0;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 100000));
+	a.quota = true;
+	for (unsigned n = LEAST; n < MOST; n++) {
+		set_descriptors(&r, n);
+		f = rig_ask(&r, &a);
+		RIG_UNTIL(&r, OVER(f) && r.settles > n - LEAST);
+		CHECK(!f->wrong);
+		lost += f->eof && !f->headed;
+		refused += f->ended && strstr(f->head, "Status: 50") != NULL;
+		whole += f->ended && strstr(f->head, "Status: 200") != NULL && f->got == s->size;
+	}
+	CHECK(lost > 0 && refused > 0 && whole > 0);
+	CHECK_INT(lost + refused + whole, MOST - LEAST);
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
+	check_books(&r, whole * s->size, s->gets * s->size);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+static void
+after_an_upgrade_what_runs_has_its_time_until_a_drain_follows(void)
+{
+	struct asking a = ASK("a"), b = ASK("b"), c = ASK("c");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s, *t;
+
+	rig_start(&r, ", \"pool\": { \"drain\": \"0s\" }");
+	s = rig_script(&r, SCRIPT("a", 2 * MIB));
+	s->hold_at = MIB;
+	t = rig_script(&r, SCRIPT("b", 2 * MIB));
+	t->hold_at = MIB;
+	(void)rig_script(&r, SCRIPT("c", MIB));
+	f = rig_ask(&r, &a);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, f->got == MIB - 1 && g->got == MIB - 1);
+	CHECK_INT(control_send(r.control, CONTROL_FINISH, -1), 0);
+	h = rig_ask(&r, &c);	/* it is served: so the word before it was heard, and nobody was cut */
+	RIG_UNTIL(&r, OVER(h));
+	CHECK_WHOLE(h, MIB);
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	CHECK(!OVER(g));
+	CHECK_INT(control_send(r.control, CONTROL_DRAIN, -1), 0);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_CUT(g);
+	rig_stop(&r);
+}
+
+static void
 without_a_master_every_client_sees_a_failure(void)
 {
 	struct asking a = ASK("a"), b = ASK("b"), c = ASK("mute"), d = ASK("whole"), e = ASK("silent");
@@ -1157,6 +1230,8 @@ main(int argc, char **argv)
 		UNIT(a_drain_finishes_what_runs),
 		UNIT(a_drain_takes_what_was_handed_over_before_it),
 		UNIT(a_drain_past_its_limit_cuts_visibly),
+		UNIT(after_an_upgrade_what_runs_has_its_time_until_a_drain_follows),
+		UNIT(f9_without_descriptors_nobody_gets_a_wrong_byte_and_each_charge_ends),
 		UNIT(without_a_master_every_client_sees_a_failure),
 	};
 
