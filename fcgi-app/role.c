@@ -191,6 +191,7 @@ role_start(struct role_env *env, int argc, char **argv)
 	fd_close(&config_fd);
 	stat_generation(env->config->generation);
 	log_set_level(env->config->log_level);
+	log_set_nonblock(true);	/* who does not read the log stops nobody */
 	default_signals();
 	(void)prctl(PR_SET_NAME, role_name(env->role), 0, 0, 0);	/* cannot fail */
 	limits();

@@ -287,7 +287,6 @@ mover_run(struct role_env *env)
 
 	TAILQ_INIT(&m->clients);
 	TAILQ_INIT(&m->transfers);
-	log_set_nonblock(true);
 	m->clients_max = clients_max();
 	open_all(m);
 	confine_self(ROLE_MOVER, mover_config(m), NULL, 0);

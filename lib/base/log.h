@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One line per event: "time level role[pid] id=... event key=value ...".
- * Lines go to stderr, one write(2) each.  In a process that must not block
- * (the mover), log_set_nonblock makes a line that cannot be written at once
- * be counted and dropped.  Values that came from outside pass through %s only
- * after text_esc.  Never credentials, signed URLs, tokens or bodies.
+ * Lines go to stderr, one write(2) each.  In a process that must not stop
+ * with its log's reader, log_set_nonblock makes a line that cannot be written
+ * at once be counted and dropped.  Values that came from outside pass through
+ * %s only after text_esc.  Never credentials, signed URLs, tokens or bodies.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

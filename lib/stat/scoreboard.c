@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 1 };
 
@@ -190,8 +191,15 @@ stat_deadline(int64_t mono_ms, const char *note)
 void
 stat_heartbeat(void)
 {
-	if (own != NULL)
-		SET(&own->heartbeat_mono_ms, clock_mono_ms());
+	static uint64_t counted;
+	uint64_t dropped = log_dropped();
+
+	if (own == NULL)
+		return;
+	SET(&own->heartbeat_mono_ms, clock_mono_ms());
+	if (dropped != counted)
+		stat_add(COUNT_LOG_DROPPED, dropped - counted);
+	counted = dropped;
 }
 
 struct slot *

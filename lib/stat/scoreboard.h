@@ -126,7 +126,7 @@ void stat_gauge(enum gauge g, uint64_t v);
 void stat_state(enum slot_state s);
 void stat_job_done(void);
 void stat_deadline(int64_t mono_ms, const char *note);	/* 0 clears */
-void stat_heartbeat(void);
+void stat_heartbeat(void);		/* counts lost log lines, too */
 struct slot *stat_slot(void);
 
 const char *role_name(enum role r);
