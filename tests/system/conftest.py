@@ -241,9 +241,9 @@ class Stack:
         answer.error = done.stderr
         return answer
 
-    def add_gated(self, size=2 << 20, at=1 << 20, known=True, **more):
-        """An asset whose body stops after at bytes until open() is called."""
-        gate = self.name("gate").replace("-", "")
+    def add_gated(self, size=2 << 20, at=1 << 20, known=True, gate=None, **more):
+        """An asset whose body stops after at bytes until open() is called, of one with the same gate too."""
+        gate = gate or self.name("gate").replace("-", "")
         asset = self.add(os.urandom(size), backend="loop_open", case="%s-%s-%d" % ("gate" if known else "chunkgate", gate, at), **more)
         asset.open = lambda: self.provider("/-/open?gate=" + gate)
         return asset
@@ -270,7 +270,7 @@ class Stack:
         config, before = self.config(), self.status()["generation"]
         change(config)
         self.write_config(json.dumps(config))
-        os.kill(int(self.env["MASTER_PID"]), signal.SIGHUP)
+        os.kill(self.master, signal.SIGHUP)
         wait_until(lambda: self.status()["generation"] > before and "reloaded generation=%d" % self.status()["generation"] in self.log(),
                    "the new configuration is in force")
 
@@ -304,6 +304,12 @@ class Stack:
     @property
     def run_dir(self):
         return self.config()["dirs"]["run"]
+
+    @property
+    def master(self):
+        """The pid of the master that serves; MASTER_PID is the first one's."""
+        with open(os.path.join(self.run_dir, "eodata-proxy.pid")) as f:
+            return int(f.read())
 
     def pids(self, role):
         """Of a role's processes that are ready, in the order of their slots."""
