@@ -23,7 +23,7 @@
 enum {
 	HANDOVERS_A_TURN = 256,
 	FDS_A_CLIENT = 3,	/* connection, spool, provider */
-	FDS_OURS = 64,
+	FDS_OURS = 256,		/* sockets to roles and resolvers, connections that are kept idle */
 	TICK_MS = 1000,
 };
 
@@ -104,10 +104,13 @@ static size_t
 clients_max(void)
 {
 	struct rlimit rl;
+	rlim_t ours = FDS_OURS;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur <= FDS_OURS + FDS_A_CLIENT)
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur < 2 * FDS_A_CLIENT)
 		return 1;
-	return (rl.rlim_cur - FDS_OURS) / FDS_A_CLIENT;
+	if (ours > rl.rlim_cur / 2)
+		ours = rl.rlim_cur / 2;
+	return (rl.rlim_cur - ours) / FDS_A_CLIENT;
 }
 
 /* All that wait, up to a bound; what stays in the queue makes workers answer 503. */
