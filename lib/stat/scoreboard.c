@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 1 };
+enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 2, LOOK_MS = 500 };
 
 static struct slot *own;
 
@@ -192,14 +193,22 @@ void
 stat_heartbeat(void)
 {
 	static uint64_t counted;
-	uint64_t dropped = log_dropped();
+	static int64_t looked_ms;
+	int64_t now = clock_mono_ms();
+	uint64_t dropped;
+	struct mallinfo2 heap;
 
 	if (own == NULL)
 		return;
-	SET(&own->heartbeat_mono_ms, clock_mono_ms());
-	if (dropped != counted)
-		stat_add(COUNT_LOG_DROPPED, dropped - counted);
+	SET(&own->heartbeat_mono_ms, now);
+	if (now - looked_ms < LOOK_MS)
+		return;
+	looked_ms = now;
+	dropped = log_dropped();
+	stat_add(COUNT_LOG_DROPPED, dropped - counted);
 	counted = dropped;
+	heap = mallinfo2();
+	stat_gauge(GAUGE_HEAP_BYTES, heap.uordblks + heap.hblkhd);
 }
 
 struct slot *

@@ -62,7 +62,8 @@ enum counter {
 	X(TRANSFERS_NOW, "transfers", "transfers running")		\
 	X(SPOOL_BYTES, "spool_bytes", "bytes in the spool")		\
 	X(QUEUED, "queued", "requests waiting for a provider slot")	\
-	X(CHARGES_QUEUED, "charges_queued", "settlements not yet taken")
+	X(CHARGES_QUEUED, "charges_queued", "settlements not yet taken")	\
+	X(HEAP_BYTES, "heap_bytes", "memory that is allocated in all processes, but for Python's own")
 enum gauge {
 #define X(name, prom, help) GAUGE_##name,
 	GAUGES(X)
@@ -126,7 +127,7 @@ void stat_gauge(enum gauge g, uint64_t v);
 void stat_state(enum slot_state s);
 void stat_job_done(void);
 void stat_deadline(int64_t mono_ms, const char *note);	/* 0 clears */
-void stat_heartbeat(void);		/* counts lost log lines, too */
+void stat_heartbeat(void);		/* and, twice a second at most, lost log lines and memory */
 struct slot *stat_slot(void);
 
 const char *role_name(enum role r);

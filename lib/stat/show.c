@@ -73,6 +73,7 @@ process_json(const struct slot *s, size_t i, struct buf *out)
 	buf_addf(out, ",\"generation\":%" PRIu64 ",\"uptime_s\":%" PRId64 ",\"jobs\":%" PRIu64,
 	    GET(&s->generation), age(GET(&s->started_wall_ms), clock_wall_ms()) / 1000,
 	    GET(&s->jobs));
+	buf_addf(out, ",\"heap_bytes\":%" PRIu64, GET(&s->gauge[GAUGE_HEAP_BYTES]));
 	if (beat > 0)
 		buf_addf(out, ",\"heartbeat_age_ms\":%" PRId64, age(beat, mono));
 	if (deadline > 0)
