@@ -653,6 +653,7 @@ provider_request(struct rig *r, struct conn *c)
 
 	if (c->busy || end == NULL)
 		return;
+	c->in.data[end + 2 - c->in.data] = '\0';	/* what is behind it belongs to older requests */
 	path = strchr(c->in.data, '/');
 	s = path == NULL ? NULL : script_of(r, path + 1, strcspn(path + 1, "? /"));
 	if (s == NULL) {
