@@ -221,8 +221,7 @@ take_reserve(struct accountant *a, struct peer *p, const void *data, size_t n)
 		drop(a, (size_t)(p - a->peer));
 		goto out;
 	}
-	if (p->n == ANSWERS_MAX) {
-		/* It reads nothing; it has long given up on this answer. */
+	if (p->n == ANSWERS_MAX) {	/* only at the end: else nothing more is read of it */
 		drop(a, (size_t)(p - a->peer));
 		goto out;
 	}
@@ -285,6 +284,16 @@ peer_end(struct accountant *a, struct peer *p)
 	p->n = 0;
 }
 
+/*
+ * May its messages be read?  Not while as many answers wait for it as there is
+ * room for: its questions wait with it.  At the end nobody waits for a mover.
+ */
+static bool
+may_read(const struct accountant *a, const struct peer *p)
+{
+	return !ledger_full(a->ledger) && (p->n < ANSWERS_MAX || a->life != LIFE_RUN);
+}
+
 /* At most TURN_MAX messages; epoll says again when there are more. */
 static void
 peer_read(struct accountant *a, struct peer *p, bool hung_up)
@@ -292,7 +301,7 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 	static char data[ACCOUNT_MAX + 1];
 	ssize_t n;
 
-	for (int i = 0; i < TURN_MAX && !ledger_full(a->ledger); i++) {
+	for (int i = 0; i < TURN_MAX && may_read(a, p); i++) {
 		n = fd_recv(p->fd, data, ACCOUNT_MAX, NULL, 0, NULL);
 		if (n > 0) {
 			take(a, p, data, (size_t)n);
@@ -311,12 +320,12 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 
 /* -- the loop ----------------------------------------------------------------- */
 
-/* Read unless the ledger is full; write where answers wait. */
+/* Read where one may; write where answers wait. */
 static void
 peer_watch(struct accountant *a, size_t i)
 {
 	struct peer *p = &a->peer[i];
-	uint32_t events = (ledger_full(a->ledger) ? 0 : EPOLLIN) | (p->n > 0 ? EPOLLOUT : 0);
+	uint32_t events = (may_read(a, p) ? EPOLLIN : 0) | (p->n > 0 ? EPOLLOUT : 0);
 	struct epoll_event ev = { .events = events, .data.fd = (int)i };
 
 	if (p->fd == -1 || events == p->events)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -729,21 +730,36 @@ while_the_ledger_cannot_be_written_charges_wait(void)
 }
 
 static void
-a_mover_that_reads_no_answers_stops_nobody(void)
+a_mover_that_reads_late_stops_nobody_and_finds_every_answer(void)
 {
 	struct run *r = run_new(false);
 	struct account_settle s = settle_of("reserve", 0);
 	struct account_reserve ask = { .charge = s.charge, .add = { [QUOTA_BYTES] = 5 } };
+	struct account_reserved answer = { 0 };
+	struct pollfd more = { .fd = r->peer[1], .events = POLLOUT }, back = { .fd = r->peer[1], .events = POLLIN };
 	struct buf msg = BUF_INIT(ACCOUNT_MAX);
+	char data[ACCOUNT_MAX];
+	uint64_t asked = 0, found = 0;
+	ssize_t n;
 	size_t lines;
 
 	run_start(r);
-	account_reserve_put(&msg, &ask);
-	for (int i = 0; i < 2000; i++)
-		CHECK_INT(fd_send(r->peer[1], msg.data, msg.len, NULL, 0), 0);	/* blocks while the queue is full */
+	while (asked < 100000 && poll(&more, 1, 200) == 1) {	/* until nothing is read any more */
+		buf_clear(&msg);
+		ask.seq = asked++;
+		account_reserve_put(&msg, &ask);
+		CHECK_INT(fd_send(r->peer[1], msg.data, msg.len, NULL, 0), 0);
+	}
 	buf_release(&msg);
+	CHECK(asked > 256 && asked < 100000);
 	CHECK_INT(ask_reserve(r, 2, 77), QUOTA_AWAY_ALLOW);
 	send_settle(r, 0, "good", 1);
+	for (; found < asked && poll(&back, 1, 10000) == 1; found++) {
+		n = fd_recv(r->peer[1], data, sizeof(data), NULL, 0, NULL);
+		CHECK_INT(account_reserved_get(data, n < 0 ? 0 : (size_t)n, &answer), 0);
+		CHECK_INT(answer.seq, found);
+	}
+	CHECK_INT(found, asked);
 	CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
 	CHECK_INT(run_end(r), 0);
 	CHECK_INT(books("bytes", &lines), 1);
@@ -769,7 +785,7 @@ main(void)
 		UNIT(a_charge_that_could_not_be_counted_is_still_in_the_books),
 		UNIT(nonsense_is_dropped_and_the_next_charge_counts),
 		UNIT(while_the_ledger_cannot_be_written_charges_wait),
-		UNIT(a_mover_that_reads_no_answers_stops_nobody),
+		UNIT(a_mover_that_reads_late_stops_nobody_and_finds_every_answer),
 	};
 	int status;
 
