@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The mover's side of the conversation with the accountant: reservations are
- * answered within RESERVE_WAIT_MS or by the configured verdict; settlements
- * wait in memory until the socket takes them, and none is dropped.
+ * answered, or get the configured verdict when nothing has come of it for
+ * RESERVE_WAIT_MS; settlements wait in memory until the socket takes them, and
+ * none is dropped.
  */
 #include "base/base.h"
 
@@ -18,7 +19,7 @@
 #include "base/fd.h"
 #include "ipc/fds.h"
 
-enum { END_WAIT_MS = 5000 };
+enum { END_WAIT_MS = 5000, ANSWERS_A_TURN = 256 };
 
 struct reservation {
 	UT_hash_handle hh;
@@ -27,6 +28,7 @@ struct reservation {
 	struct charge *ch;		/* NULL: cancelled, a grant is given back */
 	struct charge copy;		/* as it was asked */
 	uint64_t add[QUOTA_KINDS];
+	int64_t asked_ms;		/* mono */
 	reserved_fn *fn;
 	void *arg;
 	struct timer timer;
@@ -43,6 +45,7 @@ struct accounts {
 	struct watch watch;
 	bool want_out;
 	uint64_t seq;
+	int64_t heard_ms;		/* mono: the last answer */
 	struct reservation *open;	/* hash by seq */
 	STAILQ_HEAD(, parcel) queue;
 	size_t queued;
@@ -118,6 +121,7 @@ on_answer(struct accounts *a, const void *data, size_t n)
 		log_warn(NULL, "EO-MOVER-MESSAGE", "dropped nonsense from=accountant bytes=%zu", n);
 		return;
 	}
+	a->heard_ms = clock_mono_ms();
 	HASH_FIND(hh, a->open, &ar.seq, sizeof(ar.seq), r);
 	if (r == NULL)
 		return;
@@ -136,22 +140,54 @@ on_answer(struct accounts *a, const void *data, size_t n)
 	forget(r);
 }
 
+static void on_late(void *arg);
+
 static void
-on_fd(void *arg, uint32_t events)
+take_answers(struct accounts *a)
 {
-	struct accounts *a = arg;
 	char data[ACCOUNT_MAX];
 	size_t nfds = 0;
 	ssize_t n;
 
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < ANSWERS_A_TURN; i++) {
 		n = fd_recv(FD_ACCOUNT, data, sizeof(data), NULL, 0, &nfds);
 		if (n <= 0)
 			break;
 		on_answer(a, data, (size_t)n);
 	}
+}
+
+static void
+on_fd(void *arg, uint32_t events)
+{
+	struct accounts *a = arg;
+
+	take_answers(a);
 	if ((events & EPOLLOUT) != 0)
 		flush(a);
+}
+
+/*
+ * Is it the accountant that is late?  Not when the loop was, and the answer lies
+ * in the socket; and not when it answers, one after the other, many who asked at
+ * once.  Then there is nothing to be done about r now, which may be over.
+ */
+static bool
+is_under_way(struct accounts *a, struct reservation *r)
+{
+	int64_t until = r->asked_ms + RESERVE_CROWD_MS;
+	uint64_t seq = r->seq;
+
+	take_answers(a);
+	HASH_FIND(hh, a->open, &seq, sizeof(seq), r);
+	if (r == NULL)
+		return true;
+	if (until > a->heard_ms + RESERVE_WAIT_MS)
+		until = a->heard_ms + RESERVE_WAIT_MS;
+	if (r->ch == NULL || clock_mono_ms() >= until)
+		return false;
+	timer_set(a->m->loop, &r->timer, until, on_late, r);
+	return true;
 }
 
 /* No answer in time: what the sets say for a store that is away. */
@@ -162,9 +198,10 @@ on_late(void *arg)
 	const struct config *c = mover_config(r->a->m);
 	struct quota_answer answer = { .verdict = QUOTA_AWAY_ALLOW };
 	const struct quota_set *q;
-	struct charge *ch = r->ch;
 
-	if (ch == NULL) {	/* cancelled and never answered: the accountant dropped it */
+	if (is_under_way(r->a, r))
+		return;
+	if (r->ch == NULL) {	/* cancelled and never answered: the accountant dropped it */
 		forget(r);
 		return;
 	}
@@ -231,6 +268,7 @@ account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS],
 	r->a = a;
 	r->ch = ch;
 	r->copy = *ch;
+	r->asked_ms = clock_mono_ms();
 	r->fn = fn;
 	r->arg = arg;
 	memcpy(r->add, add, sizeof(r->add));

@@ -35,7 +35,8 @@ enum {
 	UNKNOWN_STEP = 64 << 20,	/* bytes reserved at a time when the length is unknown */
 	CLIENT_STALL_MS = 120000,	/* a client that takes nothing for so long is let go */
 	CLIENT_LINGER_MS = 2000,	/* after END_REQUEST we wait so long for the front to close */
-	RESERVE_WAIT_MS = 100,		/* for the accountant's answer */
+	RESERVE_WAIT_MS = 100,		/* for the accountant's answer, since the last one that it gave to anybody */
+	RESERVE_CROWD_MS = 2000,	/* ... and in all */
 };
 
 struct mover {
@@ -238,7 +239,10 @@ struct reservation;
 typedef void reserved_fn(void *arg, const struct quota_answer *a);
 struct accounts *accounts_new(struct mover *m);
 void accounts_free(struct accounts *a);
-/* fn comes within RESERVE_WAIT_MS, never from inside; ch->reserved has grown by then when it was granted. */
+/*
+ * fn comes RESERVE_WAIT_MS after the last answer to anybody at the latest, never from inside;
+ * ch->reserved has grown by then when it was granted.
+ */
 struct reservation *account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS], reserved_fn *fn, void *arg);
 void account_cancel(struct reservation *r);	/* a grant that comes later is given back */
 void account_settle(struct mover *m, const struct account_settle *s);

@@ -564,11 +564,13 @@ account_read(struct rig *r)
 	static char data[ACCOUNT_MAX];
 	ssize_t n;
 
-	for (;;) {
+	while (rig_ms() >= r->next_ms) {
 		n = recv(r->account, data, sizeof(data), MSG_DONTWAIT);
 		if (n <= 0)
 			return;
 		account_one(r, data, (size_t)n);
+		if (r->one_in_ms > 0)
+			r->next_ms = rig_ms() + r->one_in_ms;
 	}
 }
 

@@ -105,6 +105,7 @@ struct rig {
 	const char *poor;		/* this user's quota is used up */
 	uint64_t poor_from;		/* ... once so many bytes were granted to it */
 	bool deaf;			/* answers nothing */
+	int64_t one_in_ms, next_ms;	/* reads one message, and the next so much later */
 	unsigned reserves;
 	uint64_t granted[QUOTA_KINDS], returned[QUOTA_KINDS], actual[QUOTA_KINDS], site_upstream;
 	unsigned settles;

@@ -578,6 +578,32 @@ a_silent_accountant_costs_a_tenth_of_a_second(void)
 	rig_stop(&r);
 }
 
+/* All at once: the last answer comes long after a tenth of a second, but they keep coming. */
+static void
+a_crowd_waits_for_an_accountant_that_answers_one_by_one(void)
+{
+	struct asking a = ASK("a");
+	struct front *f[RIG_CLIENTS];
+	struct rig r;
+	size_t n = 0;
+
+	rig_start(&r, "");
+	(void)rig_script(&r, SCRIPT("a", 100000));
+	r.one_in_ms = 10;
+	a.quota = true;
+	a.user = "strict";
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		f[i] = rig_ask(&r, &a);
+	for (; n < ARRAY_LEN(f); n++) {
+		RIG_UNTIL(&r, OVER(f[n]));
+		CHECK_STATUS(f[n], 200);
+	}
+	r.one_in_ms = 0;
+	check_books(&r, n * 100000, 100000);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 static void
 an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut(void)
 {
@@ -1213,6 +1239,7 @@ main(int argc, char **argv)
 		UNIT(a_hit_is_streamed_and_what_vanished_is_fetched),
 		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
 		UNIT(a_silent_accountant_costs_a_tenth_of_a_second),
+		UNIT(a_crowd_waits_for_an_accountant_that_answers_one_by_one),
 		UNIT(an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut),
 		UNIT(a_rate_is_kept_cold_and_direct),
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
