@@ -37,6 +37,7 @@ enum {
 	OUT_MAX = 2 << 20,
 	DIRECT_QUEUE_MAX = 256 << 10,	/* a direct pull is paused above this */
 	RECORDS_A_TURN = 16,
+	FIRST_BYTES = 16 << 10,		/* of the body, with the head */
 	CUT_FLUSH_MS = 5000,
 	CUT_HOLD_MS = 200,
 	FCGI_END_BYTES = 24,		/* what fcgi_end appends */
@@ -390,9 +391,9 @@ body_over(const struct client *c)
 	return c->pos >= c->end;
 }
 
-/* Queue one record of the body.  1: done so, 0: nothing to be had now, -1: the client is gone or failed. */
+/* Queue one record of the body, at most so many bytes.  1: done so, 0: nothing to be had now, -1: the client is gone or failed. */
 static int
-queue_record(struct client *c)
+queue_record(struct client *c, size_t most)
 {
 	struct failure f = FAILURE(502, PROBLEM_CACHE, "the spool could not be read");
 	uint64_t n = body_ready(c);
@@ -400,8 +401,8 @@ queue_record(struct client *c)
 	char *p;
 	ssize_t got;
 
-	if (n > FCGI_CONTENT_MAX)
-		n = FCGI_CONTENT_MAX;
+	if (n > most)
+		n = most;
 	if (n > c->allowance - c->delivered)
 		n = c->allowance - c->delivered;
 	if (n == 0) {
@@ -504,7 +505,7 @@ client_pump(struct client *c)
 			direct_more(c);
 			return;
 		}
-		rc = queue_record(c);
+		rc = queue_record(c, FCGI_CONTENT_MAX);
 		if (rc < 0)
 			return;
 		if (rc == 0)
@@ -519,6 +520,28 @@ client_pump(struct client *c)
 	watch_progress(c);
 	if (c->transfer != NULL && c->body == BODY_SPOOL)
 		transfer_progress(c->transfer);
+}
+
+/* The head is queued.  It goes out with the first bytes; the rest comes when others have theirs. */
+static void
+begin_body(struct client *c)
+{
+	int rc;
+
+	if (c->body != BODY_DIRECT && queue_record(c, FIRST_BYTES) < 0)
+		return;
+	if (c->body != BODY_DIRECT && body_over(c)) {
+		client_whole(c);
+		return;
+	}
+	rc = flush(c);
+	if (rc < 0) {
+		gone(c);
+		return;
+	}
+	watch_progress(c);
+	if (rc > 0)
+		timer_set(c->m->loop, &c->go_timer, clock_mono_ms(), client_go_on, c);
 }
 
 static void
@@ -591,8 +614,7 @@ send_head(struct client *c)
 		c->state = CLIENT_SENDING;
 		c->head_sent = true;
 		c->progress = true;
-		watch_progress(c);
-		client_pump(c);
+		begin_body(c);
 	}
 	buf_release(&text);
 }
