@@ -537,7 +537,7 @@ class Answer:
 class Bad:
     """
     The same file, answered wrongly.  One method a case, '-' is '_'; what
-    follows the name in the path is its argument: status-503, slow-100000,
+    follows the name in the path is its argument: status-503, slow-100000, late-200,
     gate-NAME-4096, chunkgate-NAME-4096.  All but norange know nothing of ranges unless they say so.
     """
 
@@ -550,9 +550,9 @@ class Bad:
         self.f = None
 
     def answer(self, case):
-        for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("gate_", 2), ("chunkgate_", 2), ("breaks_", 1),
-                                ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1), ("breaksexpired_", 1),
-                                ("breaksskewed_", 1)):
+        for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("late_", 1), ("gate_", 2), ("chunkgate_", 2),
+                                ("breaks_", 1), ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1),
+                                ("breaksexpired_", 1), ("breaksskewed_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
                 break
@@ -794,6 +794,11 @@ class Bad:
     def slow(self, rate):
         """RATE bytes a second, ranges as they should be."""
         self.paced(lambda sent: time.sleep(min(65536, int(rate)) / int(rate)))
+
+    def late(self, ms):
+        """As it should be, but not at once."""
+        time.sleep(int(ms) / 1000)
+        self.a.send_asset(self.f)
 
     def gate(self, name, at):
         """The first AT bytes, the rest when the gate NAME opens."""

@@ -17,11 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("EODATA_BUILD") or TOP / "build")
 VENV = pathlib.Path(os.environ.get("EODATA_TEST_VENV") or TOP / ".venv")
 WORKERS = 4
+SLOW = 128 << 10        # bytes a second of a slow provider
 CONFIG = {
     "pool": {"workers": WORKERS}, "log": {"level": "info"},
     "memcached_timeout": "2s",      # a machine that others use must not open the circuit breaker
@@ -80,6 +83,13 @@ def merge(base, extra):
     return {**base, **{k: merge(base[k], v) if k in base else v for k, v in extra.items()}}
 
 
+def asked(log, end, method="GET"):
+    """What was asked for at this end of a path and is answered: [status, bytes, range] each, of METHOD URI STATUS BYTES RANGE."""
+    with open(log) as f:
+        lines = [line.split(None, 4) for line in f]
+    return [line[2:] for line in lines if line[0] == method and line[1].endswith(end)]
+
+
 class Bench:
     """What a case gets: options, the table, a folder, and what it starts, which ends with it."""
 
@@ -106,7 +116,8 @@ class Bench:
 
     def another(self, name, config=None):
         """A system of a case's own, with this merged over the configuration.  Ends with end() or with the bench."""
-        system = System(self, self.dir / name, merge(CONFIG, config or {}))
+        base = {**CONFIG, "stac": {"item_url": self.origin.url + "items/{collection}/{item}.json"}}
+        system = System(self, self.dir / name, merge(base, config or {}))
         self.ended.append(system.end)
         return system
 
@@ -151,7 +162,7 @@ class Bench:
 
 
 class Origin:
-    """A provider that is not what limits: an nginx."""
+    """The provider, and the catalogue: an nginx, which is not what limits."""
 
     def __init__(self, bench):
         self.bench = bench
@@ -160,14 +171,19 @@ class Origin:
         self.items = bench.dir / "items"
         (self.items / "BENCH").mkdir(parents=True)
         self.assets = {}        # name -> (bytes, sha256)
+        self.log = bench.dir / "origin.log"
         port = free_port()
         self.url = "http://127.0.0.1:%d/" % port
-        bench.nginx("origin-nginx", "access_log off; sendfile on; tcp_nopush on; server { listen 127.0.0.1:%d; root %s; }" %
-                    (port, self.root))
+        bench.nginx("origin-nginx", "log_format asked '$request_method $uri $status $body_bytes_sent $http_range';\n"
+                    "access_log %s asked; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n"
+                    "server { listen 127.0.0.1:%d backlog=4096; root %s;\n"
+                    "location /slow/ { alias %s/; limit_rate %d; }\n"
+                    "location /items/ { alias %s/; types { } default_type application/geo+json; } }" %
+                    (self.log, port, self.root, self.root, SLOW, self.items))
         listening(port)
 
-    def add(self, name, size):
-        """An asset of random bytes, and its item, if they are not there yet."""
+    def add(self, name, size, base=None):
+        """An asset of random bytes, and its item, if they are not there yet.  base: where it is, if not at self.url."""
         if name in self.assets:
             return
         digest, left = hashlib.sha256(), size
@@ -177,16 +193,16 @@ class Origin:
                 left -= len(block)
                 digest.update(block)
                 f.write(block)
-        self.describe(name, name, size, digest.hexdigest())
+        self.describe(name, (base or self.url) + name, size, digest.hexdigest())
 
-    def describe(self, item, name, size, sha256):
-        """An item with one asset, "data": the file of this name."""
+    def describe(self, item, href, size, sha256):
+        """An item with one asset, "data"."""
         self.assets[item] = (size, sha256)
         (self.items / "BENCH" / (item + ".json")).write_text(json.dumps({
             "type": "Feature", "stac_version": "1.0.0", "id": item, "collection": "BENCH",
             "bbox": [0, 0, 0, 0], "geometry": {"type": "Point", "coordinates": [0, 0]}, "links": [],
             "properties": {"datetime": "2020-01-01T00:00:00Z", "federation:backends": ["loop_open"]},
-            "assets": {"data": {"href": self.url + name, "type": "application/octet-stream", "file:size": size,
+            "assets": {"data": {"href": href, "type": "application/octet-stream", "file:size": size,
                                 "file:checksum": "1220" + sha256}}}))
 
     def small(self):
@@ -205,7 +221,7 @@ class System:
         self.bench, self.where = bench, where
         extra = where.with_suffix(".json")
         extra.write_text(json.dumps(config))
-        run(TOP / "scripts/stack", "up", where, "--items", bench.origin.items, "--config-extra", extra)
+        run(TOP / "scripts/stack", "up", where, "--provider-root", bench.origin.root, "--config-extra", extra)
         self.is_up = True
         self.env = dict(shlex.split(line)[0].split("=", 1) for line in open(where / "stack.env"))
         self.auth = "Basic " + base64.b64encode(self.env["USER_OK"].encode()).decode()
@@ -214,6 +230,22 @@ class System:
         if self.is_up:
             self.is_up = False
             run(TOP / "scripts/stack", "down", self.where)
+
+    def status(self):
+        """What -/status says, as JSON."""
+        request = urllib.request.Request(self.env["PROXY_URL"] + "/-/status", headers={"Authorization": self.auth})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def count(self, name):
+        return self.status()["counters"][name]
+
+    @property
+    def port(self):
+        return urllib.parse.urlsplit(self.env["PROXY_URL"]).port
+
+    def pids(self, role):
+        return [p["pid"] for p in self.status()["processes"] if p["role"] == role]
 
     def path(self, name):
         return "/data/loop_open/BENCH/%s/data" % name
