@@ -14,6 +14,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@
 enum {
 	TICK_MS = 1000,
 	TURN_MAX = 64,			/* messages of one socket per turn */
+	REST_MS = 2,
 	ANSWERS_MAX = 256,		/* waiting for a mover to read */
 	ORPHAN_MS = 5000,		/* without a master: senders get so long to end */
 	LEDGER_GIVE_UP_MS = 10000,	/* when draining with a ledger that cannot be written */
@@ -58,6 +60,7 @@ struct accountant {
 	struct peer peer[1 + MOVERS_MAX];
 	size_t n_peers;
 	int epoll;
+	bool resting;			/* under load workers do not wake us: their socket is read each REST_MS */
 	enum life life;
 	int64_t ending_ms;		/* mono: since life is not RUN */
 	int64_t warned_ms;
@@ -294,14 +297,15 @@ may_read(const struct accountant *a, const struct peer *p)
 	return !ledger_full(a->ledger) && (p->n < ANSWERS_MAX || a->life != LIFE_RUN);
 }
 
-/* At most TURN_MAX messages; epoll says again when there are more. */
-static void
+/* At most TURN_MAX messages; epoll says again when there are more.  How many came. */
+static int
 peer_read(struct accountant *a, struct peer *p, bool hung_up)
 {
 	static char data[ACCOUNT_MAX + 1];
 	ssize_t n;
+	int i;
 
-	for (int i = 0; i < TURN_MAX && may_read(a, p); i++) {
+	for (i = 0; i < TURN_MAX && may_read(a, p); i++) {
 		n = fd_recv(p->fd, data, ACCOUNT_MAX, NULL, 0, NULL);
 		if (n > 0) {
 			take(a, p, data, (size_t)n);
@@ -310,22 +314,24 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 		} else if (n == -1 && errno == EMSGSIZE) {
 			drop(a, (size_t)(p - a->peer));
 		} else if (n == -1 && errno == EAGAIN) {
-			return;
+			break;
 		} else {
 			peer_end(a, p);
-			return;
+			break;
 		}
 	}
+	return i;
 }
 
 /* -- the loop ----------------------------------------------------------------- */
 
-/* Read where one may; write where answers wait. */
+/* Read where one may, but what is read by the clock; write where answers wait. */
 static void
 peer_watch(struct accountant *a, size_t i)
 {
 	struct peer *p = &a->peer[i];
-	uint32_t events = (may_read(a, p) ? EPOLLIN : 0) | (p->n > 0 ? EPOLLOUT : 0);
+	bool now = may_read(a, p) && !(i == WORKERS && a->resting);
+	uint32_t events = (now ? EPOLLIN : 0) | (p->n > 0 ? EPOLLOUT : 0);
 	struct epoll_event ev = { .events = events, .data.fd = (int)i };
 
 	if (p->fd == -1 || events == p->events)
@@ -389,16 +395,37 @@ is_over(struct accountant *a, bool quiet)
 	return quiet && (a->life == LIFE_DRAIN || since_ms >= ORPHAN_MS);
 }
 
+/*
+ * Each message that wakes this process costs its sender a switch of context as
+ * well.  So while charges of workers come, they may lie in their socket for
+ * some milliseconds, where the death of nobody but the master's loses them.
+ */
+static void
+workers_read(struct accountant *a, bool hung_up)
+{
+	a->resting = peer_read(a, &a->peer[WORKERS], hung_up) > 0 && a->peer[WORKERS].fd != -1 && a->life == LIFE_RUN;
+}
+
+/* How long to wait for events. */
+static int
+turn_ms(const struct accountant *a)
+{
+	if (a->resting)
+		return REST_MS;
+	if (a->life == LIFE_ORPHAN)
+		return TICK_MS / 10;
+	return a->life == LIFE_DRAIN && ledger_queued(a->ledger) == 0 ? 0 : TICK_MS;
+}
+
 /* One turn.  True when nothing was to be read. */
 static bool
 turn(struct accountant *a)
 {
 	struct epoll_event ev[2 + MOVERS_MAX];
-	int timeout_ms = a->life == LIFE_DRAIN && ledger_queued(a->ledger) == 0 ? 0 : TICK_MS;
-	bool quiet = true;
+	bool quiet = true, rested = a->resting;
 	int n;
 
-	n = epoll_wait(a->epoll, ev, ARRAY_LEN(ev), a->life == LIFE_ORPHAN ? TICK_MS / 10 : timeout_ms);
+	n = epoll_wait(a->epoll, ev, ARRAY_LEN(ev), turn_ms(a));
 	if (n == -1 && errno != EINTR)
 		die("cannot wait for messages: %s", strerror(errno));
 	stat_heartbeat();
@@ -415,8 +442,18 @@ turn(struct accountant *a)
 			answers_send(p);
 		if ((ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
 			quiet = false;
-			peer_read(a, p, (ev[i].events & EPOLLHUP) != 0);
+			if (p == &a->peer[WORKERS])
+				workers_read(a, (ev[i].events & EPOLLHUP) != 0);
+			else
+				(void)peer_read(a, p, (ev[i].events & EPOLLHUP) != 0);
 		}
+	}
+	if (rested && a->peer[WORKERS].fd != -1) {
+		struct pollfd look = { .fd = a->peer[WORKERS].fd, .events = POLLIN };
+
+		quiet = false;
+		(void)poll(&look, 1, 0);	/* for the hang-up */
+		workers_read(a, (look.revents & POLLHUP) != 0);
 	}
 	ledger_try(a);
 	ledger_tick(a);
