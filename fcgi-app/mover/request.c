@@ -37,8 +37,9 @@ facts_good(const struct resource *r)
 static bool
 serve_object(struct client *c, const char *key)
 {
-	struct store_object o = { .fd = -1 };
+	struct store_object o;
 	struct err e = ERR_NONE;
+	int fd;
 	struct facts f = { .last_modified = -1, .size = UINT64_MAX };
 
 	switch (c->m->store->ops->lookup(c->m->store, key, &o, &e)) {
@@ -51,9 +52,13 @@ serve_object(struct client *c, const char *key)
 	default:
 		return false;
 	}
+	fd = c->m->store->ops->open(c->m->store, &o, &e);
+	if (fd == -1) {		/* gone again */
+		store_object_release(&o);
+		return false;
+	}
 	fd_close(&c->file_fd);
-	c->file_fd = o.fd;
-	o.fd = -1;
+	c->file_fd = fd;
 	f.known = true;
 	f.etag = mem_strdup(o.meta.etag);
 	f.media_type = mem_strdup(o.meta.media_type);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cache/key.h"
@@ -31,19 +32,26 @@ decision_init(struct decision *d)
 	memset((char *)d + offsetof(struct decision, rule), 0, sizeof(*d) - offsetof(struct decision, rule));
 	d->kind = DECISION_PROBLEM;
 	d->verdict = "-";
-	d->object.fd = -1;
+	d->object_fd = -1;
 	d->problem.retry_after_s = -1;
 	buf_init(&d->key, KEY_MAX);
 	buf_init(&d->headers, TEXT_MAX);
 	buf_init(&d->members, TEXT_MAX);
 }
 
-void
-decision_release(struct decision *d)
+static void
+forget_object(struct decision *d)
 {
 	if (d->has_object)
 		store_object_release(&d->object);
 	d->has_object = false;
+	fd_close(&d->object_fd);
+}
+
+void
+decision_release(struct decision *d)
+{
+	forget_object(d);
 	buf_release(&d->key);
 	buf_release(&d->headers);
 	buf_release(&d->members);
@@ -184,6 +192,22 @@ range_is_plain(const char *s)
 	return n <= 18 && s[n] == '\0';
 }
 
+/* The mover sends it: from this file, whatever becomes of its name.  If it is gone already, it is a miss. */
+static void
+decide_stream(struct decision *d, const struct decide_env *env, const struct request *r)
+{
+	struct err e = ERR_NONE;
+
+	d->object_fd = env->store->ops->open(env->store, &d->object, &e);
+	if (d->object_fd != -1) {
+		d->kind = DECISION_STREAM;
+		return;
+	}
+	log_info(r->id, "event=object-lost reason='%s'", e.text);
+	forget_object(d);
+	d->has_range = false;
+}
+
 /* Conditions and range of a hit; d->kind says what it comes to. */
 static void
 decide_hit(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
@@ -221,7 +245,7 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 	if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
 	    (r->range != NULL && (range.kind == RANGE_NONE || !range_is_plain(r->range))) ||
 	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
-		d->kind = DECISION_STREAM;
+		decide_stream(d, env, r);
 	else
 		d->kind = DECISION_FRONT;
 }

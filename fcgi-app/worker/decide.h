@@ -38,6 +38,7 @@ struct decision {
 	const struct dataset *dataset;	/* NULL: never stored */
 	struct buf key;			/* of the object; empty without dataset */
 	struct store_object object;	/* has_object */
+	int object_fd;			/* DECISION_STREAM: its file; else -1 */
 	bool has_object;
 	uint64_t first, last;		/* the bytes that a hit carries, inclusive, when has_range */
 	bool has_range;

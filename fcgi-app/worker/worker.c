@@ -109,7 +109,7 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 	memcpy(h.id, r->id, sizeof(h.id));
 	memcpy(h.trace, r->trace, sizeof(h.trace));
 	owner = handover_owner(&h, w->movers);
-	rc = handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object.fd : -1, HANDOVER_WAIT_MS);
+	rc = handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object_fd : -1, HANDOVER_WAIT_MS);
 	buf_release(&limit);
 	buf_release(&policy);
 	if (rc == 0) {

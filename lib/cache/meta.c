@@ -23,9 +23,6 @@ enum {
 	DISPOSITION_MAX = 4096,
 	BACKEND_MAX = 1024,
 	CHECKSUM_MAX = 16 + 2 * DIGEST_SIZE_MAX,
-	RECALL_MAX = 64,
-	RECALL_TEXT_MAX = 1024,
-	RECALL_HASHED = 48,
 };
 
 static const enum digest_algo algos[] = { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512 };
@@ -297,41 +294,4 @@ out:
 	object_meta_release(&m);
 	json_object_put(o);
 	return r;
-}
-
-/*
- * What a text says depends on nothing but its bytes, so whoever has the same
- * bytes has the same answer: nothing here can be out of date.
- */
-struct recalled {
-	size_t len;		/* 0: none */
-	char text[RECALL_TEXT_MAX];
-	struct object_meta meta;
-	uint64_t inode;
-};
-
-int
-object_meta_recall(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e)
-{
-	static struct recalled recalled[RECALL_MAX];
-	struct recalled *r;
-	uint32_t hash = 2166136261u;	/* FNV-1a */
-
-	if (len == 0 || len > RECALL_TEXT_MAX)
-		return object_meta_parse(text, len, ret, ret_inode, e);
-	/* the inode is near the front; the rest often is the same for a whole collection */
-	for (size_t i = 0; i < len && i < RECALL_HASHED; i++)
-		hash = (hash ^ (uint8_t)text[i]) * 16777619u;
-	r = &recalled[hash % RECALL_MAX];
-	if (r->len != len || memcmp(r->text, text, len) != 0) {
-		object_meta_release(&r->meta);
-		r->len = 0;
-		if (object_meta_parse(text, len, &r->meta, &r->inode, e) != 0)
-			return -1;
-		memcpy(r->text, text, len);
-		r->len = len;
-	}
-	object_meta_copy(ret, &r->meta);
-	*ret_inode = r->inode;
-	return 0;
 }

@@ -31,14 +31,12 @@ void object_meta_copy(struct object_meta *dst, const struct object_meta *src);	/
 enum { META_MAX = 16384 };
 int object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out);
 int object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
-/* The same, from memory when the very same bytes were parsed not long ago (at most 64 texts of up to 1 KiB). */
-int object_meta_recall(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
 
 enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED };
 
 struct store_object {
 	struct object_meta meta;
-	int fd;			/* open for reading, or -1 when the store has no files; owned by the caller */
+	uint64_t inode;		/* of its file; 0 when the store has no files */
 	char *path;		/* below the store's root, as the front needs it (not encoded further), or NULL */
 };
 void store_object_release(struct store_object *o);
@@ -53,8 +51,10 @@ struct store_fill;
 enum fill_state { FILL_RUNNING, FILL_DONE, FILL_FAILED };
 
 struct store_ops {
-	/* Worker.  *ret is filled on STORE_HIT only. */
+	/* Worker, mover.  *ret is filled on STORE_HIT only. */
 	enum store_result (*lookup)(struct store *s, const char *key, struct store_object *ret, struct err *e);
+	/* Worker, mover.  To send its bytes: the caller's.  -1 and e: it cannot be read, or is another object now. */
+	int (*open)(struct store *s, const struct store_object *o, struct err *e);
 	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
 	int (*spool_open)(struct store *s, struct err *e);
 	/*

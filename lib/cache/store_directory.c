@@ -2,13 +2,8 @@
  *
  * Objects in a directory: "KEY@data" and "KEY@meta" below the root.  '@' is
  * never bare in a key, so an asset and its sub-paths stand side by side.  This
- * file opens the store and looks up (workers); store_directory_fill.c puts
- * objects in (movers).
- *
- * Files come and go under us: tmpfiles, operators, other masters.  So a
- * lookup takes nothing on trust: no link is followed, only regular files
- * count, and the metadata must name the inode and length of the very file
- * that was opened.
+ * file opens the store; store_directory_lookup.c finds objects (workers and
+ * movers), store_directory_fill.c puts them in (movers).
  */
 #include "base/base.h"
 
@@ -36,7 +31,6 @@ store_object_release(struct store_object *o)
 	if (o == NULL)
 		return;
 	object_meta_release(&o->meta);
-	fd_close(&o->fd);
 	free(o->path);
 	o->path = NULL;
 }
@@ -111,107 +105,6 @@ directory_open_dir(struct store_directory *d, const char *rel)
 	return open_below(d->root_fd, rel[0] == '\0' ? "." : rel, O_PATH | O_DIRECTORY);
 }
 
-/* What it looks like when somebody removed, or planted, a file or directory. */
-static bool
-is_absence(int errnum)
-{
-	return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP || errnum == ENXIO || errnum == EXDEV ||
-	    errnum == EAGAIN || errnum == ENAMETOOLONG || errnum == ENODEV || errnum == EISDIR || errnum == ESTALE;
-}
-
-/* -1 and errno when it is not there, or no regular file (ENOENT). */
-static int
-open_regular(struct store_directory *d, const char *rel, struct stat *ret_st)
-{
-	int fd, saved;
-
-	/* O_NONBLOCK: a planted FIFO must not hold us; on regular files it does nothing */
-	fd = open_below(d->root_fd, rel, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	if (fd == -1)
-		return -1;
-	if (fstat(fd, ret_st) == 0) {
-		if (S_ISREG(ret_st->st_mode))
-			return fd;
-		errno = ENOENT;
-	}
-	saved = errno;
-	fd_close(&fd);
-	errno = saved;
-	return -1;
-}
-
-static enum store_result
-lookup_failed(const char *what, const char *key, struct err *e)
-{
-	if (is_absence(errno))
-		return STORE_MISS;
-	(void)err_sys(e, errno, "cannot open the %s of '%.200s'", what, key);
-	return STORE_FAILED;
-}
-
-/* The metadata of the data file that st is of: STORE_MISS when they do not belong together. */
-static enum store_result
-lookup_meta(struct store_directory *d, const char *rel, const char *key, const struct stat *st,
-    struct object_meta *ret, struct err *e)
-{
-	static char text[META_MAX + 1];
-	struct object_meta m;
-	struct stat meta_st;
-	uint64_t inode;
-	enum store_result r = STORE_MISS;
-	size_t len = 0;
-	ssize_t n;
-	int fd;
-
-	fd = open_regular(d, rel, &meta_st);
-	if (fd == -1)
-		return lookup_failed("metadata", key, e);
-	/* as many bytes as fstat has told: no read only to see the end */
-	while (len < sizeof(text) && (len == 0 || len < (size_t)meta_st.st_size)) {
-		n = read(fd, text + len, sizeof(text) - len);
-		if (n == 0 || (n == -1 && errno != EINTR))
-			break;
-		len += n == -1 ? 0 : (size_t)n;
-	}
-	if (len == sizeof(text) || object_meta_recall(text, len, &m, &inode, e) != 0)
-		goto out;
-	if (inode == (uint64_t)st->st_ino && m.length == (uint64_t)st->st_size) {
-		*ret = m;
-		r = STORE_HIT;
-	} else {
-		object_meta_release(&m);
-	}
-out:
-	fd_close(&fd);
-	return r;
-}
-
-static enum store_result
-directory_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e)
-{
-	struct store_directory *d = directory_of(s);
-	struct store_object o = { .fd = -1 };
-	char rel[KEY_MAX + sizeof(DIRECTORY_META)];
-	enum store_result r;
-	struct stat st;
-
-	if (strlen(key) > KEY_MAX)
-		return STORE_MISS;
-	(void)snprintf(rel, sizeof(rel), "%s" DIRECTORY_DATA, key);
-	o.fd = open_regular(d, rel, &st);
-	if (o.fd == -1)
-		return lookup_failed("data", key, e);
-	o.path = mem_strdup(rel);
-	(void)snprintf(rel, sizeof(rel), "%s" DIRECTORY_META, key);
-	r = lookup_meta(d, rel, key, &st, &o.meta, e);
-	if (r != STORE_HIT) {
-		store_object_release(&o);
-		return r;
-	}
-	*ret = o;
-	return STORE_HIT;
-}
-
 static int
 open_root(const char *what, const char *path, int *fd, struct err *e)
 {
@@ -257,6 +150,7 @@ directory_free(struct store *s)
 	if (d == NULL)
 		return;
 	directory_forget_named(d, true);
+	directory_lookups_free(d->lookups);
 	fd_close(&d->root_fd);
 	fd_close(&d->spool_fd);
 	free(d->path);
@@ -266,6 +160,7 @@ directory_free(struct store *s)
 
 static const struct store_ops directory_ops = {
 	.lookup = directory_lookup,
+	.open = directory_open,
 	.spool_open = directory_spool_open,
 	.fill_begin = directory_fill_begin,
 	.fill_advance = directory_fill_advance,
@@ -286,6 +181,7 @@ store_open(const struct config *c, bool mover, struct err *e)
 	d->spool_path = mover ? mem_strdup(c->dir_spool) : NULL;
 	d->root_fd = -1;
 	d->spool_fd = -1;
+	d->lookups = directory_lookups_new();
 	d->min_free_percent = c->cache_min_free_percent;
 	if (mover && (fd_mkdirs(d->path, 0750, e) != 0 || fd_mkdirs(d->spool_path, 0750, e) != 0))
 		goto fail;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside of the directory store: what its two files share.  Only they and the
+ * Inside of the directory store: what its three files share.  Only they and the
  * unit tests include it.
  */
 #ifndef CACHE_STORE_DIRECTORY_H
@@ -26,12 +26,19 @@ struct store_directory {
 	uint32_t min_free_percent;
 	bool no_tmpfile;
 	struct spool_name *named;
+	struct lookups *lookups;
 };
 
 /* store_directory.c: open a directory below the root; -1 with errno.  "" is the root. */
 int directory_open_dir(struct store_directory *d, const char *rel);
 /* Open the root (and spool) again where they were removed and made anew. */
 int directory_refresh(struct store_directory *d, struct err *e);
+
+/* store_directory_lookup.c */
+struct lookups *directory_lookups_new(void);
+void directory_lookups_free(struct lookups *l);		/* NULL is fine */
+enum store_result directory_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e);
+int directory_open(struct store *s, const struct store_object *o, struct err *e);
 
 /* store_directory_fill.c */
 int directory_spool_open(struct store *s, struct err *e);

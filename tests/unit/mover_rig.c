@@ -815,13 +815,12 @@ static int
 look_up(const struct rig *r, const char *asset, uint64_t *ret_n)
 {
 	struct store *s = store_open(r->config, false, NULL);
-	struct store_object o = { .fd = -1 };
+	struct store_object o;
 	int fd = -1;
 
 	MUST(s != NULL);
 	if (s->ops->lookup(s, rig_key(asset), &o, NULL) == STORE_HIT) {
-		fd = o.fd;
-		o.fd = -1;
+		fd = s->ops->open(s, &o, NULL);
 		*ret_n = o.meta.length;
 		store_object_release(&o);
 	}

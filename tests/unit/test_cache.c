@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "cache/key.h"
 #include "cache/store_directory.h"
@@ -350,11 +351,15 @@ look(struct place *p, const char *k)
 	struct err e = ERR_NONE;
 	enum store_result r = p->s->ops->lookup(p->s, k, &o, &e);
 	ssize_t n;
+	int fd;
 
 	CHECK(r != STORE_FAILED);
 	if (r != STORE_HIT)
 		return NULL;
-	n = pread(o.fd, text, sizeof(text) - 1, 0);
+	fd = p->s->ops->open(p->s, &o, &e);
+	CHECK(fd != -1);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	fd_close(&fd);
 	text[n < 0 ? 0 : n] = '\0';
 	CHECK_INT(n, o.meta.length);
 	CHECK(strncmp(o.path, k, strlen(k)) == 0 && strcmp(o.path + strlen(k), "@data") == 0);
@@ -515,14 +520,51 @@ an_open_object_outlives_its_name(void)
 	struct store_object o;
 	struct place p;
 	char text[8] = "";
+	int fd;
 
 	place_open(&p);
 	CHECK_INT(publish_text(&p, KEY, "hello"), 0);
 	CHECK_INT(p.s->ops->lookup(p.s, KEY, &o, NULL), STORE_HIT);
+	fd = p.s->ops->open(p.s, &o, NULL);
 	CHECK_INT(unlink(path_of(&p, KEY "@data")), 0);
-	CHECK_INT(pread(o.fd, text, 5, 0), 5);
+	CHECK_INT(pread(fd, text, 5, 0), 5);
+	fd_close(&fd);
+	CHECK_INT(p.s->ops->open(p.s, &o, NULL), -1);
 	CHECK_STR(text, "hello");
 	store_object_release(&o);
+	place_close(&p);
+}
+
+/* What a lookup keeps open or in mind is right again after a second, or at once where a look can tell. */
+static void
+what_is_kept_of_lookups_is_never_wrong(void)
+{
+	struct place p;
+
+	place_open(&p);
+	CHECK_INT(publish_text(&p, "30d/p/c/i/a", "hello"), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), "hello");
+	/* another object, again and again, within one tick of the clock */
+	for (int i = 0; i < 50; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "text %d", i);
+		CHECK_INT(publish_text(&p, "30d/p/c/i/a", text), 0);
+		CHECK_STR(look(&p, "30d/p/c/i/a"), text);
+	}
+	/* the folder removed and made anew */
+	CHECK_INT(unlink(path_of(&p, "30d/p/c/i/a@meta")), 0);
+	CHECK_INT(unlink(path_of(&p, "30d/p/c/i/a@data")), 0);
+	CHECK_INT(rmdir(path_of(&p, "30d/p/c/i")), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), NULL);
+	CHECK_INT(publish_text(&p, "30d/p/c/i/a", "anew"), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), "anew");
+	/* ... and moved away: a second later at the latest */
+	CHECK_INT(rename(path_of(&p, "30d/p/c/i"), path_of(&p, "moved")), 0);
+	CHECK_INT(symlink("../../../moved", path_of(&p, "30d/p/c/i")), 0);
+	clock_shift_ms(2000);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), NULL);
+	clock_shift_ms(0);
 	place_close(&p);
 }
 
@@ -742,6 +784,7 @@ main(void)
 		UNIT(g11_a_file_that_vanished_is_a_miss),
 		UNIT(directories_that_vanish_while_we_publish_are_made_again),
 		UNIT(an_open_object_outlives_its_name),
+		UNIT(what_is_kept_of_lookups_is_never_wrong),
 		UNIT(g11_links_and_strange_files_are_misses),
 		UNIT(keys_do_not_leave_the_root),
 		UNIT(the_same_holds_without_openat2),

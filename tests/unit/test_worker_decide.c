@@ -5,6 +5,7 @@
  */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -42,6 +43,7 @@ static struct {
 	const char *key;		/* that is there; NULL: nothing */
 	uint64_t length;
 	bool broken;
+	bool gone;			/* between lookup and open */
 	int lookups;
 } stub;
 
@@ -55,7 +57,7 @@ stub_lookup(struct store *s UNUSED, const char *key, struct store_object *ret, s
 	}
 	if (stub.key == NULL || strcmp(stub.key, key) != 0)
 		return STORE_MISS;
-	*ret = (struct store_object){ .fd = -1, .path = mem_printf("%s@data", key) };
+	*ret = (struct store_object){ .inode = 1, .path = mem_printf("%s@data", key) };
 	ret->meta = (struct object_meta){
 		.length = stub.length,
 		.etag = mem_strdup("\"v1\""),
@@ -67,7 +69,13 @@ stub_lookup(struct store *s UNUSED, const char *key, struct store_object *ret, s
 	return STORE_HIT;
 }
 
-static const struct store_ops stub_ops = { .lookup = stub_lookup };
+static int
+stub_open(struct store *s UNUSED, const struct store_object *o UNUSED, struct err *e)
+{
+	return stub.gone ? err_set(e, "gone") : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static const struct store_ops stub_ops = { .lookup = stub_lookup, .open = stub_open };
 
 static int
 away_run(struct counters *s UNUSED, struct counter_op *ops UNUSED, size_t n UNUSED)
@@ -113,7 +121,7 @@ fresh(void)
 	stub.store.ops = &stub_ops;
 	stub.key = NULL;
 	stub.length = 100;
-	stub.broken = false;
+	stub.broken = stub.gone = false;
 	stub.lookups = 0;
 	config->hits = HITS_X_ACCEL;
 }
@@ -377,6 +385,20 @@ a_rate_is_the_fronts_or_the_stream(void)
 	CHECK_INT(ask(S2, "ann")->kind, DECISION_FRONT);
 	config->hits = HITS_STREAM;
 	CHECK_INT(ask(S2, "ann")->kind, DECISION_STREAM);
+	CHECK(decision.object_fd != -1);
+}
+
+static void
+what_is_lost_between_look_and_open_is_a_miss(void)
+{
+	fresh();
+	stub.key = S2_KEY;
+	stub.gone = true;
+	config->hits = HITS_STREAM;
+	CHECK_INT(ask_with(S2, "bert", "HTTP_RANGE=bytes=0-9")->kind, DECISION_MISS);
+	CHECK(!decision.has_object && !decision.has_range);
+	CHECK_INT(decision.charge.reserved[QUOTA_MISSES], 1);
+	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 0);
 }
 
 static void
@@ -785,6 +807,7 @@ main(void)
 		UNIT(a_dataset_sets_cache_control),
 		UNIT(sendfile_names_the_file_in_the_words_of_the_front),
 		UNIT(a_rate_is_the_fronts_or_the_stream),
+		UNIT(what_is_lost_between_look_and_open_is_a_miss),
 		UNIT(conditions_of_hits_are_answered_here),
 		UNIT(a_hit_reserves_the_bytes_of_its_range),
 		UNIT(if_range_that_does_not_match_means_the_whole),
