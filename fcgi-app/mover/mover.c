@@ -209,6 +209,7 @@ on_tick(void *arg)
 	stat_heartbeat();
 	items_expire(m);
 	resolvers_expire(m);
+	m->store->ops->tick(m->store);
 	net_on_timeout(m->net);
 	set_net_timer(m);
 	timer_set(m->loop, &m->tick, clock_mono_ms() + TICK_MS, on_tick, m);

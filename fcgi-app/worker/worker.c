@@ -427,6 +427,7 @@ worker_run(struct role_env *env)
 		case ACCEPT_NOTHING:
 		default:
 			(void)settle_flush(&w->settle, 0);
+			w->decide.store->ops->tick(w->decide.store);
 			break;
 		}
 	}

@@ -70,6 +70,8 @@ struct store_ops {
 	enum fill_state (*fill_state)(const struct store_fill *f, struct err *e);
 	/* Ends it; what was not finished is as if it had never been. */
 	void (*fill_free)(struct store_fill *f);
+	/* Each second or so: let go of what was kept for lookups and is out of date. */
+	void (*tick)(struct store *s);
 	/* Is the store there and writable? For -/ready. */
 	int (*check)(struct store *s, struct err *e);
 	void (*free)(struct store *s);

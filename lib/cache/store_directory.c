@@ -167,6 +167,7 @@ static const struct store_ops directory_ops = {
 	.fill_finish = directory_fill_finish,
 	.fill_state = directory_fill_state,
 	.fill_free = directory_fill_free,
+	.tick = directory_tick,
 	.check = directory_check,
 	.free = directory_free,
 };

@@ -304,3 +304,15 @@ directory_open(struct store *s, const struct store_object *o, struct err *e)
 	fd_close(&fd);
 	return err_set(e, "'%.200s' was replaced meanwhile", o->path);
 }
+
+void
+directory_tick(struct store *s)
+{
+	struct lookups *l = ((struct store_directory *)s)->lookups;
+	int64_t now_ms = clock_mono_ms();
+
+	for (size_t i = 0; i < FOLDERS; i++) {
+		if (now_ms >= l->folder[i].until_ms)
+			folder_drop(&l->folder[i]);
+	}
+}
