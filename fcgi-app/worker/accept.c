@@ -197,8 +197,12 @@ watch(struct acceptor *a, int fd, uint32_t events, uint32_t tag)
 static int
 library_init(struct acceptor *a)
 {
-	struct sigaction act = { .sa_handler = SIG_DFL };
+	static const int taken[] = { SIGTERM, SIGUSR1, SIGPIPE };
+	struct sigaction act[ARRAY_LEN(taken)];
 
+	/* it puts handlers of its own on these */
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		(void)sigaction(taken[i], NULL, &act[i]);
 	/* not to wait for the front to close first, which it does not */
 	if (setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) != 0 || FCGX_Init() != 0)
 		return -1;
@@ -206,11 +210,8 @@ library_init(struct acceptor *a)
 		if (FCGX_InitRequest(&a->request[i], -1, 0) != 0)
 			return -1;
 	}
-	/* it has put handlers of its own on these */
-	(void)sigaction(SIGTERM, &act, NULL);
-	(void)sigaction(SIGUSR1, &act, NULL);
-	act.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &act, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		(void)sigaction(taken[i], &act[i], NULL);
 	return 0;
 }
 

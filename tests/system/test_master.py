@@ -517,6 +517,22 @@ class Reload(unittest.TestCase):
         # an old worker may take one more before it hears that it is to drain
         p.until(lambda: p.ask("who").split()[1] == str(p.status()["generation"]), "a worker of the last one")
 
+    def test_f8_however_many_come_during_one_they_are_one_more(self):
+        p = Proxy(self).start()
+        release = p.tell_role("hang", "worker")  # the first one waits for its new workers
+        p.signal(signal.SIGHUP)
+        p.until(lambda: "reloading generation=2" in p.log(), "it begins")
+        p.configure(workers=3)
+        for _ in range(50):
+            p.signal(signal.SIGHUP)
+            p.status()  # so that each is a signal of its own
+        release()
+        for pid in [s["pid"] for s in p.status()["processes"] if s["state"] == "starting"]:
+            os.kill(pid, signal.SIGKILL)  # those that hang
+        p.until(lambda: p.status().get("generation") == 3, "one more")
+        p.until(lambda: len(p.pids("worker")) == 3 and len(p.seen_now()) == 7, "it is the last one's")
+        self.assertEqual(p.log().count("reloading generation="), 2)
+
     def test_many_in_a_row_end_in_the_last_one(self):
         p = Proxy(self).start()
         for _ in range(5):
