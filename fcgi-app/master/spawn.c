@@ -243,14 +243,11 @@ died(struct master *m, struct child *c, int64_t now)
 static void
 born(struct master *m, struct child *c, pid_t pid, int control, int64_t now)
 {
-	struct slot *s = &m->sb->slot[c->slot];
-
 	c->pid = pid;
 	c->control = control;
 	c->ready = c->draining = false;
 	c->generation = m->config->generation;
 	c->kill_at_ms = 0;
-	c->jobs_before = __atomic_load_n(&s->jobs, __ATOMIC_RELAXED);
 	policy_watch_start(&c->watched, now);
 	master_watch(m, control, TAG_CHILD + c->slot);
 	log_info(NULL, "started role=%s index=%u slot=%u pid=%d", role_name(c->role), c->index,
@@ -279,6 +276,7 @@ spawn_start(struct master *m, struct child *c)
 	(void)snprintf(index, sizeof(index), "%u", c->index);
 	environment(env);
 	c->started_ms = now;
+	c->jobs_before = __atomic_load_n(&s->jobs, __ATOMIC_RELAXED);	/* one that cannot be started has done none */
 	/* written before there is a process: after fork the slot is the child's */
 	__atomic_store_n(&s->role, (uint32_t)c->role, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->index, c->index, __ATOMIC_RELAXED);
