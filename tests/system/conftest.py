@@ -25,6 +25,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 STACK = os.path.join(TOP, "scripts", "stack")
 PREFIX = os.environ.get("EODATA_PREFIX") or os.path.join(TOP, "build", "inst")
+AS_NOBODY = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", "HOME=/nonexistent"]
 DEADLINE_S = 20
 LOGINS = {"loop_open": "open", "loop_header": "hdr", "loop_basic": "basic", "loop_qs": "qs", "loop_token": "tok",
           "loop_search": "hdr"}
@@ -40,6 +41,11 @@ def wait_until(test, what, seconds=DEADLINE_S):
         if time.monotonic() > deadline:
             raise AssertionError("not within %d s: %s" % (seconds, what))
         time.sleep(0.01)
+
+
+def may_nobody(path):
+    """Can a user without rights use what lies there?"""
+    return os.geteuid() != 0 or subprocess.run([*AS_NOBODY, "test", "-r", path], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def is_alive(pid):
@@ -110,11 +116,15 @@ class Asset:
 class Stack:
     serial = itertools.count(1)
 
-    def __init__(self, *options, extra=None):
+    def __init__(self, *options, extra=None, as_nobody=False):
+        """as_nobody: all of it as a user without rights, where root runs the tests."""
         parent = os.environ.get("TMPDIR", "/tmp")
         self.dir = tempfile.mkdtemp(prefix="eodata-test-", dir=parent)
         os.chmod(self.dir, 0o711)
         command = [sys.executable, STACK, "up", self.dir, *options]
+        if as_nobody and os.geteuid() == 0:
+            shutil.chown(self.dir, "nobody", "nogroup")
+            command = AS_NOBODY + command
         if extra is not None:
             path = os.path.join(self.dir, "extra.json")
             with open(path, "w") as f:

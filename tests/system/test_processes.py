@@ -243,7 +243,7 @@ def alone(running):
     started, log = [], open(os.path.join(where, "log"), "ab")
 
     def start(command, **more):
-        started.append(subprocess.Popen(command, stdout=log, stderr=log, **{"stdin": subprocess.DEVNULL, **more}))
+        started.append(subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **more}))
         return started[-1]
 
     def pid():

@@ -793,6 +793,50 @@ a_hit_is_the_fronts_and_is_settled(void)
 	rig_stop(&r);
 }
 
+/* The worker can open so many more. */
+static void
+leave_descriptors(const struct rig *r, unsigned n)
+{
+	struct rlimit limit;
+	char path[64];
+
+	MUST(prlimit(r->pid, RLIMIT_NOFILE, NULL, &limit) == 0);
+	limit.rlim_cur = 0;
+	for (n++; n > 0; n -= access(path, F_OK) == -1)
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)r->pid, (int)limit.rlim_cur++);
+	limit.rlim_cur--;
+	MUST(prlimit(r->pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+}
+
+/* A connection and no object: the mover, which may have more, looks for itself. */
+static void
+f9_a_hit_that_cannot_be_opened_is_a_miss(void)
+{
+	struct buf b = BUF_INIT(65536);
+	struct handover h;
+	struct rig r;
+	size_t nfds = 0;
+	int fd, fds[2] = { -1, -1 };
+
+	rig_start(&r, "");
+	put_object(&r, "30d/b/c/i/a", "0123456789");
+	request_of(&b, DATA);
+	leave_descriptors(&r, 1);
+	fd = front_connect(&r);
+	CHECK_INT(fd_write_all(fd, b.data, b.len), 0);
+	CHECK_INT(mover_take(&r, &h, fds, &nfds), 0);
+	CHECK_INT(nfds, 1);
+	CHECK_STR(h.hit_key, NULL);
+	CHECK_INT(h.charge.reserved[QUOTA_MISSES], 1);
+	fd_close(&fds[0]);
+	fd_close(&fd);
+	leave_descriptors(&r, 64);
+	CHECK(begins(get(&r, DATA), "Status: 200 OK\r\n"));
+	CHECK_INT(counter(&r, COUNT_HITS), 1);
+	buf_release(&b);
+	rig_stop(&r);
+}
+
 static void
 a_hit_that_is_streamed_takes_its_file_along(void)
 {
@@ -1040,6 +1084,7 @@ main(void)
 		UNIT(a_miss_goes_to_the_mover_with_its_connection),
 		UNIT(a_full_queue_is_503_and_gives_the_miss_back),
 		UNIT(a_hit_is_the_fronts_and_is_settled),
+		UNIT(f9_a_hit_that_cannot_be_opened_is_a_miss),
 		UNIT(a_hit_that_is_streamed_takes_its_file_along),
 		UNIT(settlements_outlast_an_accountant_that_does_not_read),
 		UNIT(a_very_long_subpath_is_settled_without_it),
