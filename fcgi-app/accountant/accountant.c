@@ -4,6 +4,8 @@
  * writes the ledger.  Movers ask it to reserve (they must not block, it may);
  * workers and movers tell it what a request came to.
  *
+ * Counters that memcached has lost are made again from the ledger (rebuild.c).
+ *
  * It may wait: for the counters (bounded by memcached.timeout), for the disk.
  * While the ledger cannot be written, charges wait in memory; when that is
  * full, in the sockets; then with their senders.  None is dropped.
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 #include "accountant/ledger.h"
+#include "accountant/rebuild.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "confine.h"
@@ -35,6 +38,7 @@ enum {
 	ANSWERS_MAX = 256,		/* waiting for a mover to read */
 	ORPHAN_MS = 5000,		/* without a master: senders get so long to end */
 	LEDGER_GIVE_UP_MS = 10000,	/* when draining with a ledger that cannot be written */
+	WHOLE_WAIT_MS = 2000,		/* at the start, for counters that have to be made from it */
 	WORKERS = 0,			/* index of the workers' socket; mover i is 1 + i */
 	CONTROL = -1,
 };
@@ -54,6 +58,7 @@ struct accountant {
 	struct counters *counters;	/* NULL: no memcached configured */
 	struct strs servers;		/* that counters was made for */
 	uint32_t timeout_ms;
+	struct rebuild *rebuild;
 	struct ledger *ledger;
 	bool ledger_bad;
 	int64_t retry_ms, sync_ms;	/* mono: not before */
@@ -127,6 +132,8 @@ counters_open(struct accountant *a)
 	}
 	a->servers = strs_copy(&c->memcached);
 	a->timeout_ms = c->memcached_timeout_ms;
+	rebuild_config(a->rebuild, c, true);
+	(void)rebuild_turn(a->rebuild, ledger_queued(a->ledger) == 0);	/* before anything is settled in them */
 }
 
 static void
@@ -137,7 +144,9 @@ reload(struct accountant *a, int fd)
 	if (role_reload(a->env, fd) == -1)
 		return;
 	c = a->env->config;
-	if (!strs_same(&a->servers, &c->memcached) || a->timeout_ms != c->memcached_timeout_ms) {
+	if (strs_same(&a->servers, &c->memcached) && a->timeout_ms == c->memcached_timeout_ms) {
+		rebuild_config(a->rebuild, c, false);
+	} else {
 		counters_close(a);
 		counters_open(a);
 	}
@@ -239,6 +248,23 @@ out:
 	free(r);
 }
 
+/* In the counters: true, or it is for rebuild.c to do, or nobody (they are away). */
+static bool
+settle(struct accountant *a, struct account_settle *s)
+{
+	uint64_t reserved[QUOTA_KINDS];
+	bool counted;
+
+	if (!rebuild_is_whole(a->rebuild))
+		return false;
+	memcpy(reserved, s->charge.reserved, sizeof(reserved));
+	if (s->charge.at_ms < rebuild_since_ms(a->rebuild))
+		memset(s->charge.reserved, 0, sizeof(s->charge.reserved));
+	counted = quota_settle(a->counters, a->env->config, &s->charge, s->actual) == 0;
+	memcpy(s->charge.reserved, reserved, sizeof(reserved));
+	return counted;
+}
+
 static void
 take_settle(struct accountant *a, const struct peer *p, const void *data, size_t n)
 {
@@ -250,7 +276,7 @@ take_settle(struct accountant *a, const struct peer *p, const void *data, size_t
 		drop(a, (size_t)(p - a->peer));
 		return;
 	}
-	counted = quota_settle(a->counters, a->env->config, &s->charge, s->actual) == 0;
+	counted = settle(a, s);
 	buf_clear(line);
 	ledger_line(line, s, counted, clock_wall_ms());
 	if (!buf_ok(line)) {	/* only without memory: the bound is larger than any message */
@@ -422,10 +448,11 @@ static bool
 turn(struct accountant *a)
 {
 	struct epoll_event ev[2 + MOVERS_MAX];
-	bool quiet = true, rested = a->resting;
+	bool quiet = true, rested = a->resting, more;
 	int n;
 
-	n = epoll_wait(a->epoll, ev, ARRAY_LEN(ev), turn_ms(a));
+	more = rebuild_turn(a->rebuild, ledger_queued(a->ledger) == 0);
+	n = epoll_wait(a->epoll, ev, ARRAY_LEN(ev), more ? 0 : turn_ms(a));
 	if (n == -1 && errno != EINTR)
 		die("cannot wait for messages: %s", strerror(errno));
 	stat_heartbeat();
@@ -476,6 +503,7 @@ static void
 open_all(struct accountant *a)
 {
 	a->ledger = ledger_new(a->env->config->dir_state);	/* a reload does not change it */
+	a->rebuild = rebuild_new(a->env->config->dir_state);
 	counters_open(a);
 	a->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (a->epoll == -1)
@@ -494,6 +522,7 @@ int
 accountant_run(struct role_env *env)
 {
 	struct accountant *a = mem_alloc(sizeof(*a));
+	int64_t start_ms = clock_mono_ms();
 	struct err e = ERR_NONE;
 	bool quiet = false;
 	int status;
@@ -502,6 +531,9 @@ accountant_run(struct role_env *env)
 	buf_init(&a->line, LEDGER_LINE_MAX);
 	open_all(a);
 	confine_self(ROLE_ACCOUNTANT, env->config, NULL, 0);
+	/* no decision is away on a good day: workers start when all others are ready */
+	while (rebuild_turn(a->rebuild, true) && clock_mono_ms() < start_ms + WHOLE_WAIT_MS)
+		stat_heartbeat();
 	stat_state(SLOT_READY);
 	if (control_ready(FD_CONTROL, env->config->generation) == -1)
 		log_warn(NULL, "EO-CONTROL", "cannot tell the master: %s", strerror(errno));
@@ -511,6 +543,7 @@ accountant_run(struct role_env *env)
 		log_error(NULL, "EO-LEDGER", "%s", e.text);
 	status = ledger_queued(a->ledger) == 0 ? 0 : 1;
 	ledger_free(a->ledger);
+	rebuild_free(a->rebuild);
 	counters_close(a);
 	fd_close(&a->epoll);
 	buf_release(&a->line);

@@ -62,8 +62,9 @@ static const struct param quota_params[] = {
 	{ "when_unavailable", PARAM_WORD_BOOL, ROW(quota_set, refuse_when_unavailable),
 	  .fallback = "\"allow\"",
 	  WORDS("allow", "refuse"),
-	  .text = "What happens while memcached cannot be asked: requests pass without being "
-		  "counted, or are answered 503 at once." },
+	  .text = "What happens while memcached cannot be asked, or has lost its counters and "
+		  "they are made again from the ledger: requests pass without being counted, or "
+		  "are answered 503 at once." },
 };
 static const struct param_rows quota_rows = {
 	quota_params, ARRAY_LEN(quota_params), sizeof(struct quota_set), AT(n_quotas), 1000, "set",
@@ -236,7 +237,8 @@ const struct param config_params[] = {
 	  .length = LEN_NAME,
 	  .text = "Where the counters of the quotas are: socket paths or HOST:PORT. Several "
 		  "share the counters by consistent hashing; all hosts of a site must name the "
-		  "same ones in the same order. A socket that only the proxy may open is "
+		  "same ones in the same words. Counters that are lost (a restart) are made again "
+		  "from the ledger. A socket that only the proxy may open is "
 		  "safest: memcached asks nobody who they are." },
 	{ "memcached_timeout", PARAM_DURATION, AT(memcached_timeout_ms), 1, 5 * SECOND, "\"30ms\"",
 	  .text = "How long one round trip may take before memcached counts as away (see "

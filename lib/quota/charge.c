@@ -56,6 +56,21 @@ has_set(const struct charge *ch, const char *set)
 }
 
 void
+charge_add(struct charge *ch, const char *set, const char *group)
+{
+	struct charge_entry *entry = &ch->entry[ch->n];
+
+	MUST(ch->n < ARRAY_LEN(ch->entry));
+	copy_text(entry->set, sizeof(entry->set), set);
+	copy_text(entry->group, sizeof(entry->group), group);
+	if (group[0] != '\0')
+		subject_of(entry->subject, "group", group, NULL);
+	else
+		subject_of(entry->subject, "user", ch->realm, ch->user);
+	ch->n++;
+}
+
+void
 charge_init(struct charge *ch, const struct config *c, const struct rule *rule, const struct identity *who,
     const char *group, const char *id, int64_t at_ms)
 {
@@ -66,17 +81,8 @@ charge_init(struct charge *ch, const struct config *c, const struct rule *rule, 
 	ch->at_ms = at_ms;
 	for (size_t i = 0; i < rule->n_quotas; i++) {
 		const struct quota_set *set = &c->quotas[rule->quota[i]];
-		struct charge_entry *entry = &ch->entry[ch->n];
 
-		if (has_set(ch, set->name))
-			continue;	/* named twice: charged once */
-		copy_text(entry->set, sizeof(entry->set), set->name);
-		if (set->per_group && group != NULL && group[0] != '\0') {
-			copy_text(entry->group, sizeof(entry->group), group);
-			subject_of(entry->subject, "group", group, NULL);
-		} else {
-			subject_of(entry->subject, "user", who->realm, who->name);
-		}
-		ch->n++;
+		if (!has_set(ch, set->name))	/* named twice: charged once */
+			charge_add(ch, set->name, set->per_group && group != NULL ? group : "");
 	}
 }

@@ -33,6 +33,9 @@ struct charge {
 void charge_init(struct charge *ch, const struct config *c, const struct rule *rule, const struct identity *who,
     const char *group, const char *id, int64_t at_ms);
 
+/* One set more, RULE_QUOTAS_MAX at most; realm and user are there.  group "": the user pays. */
+void charge_add(struct charge *ch, const char *set, const char *group);
+
 /* As fields of a message (between roles).  charge_get fails the message on nonsense. */
 void charge_put(struct buf *msg, const struct charge *ch);
 void charge_get(struct msg_in *m, struct charge *ret);

@@ -16,11 +16,16 @@
  * the connection and the store counts as away.  It is then left alone for
  * AWAY_MS.  Answers to what was posted are still due; they come first.
  *
+ * Counters belong to an epoch (counters_epoch.c): it is part of their keys, and
+ * each server holds it under its mark.  Each block ends with the mark, so what
+ * a restarted, flushed or exchanged server answers is never taken for counters:
+ * they were lost if the mark is not the epoch that was asked for.
+ *
  * A connection: none -> connecting -> open -> none (error, garbage, deadline).
  */
 #include "base/base.h"
 
-#include "quota/counters.h"
+#include "quota/private.h"
 
 #include <errno.h>
 #include <libmemcached/memcached.h>
@@ -42,46 +47,13 @@
 enum {
 	AWAY_MS = 1000,			/* the circuit breaker */
 	RELATIVE_TTL_MAX_S = 30 * 24 * 3600,	/* memcached takes more for a date */
-	SERVERS_MAX = 64,
 	SERVER_TEXT_MAX = 255,
 	PORT_DEFAULT = 11211,
 	OUT_MAX = COUNTERS_MAX * 160,	/* bytes; a command is shorter than that */
-	IN_SIZE = 8192,
 	LINE_MAX = 512,			/* of an answer, without its value */
 	VALUE_TEXT_MAX = 64,		/* a longer value is no number */
 	VALUE_BYTES_MAX = 1 << 27,	/* and past this not even an item */
 	POSTED_MAX = 4096,		/* answers that may be due to nobody */
-};
-
-/* From here on a value is nonsense: nothing that we add gets there. */
-#define VALUE_MAX ((uint64_t)1 << 63)
-
-struct conn {
-	char *host, port[8];		/* host NULL: a Unix socket */
-	struct sockaddr_storage addr;
-	socklen_t addr_len;		/* 0: not resolved yet */
-	int fd;				/* -1: none */
-	bool connecting;
-	bool reused;			/* it was open before this run */
-	struct buf out;
-	size_t sent;			/* of out */
-	char in[IN_SIZE];
-	size_t in_len;
-	size_t discard;			/* bytes of a value that nobody wants */
-	size_t posted;			/* answers that are due to nobody; they come first */
-	size_t posting;			/* of those, to what is in out */
-	size_t asked, due;		/* answers that this run asked for, and that did not come yet */
-	size_t next;			/* index of the operation that the next of them belongs to */
-};
-
-struct mc {
-	struct counters base;
-	memcached_st *ring;
-	struct conn *conn;
-	size_t n_conns;
-	uint32_t timeout_ms;
-	pid_t pid;
-	int64_t away_until_ms;
 };
 
 /* -- servers ----------------------------------------------------------------- */
@@ -158,17 +130,16 @@ conn_of(struct mc *s, const char *key)
 
 /* -- one connection ------------------------------------------------------------ */
 
-static void
-conn_close(struct conn *c)
+void
+mc_conn_close(struct conn *c)
 {
 	fd_close(&c->fd);
 	c->connecting = c->reused = false;
 	c->in_len = c->discard = c->posted = c->sent = c->next = 0;
 }
 
-/* 0, or -1.  The connection may still be on its way. */
-static int
-conn_open(struct conn *c)
+int
+mc_conn_open(struct conn *c)
 {
 	int on = 1;
 
@@ -182,16 +153,15 @@ conn_open(struct conn *c)
 	if (connect(c->fd, (struct sockaddr *)&c->addr, c->addr_len) == 0)
 		return 0;
 	if (errno != EINPROGRESS) {	/* also EAGAIN: a Unix socket whose backlog is full */
-		conn_close(c);
+		mc_conn_close(c);
 		return -1;
 	}
 	c->connecting = true;
 	return 0;
 }
 
-/* 0, or -1: broken. */
-static int
-conn_send(struct conn *c)
+int
+mc_conn_send(struct conn *c)
 {
 	int failed = 0;
 	socklen_t len = sizeof(failed);
@@ -219,8 +189,8 @@ conn_send(struct conn *c)
  * A value as memcached keeps it: digits, and spaces behind them once a
  * decrement has made the number shorter.  Anything else is nonsense.
  */
-static uint64_t
-value_parse(const char *p, size_t n)
+uint64_t
+mc_value_parse(const char *p, size_t n)
 {
 	uint64_t v = 0;
 	size_t i;
@@ -230,7 +200,7 @@ value_parse(const char *p, size_t n)
 		    __builtin_add_overflow(v, (uint64_t)(p[i] - '0'), &v))
 			return UINT64_MAX;
 	}
-	if (i == 0 || v >= VALUE_MAX)
+	if (i == 0 || v >= COUNTERS_VALUE_MAX)
 		return UINT64_MAX;
 	for (; i < n; i++) {
 		if (p[i] != ' ')
@@ -291,7 +261,7 @@ answer_parse(const char *p, size_t n, uint64_t *ret_value, size_t *ret_discard)
 			return 0;
 		if (memcmp(p + whole + len, "\r\n", 2) != 0)
 			return -1;
-		*ret_value = value_parse(p + whole, (size_t)len);
+		*ret_value = mc_value_parse(p + whole, (size_t)len);
 		return (ssize_t)whole + len + 2;
 	}
 	if (starts(p, line, "CLIENT_ERROR cannot increment or decrement non-numeric")) {
@@ -316,8 +286,11 @@ answer_take(struct mc *s, struct conn *c, struct counter_op *ops, size_t n, uint
 	}
 	while (c->next < n && conn_of(s, ops[c->next].key) != c)
 		c->next++;
-	MUST(c->next < n && c->due > 0);
-	ops[c->next++].ret_value = value;
+	MUST(c->due > 0 && (c->next < n || c->marking));
+	if (c->next < n)
+		ops[c->next++].ret_value = value;
+	else
+		c->epoch = value;
 	c->due--;
 }
 
@@ -367,18 +340,20 @@ conn_receive(struct mc *s, struct conn *c, struct counter_op *ops, size_t n)
 
 /* -- commands ------------------------------------------------------------------ */
 
+/* Our keys begin with "eo:"; on the wire that is "eo", the epoch and ":". */
 static void
-command_add(struct buf *out, const struct counter_op *op, bool want_value)
+command_add(const struct mc *s, struct buf *out, const struct counter_op *op, bool want_value)
 {
+	const char *key = op->key + strlen("eo:");
 	int64_t expiry = op->ttl_s;
 
 	if (expiry > RELATIVE_TTL_MAX_S)
 		expiry += clock_wall_ms() / 1000;
 	if (op->add == 0) {
-		(void)buf_join(out, "mg ", op->key, " v\r\n", NULL);
+		(void)buf_join(out, "mg ", s->space, key, " v\r\n", NULL);
 		return;
 	}
-	(void)buf_join(out, "ma ", op->key, op->subtract ? " MD" : " N", NULL);
+	(void)buf_join(out, "ma ", s->space, key, op->subtract ? " MD" : " N", NULL);
 	if (!op->subtract) {
 		(void)buf_addu(out, (uint64_t)expiry);
 		(void)buf_adds(out, " J");
@@ -403,30 +378,29 @@ poison(struct mc *s, struct counter_op *op)
 		return;
 	buf_clear(&c->out);
 	c->sent = 0;
-	(void)buf_addf(&c->out, "ms %s 19 T%lu\r\n%llu\r\n", op->key,
+	(void)buf_addf(&c->out, "ms %s%s 19 T%lu\r\n%llu\r\n", s->space, op->key + strlen("eo:"),
 	    (unsigned long)(op->ttl_s < RELATIVE_TTL_MAX_S ? op->ttl_s : RELATIVE_TTL_MAX_S),
-	    (unsigned long long)VALUE_MAX);
-	if (!buf_ok(&c->out) || conn_send(c) == -1 || c->sent < c->out.len)
-		conn_close(c);		/* this decision is refused all the same */
+	    (unsigned long long)COUNTERS_VALUE_MAX);
+	if (!buf_ok(&c->out) || mc_conn_send(c) == -1 || c->sent < c->out.len)
+		mc_conn_close(c);		/* this decision is refused all the same */
 	else
 		c->posted++;
 }
 
 /* -- a run ----------------------------------------------------------------------- */
 
-/* True when the store is not known to be away. */
-static bool
-usable(const struct mc *s)
+bool
+mc_usable(const struct mc *s)
 {
 	MUST(s->pid == process_pid());	/* a connection used across fork mixes up answers */
 	return clock_mono_ms() >= s->away_until_ms;
 }
 
-static int
-away(struct mc *s)
+int
+mc_away(struct mc *s)
 {
 	for (size_t i = 0; i < s->n_conns; i++)
-		conn_close(&s->conn[i]);
+		mc_conn_close(&s->conn[i]);
 	s->away_until_ms = clock_mono_ms() + AWAY_MS;
 	return -1;
 }
@@ -441,9 +415,9 @@ conn_retry(struct conn *c)
 {
 	bool again = c->reused && c->due == c->asked;
 
-	conn_close(c);
+	mc_conn_close(c);
 	c->posted = c->posting;
-	return again ? conn_open(c) : -1;
+	return again ? mc_conn_open(c) : -1;
 }
 
 /* Send the commands of a run, or begin to.  0, or -1: give up. */
@@ -452,18 +426,21 @@ conn_start(struct conn *c)
 {
 	c->reused = c->fd != -1;
 	if (c->in_len > 0 && c->posted == 0 && c->discard == 0)
-		conn_close(c);		/* it spoke without being asked */
-	if (c->fd == -1 && conn_open(c) == -1)
+		mc_conn_close(c);		/* it spoke without being asked */
+	if (c->fd == -1 && mc_conn_open(c) == -1)
 		return -1;
 	c->posted += c->posting;
-	if (c->connecting || conn_send(c) == 0)
+	if (c->connecting || mc_conn_send(c) == 0)
 		return 0;
 	return conn_retry(c);
 }
 
+/* WANT_MARKS: of all servers; WANT_VALUES: of the operations, and the marks of their servers. */
+enum want { WANT_NOTHING, WANT_VALUES, WANT_MARKS };
+
 /* Commands of all operations to their servers.  0, or -1: give up. */
 static int
-start(struct mc *s, const struct counter_op *ops, size_t n, bool want_value)
+start(struct mc *s, const struct counter_op *ops, size_t n, enum want want)
 {
 	for (size_t i = 0; i < s->n_conns; i++) {
 		buf_clear(&s->conn[i].out);
@@ -472,13 +449,18 @@ start(struct mc *s, const struct counter_op *ops, size_t n, bool want_value)
 	for (size_t i = 0; i < n; i++) {
 		struct conn *c = conn_of(s, ops[i].key);
 
-		command_add(&c->out, &ops[i], want_value);
+		command_add(s, &c->out, &ops[i], want == WANT_VALUES);
 		c->asked++;
 	}
 	for (size_t i = 0; i < s->n_conns; i++) {
 		struct conn *c = &s->conn[i];
 
-		c->posting = want_value ? 0 : c->asked;
+		c->marking = want == WANT_MARKS || (want == WANT_VALUES && c->asked > 0 && !s->fixed);
+		if (c->marking) {	/* last: what was lost before it is told by it */
+			(void)buf_join(&c->out, "mg ", c->mark, " v\r\n", NULL);
+			c->asked++;
+		}
+		c->posting = want != WANT_NOTHING ? 0 : c->asked;
 		c->asked -= c->posting;
 		c->due = c->asked;
 		if (!buf_ok(&c->out) || (c->out.len > 0 && conn_start(c) == -1))
@@ -497,8 +479,8 @@ is_busy(const struct conn *c)
 static int
 pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
 {
-	struct pollfd p[SERVERS_MAX];
-	struct conn *of[SERVERS_MAX];
+	struct pollfd p[COUNTERS_SERVERS_MAX];
+	struct conn *of[COUNTERS_SERVERS_MAX];
 	int64_t left_ms;
 
 	for (;;) {
@@ -522,7 +504,7 @@ pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
 			int r = 0;
 
 			if ((p[i].revents & (POLLOUT | POLLERR)) != 0)
-				r = conn_send(of[i]);
+				r = mc_conn_send(of[i]);
 			if (r == 0 && (p[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 				r = conn_receive(s, of[i], ops, n);
 			if (r == -1 && conn_retry(of[i]) == -1)
@@ -531,25 +513,61 @@ pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
 	}
 }
 
+/* Do all servers that were asked for their mark hold this epoch? */
+static bool
+marks_are(const struct mc *s, uint64_t epoch)
+{
+	for (size_t i = 0; i < s->n_conns; i++) {
+		if (s->conn[i].marking && s->conn[i].epoch != epoch)
+			return false;
+	}
+	return true;
+}
+
+/* Which epoch is it?  0; 1: none, or not the same everywhere; -1: give up. */
+static int
+learn(struct mc *s, int64_t deadline_ms)
+{
+	uint64_t epoch;
+
+	if (start(s, NULL, 0, WANT_MARKS) == -1 || pump(s, NULL, 0, deadline_ms) == -1)
+		return -1;
+	epoch = s->conn[0].epoch;
+	if (epoch == 0 || epoch == UINT64_MAX || !marks_are(s, epoch))
+		return 1;
+	mc_set_epoch(s, epoch);
+	return 0;
+}
+
 static int
 mc_run(struct counters *base, struct counter_op *ops, size_t n)
 {
 	struct mc *s = (struct mc *)base;
 	int64_t deadline_ms;
+	int r;
 
 	MUST(n <= COUNTERS_MAX);
 	if (n == 0)
 		return 0;
-	if (!usable(s))
+	if (!mc_usable(s))
 		return -1;
 	deadline_ms = clock_mono_ms() + s->timeout_ms;
-	if (start(s, ops, n, true) == -1 || pump(s, ops, n, deadline_ms) == -1)
-		return away(s);
-	for (size_t i = 0; i < n; i++) {
-		if (!ops[i].subtract && ops[i].ret_value < ops[i].add)
-			poison(s, &ops[i]);
+	for (int turn = 0; turn < 2; turn++) {
+		r = s->epoch == 0 ? learn(s, deadline_ms) : 0;
+		if (r == 1)	/* lost: what is counted there now, nobody will read */
+			return -1;
+		if (r == -1 || start(s, ops, n, WANT_VALUES) == -1 || pump(s, ops, n, deadline_ms) == -1)
+			return mc_away(s);
+		if (s->fixed || marks_are(s, s->epoch)) {
+			for (size_t i = 0; i < n; i++) {
+				if (!ops[i].subtract && ops[i].ret_value < ops[i].add)
+					poison(s, &ops[i]);
+			}
+			return 0;
+		}
+		mc_set_epoch(s, 0);	/* another one has begun, or they were lost just now */
 	}
-	return 0;
+	return -1;
 }
 
 static int
@@ -560,10 +578,10 @@ mc_post(struct counters *base, const struct counter_op *ops, size_t n)
 	MUST(n <= COUNTERS_MAX);
 	if (n == 0)
 		return 0;
-	if (!usable(s))
+	if (!mc_usable(s) || s->epoch == 0)	/* giving back what no epoch has is nothing */
 		return -1;
-	if (start(s, ops, n, false) == -1 || pump(s, NULL, 0, clock_mono_ms() + s->timeout_ms) == -1)
-		return away(s);
+	if (start(s, ops, n, WANT_NOTHING) == -1 || pump(s, NULL, 0, clock_mono_ms() + s->timeout_ms) == -1)
+		return mc_away(s);
 	return 0;
 }
 
@@ -575,7 +593,7 @@ mc_free(struct counters *base)
 	if (s == NULL)
 		return;
 	for (size_t i = 0; s->conn != NULL && i < s->n_conns; i++) {
-		conn_close(&s->conn[i]);
+		mc_conn_close(&s->conn[i]);
 		buf_release(&s->conn[i].out);
 		free(s->conn[i].host);
 	}
@@ -589,8 +607,8 @@ counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct e
 {
 	struct mc *s;
 
-	if (servers->n == 0 || servers->n > SERVERS_MAX) {
-		(void)err_set(e, "%zu memcached servers, want 1 to %d", servers->n, SERVERS_MAX);
+	if (servers->n == 0 || servers->n > COUNTERS_SERVERS_MAX) {
+		(void)err_set(e, "%zu memcached servers, want 1 to %d", servers->n, COUNTERS_SERVERS_MAX);
 		return NULL;
 	}
 	s = mem_alloc(sizeof(*s));
@@ -614,5 +632,6 @@ counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct e
 			return NULL;
 		}
 	}
+	mc_name_marks(s, servers);
 	return &s->base;
 }

@@ -9,6 +9,8 @@
  *	run TTL OP...		OP is KEY+N, KEY-N or KEY=; -> "ok V..." or "away", then the milliseconds
  *	post TTL OP...		-> "ok" or "away", then the milliseconds
  *	race N KIND ADD LIMIT	fill up to one ADD below LIMIT, then N processes at once -> "admitted A refused R away B failed F free 0|1"
+ *	epoch			begin one, as an accountant does -> "epoch HEX", or "away" or "others"
+ *	look			-> "epoch HEX newest HEX taken 0|1 evicted N", or "away"
  *	sleep MS		move the clock on
  *	fork			a child uses the handle of its parent -> "ended by SIGNAL"
  */
@@ -142,6 +144,41 @@ race(unsigned n, enum quota_kind kind, uint64_t add, uint64_t limit)
 }
 
 static void
+begin_epoch(void)
+{
+	struct counters *s = counters_memcached_new(&servers, timeout_ms, NULL);
+	uint64_t epoch = (uint64_t)clock_wall_ms() * 1000;
+	struct counters_look l;
+	int r = counters_look(s, &l);
+
+	if (r == 0 && epoch <= l.newest)
+		epoch = l.newest + 1;
+	if (r == 0)
+		r = counters_take(s, epoch, &l);
+	if (r == 0)
+		r = counters_begin(s, epoch, &l);
+	if (r == 0)
+		printf("epoch %llx\n", (unsigned long long)epoch);
+	else
+		puts(r == 1 ? "others" : "away");
+	s->free(s);
+}
+
+static void
+look(void)
+{
+	struct counters *s = counters_memcached_new(&servers, timeout_ms, NULL);
+	struct counters_look l;
+
+	if (counters_look(s, &l) == 0)
+		printf("epoch %llx newest %llx taken %d evicted %llu\n", (unsigned long long)l.epoch,
+		    (unsigned long long)l.newest, l.taken, (unsigned long long)l.evicted);
+	else
+		puts("away");
+	s->free(s);
+}
+
+static void
 use_in_a_child(void)
 {
 	struct counter_op op = { .key = "eo:child", .add = 1, .ttl_s = 60 };
@@ -182,6 +219,10 @@ main(int argc, char **argv)
 			clock_shift_ms(n), puts("ok");
 		else if (strcmp(line, "fork\n") == 0)
 			use_in_a_child();
+		else if (strcmp(line, "epoch\n") == 0)
+			begin_epoch();
+		else if (strcmp(line, "look\n") == 0)
+			look();
 		else if (sscanf(line, "race %u %31s %llu %llu", &n, kind, &add, &limit) == 4)
 			race(n, strcmp(kind, "bytes") == 0 ? QUOTA_BYTES : QUOTA_REQUESTS, add, limit);
 		else

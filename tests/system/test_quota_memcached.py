@@ -5,6 +5,7 @@ Needs memcached and tests/system/store_probe from the build directory: $EODATA_B
 the one that $EODATA_PREFIX is in, build/ or the top of the tree.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -48,10 +49,10 @@ class Server:
         self.path = path
         self.process = None
 
-    def start(self):
+    def start(self, *options):
         self.path.unlink(missing_ok=True)
         as_root = ["-u", "root"] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen([MEMCACHED, "-s", str(self.path), "-t", "2", "-m", "16", *as_root])
+        self.process = subprocess.Popen([MEMCACHED, "-s", str(self.path), "-t", "2", "-m", "16", *as_root, *options])
         until = time.monotonic() + 10
         while time.monotonic() < until:
             try:
@@ -80,8 +81,10 @@ class Server:
             s.sendall(command.encode() + b"\r\n")
             return s.recv(65536).decode()
 
-    def put(self, key, value):
-        assert self.say(f"set {key} 0 100 {len(value)}\r\n{value}") == "STORED\r\n"
+    def put(self, probe, key, value):
+        """key as the probe names it, in its epoch."""
+        wire = key.replace("eo:", "eo%x:" % probe.look()["epoch"])
+        assert self.say(f"set {wire} 0 100 {len(value)}\r\n{value}") == "STORED\r\n"
 
 
 @pytest.fixture
@@ -113,6 +116,18 @@ class Probe:
     def post(self, *ops, ttl=60):
         return self.ask(f"post {ttl} " + " ".join(ops))[0]
 
+    def epoch(self):
+        """As an accountant begins one: until then all is away."""
+        words = self.ask("epoch")
+        assert words[0] == "epoch", words
+        assert self.run("eo:nobody=")[0] == [0]
+        return self
+
+    def look(self):
+        """What the servers hold, by name; None when they are away."""
+        words = self.ask("look")
+        return None if words == ["away"] else dict(zip(words[::2], (int(w, 16) for w in words[1::2])))
+
     def pass_time(self, ms):
         assert self.ask(f"sleep {ms}") == ["ok"]
 
@@ -123,7 +138,7 @@ class Probe:
 
 @pytest.fixture
 def probe(server):
-    p = Probe(server.path)
+    p = Probe(server.path).epoch()
     yield p
     p.end()
 
@@ -131,7 +146,7 @@ def probe(server):
 @pytest.fixture
 def patient(server):
     """Not about time: waits longer than a busy machine needs for 64 processes at once."""
-    p = Probe(server.path, timeout_ms=10000)
+    p = Probe(server.path, timeout_ms=10000).epoch()
     yield p
     p.end()
 
@@ -191,7 +206,7 @@ def test_g3_subtracting_stops_at_nothing(probe):
 
 
 def test_answers_to_what_was_posted_are_nobody_else_s(server, probe):
-    server.put("eo:bad", "abc")
+    server.put(probe, "eo:bad", "abc")
     for i in range(1, 5001):
         assert probe.post("eo:a+1", "eo:none-1", "eo:bad+1") == "ok"
     assert probe.run("eo:a=", "eo:none=", "eo:b+3")[0] == [5000, 0, 3]
@@ -223,7 +238,7 @@ def test_an_addition_keeps_the_ttl_that_the_counter_was_made_with(probe):
 @pytest.mark.parametrize("value", ["abc", "5x", "-5", "0x10", "9" * 30, str(2**63), "x" * 3000])
 def test_g3_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, probe, value):
     probe.run("eo:good+1")
-    server.put("eo:bad", value)
+    server.put(probe, "eo:bad", value)
     for i in range(3):
         assert probe.run("eo:good+1", "eo:bad+1", "eo:other+1")[0] == [i + 2, NONSENSE, i + 1]
         assert probe.run("eo:bad=")[0] == [NONSENSE]
@@ -232,30 +247,160 @@ def test_g3_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, 
 
 @pytest.mark.parametrize("value", ["41", "41      ", "+41", " 41", "41 7"])
 def test_g3_what_memcached_takes_for_a_number_goes_on_from_there(server, probe, value):
-    server.put("eo:a", value)       # spaces behind a number are its own, after a subtraction
+    server.put(probe, "eo:a", value)       # spaces behind a number are its own, after a subtraction
     assert probe.run("eo:a+1")[0] == [42]
 
 
 @pytest.mark.parametrize("value", ["+41", " 41", "41 7", "41\t", ""])
 def test_g3_a_value_that_is_only_read_must_be_a_plain_number(server, probe, value):
-    server.put("eo:a", value)
+    server.put(probe, "eo:a", value)
     assert probe.run("eo:a=")[0] == [NONSENSE]
 
 
 def test_g3_the_largest_number_does_not_wrap_to_free(server, probe):
-    server.put("eo:a", str(2**64 - 1))
+    server.put(probe, "eo:a", str(2**64 - 1))
     for _ in range(4):
         assert probe.run("eo:a+1")[0] == [NONSENSE]
-    server.put("eo:a", str(2**64 - 5))
+    server.put(probe, "eo:a", str(2**64 - 5))
     assert probe.run("eo:a+3")[0] == [NONSENSE]
     assert probe.run("eo:a+3")[0] == [NONSENSE]
     assert probe.run("eo:a+3")[0] == [NONSENSE]
 
 
-def test_g4_an_emptied_store_starts_at_nothing(server, probe):
-    probe.run("eo:a+5")
+# -- counters that are lost (G4): none of what is left counts, until an epoch begins ---------
+
+
+def is_lost(probe, *ops):
+    """At once and each time, and there is no breaker: the first decision in a new epoch counts."""
+    for _ in range(3):
+        values, ms = probe.run(*ops)
+        assert values is None and ms < SLACK_MS
+
+
+def test_g4_an_emptied_store_is_noticed(server, probe):
+    assert probe.run("eo:a+5")[0] == [5]
     assert server.say("flush_all") == "OK\r\n"
-    assert probe.run("eo:a+1")[0] == [1]
+    is_lost(probe, "eo:a+1", "eo:b=")
+    assert probe.look() == {"epoch": 0, "newest": 0, "taken": 0, "evicted": 0}
+    assert probe.epoch().run("eo:a+1")[0] == [1], "nothing of what was counted meanwhile"
+
+
+def test_g4_a_restart_is_noticed_though_nobody_asked_meanwhile(server, probe):
+    assert probe.run("eo:a+1", "eo:b+1")[0] == [1, 1]
+    server.stop()
+    server.start()
+    is_lost(probe, "eo:a+1", "eo:b+1", "eo:c=")
+    assert probe.epoch().run("eo:a+1", "eo:b+1")[0] == [1, 1]
+
+
+def test_g4_a_mark_that_is_gone_or_another_is_noticed(server, probe):
+    assert probe.run("eo:a+5")[0] == [5]
+    mark = "eo:m" + hashlib.sha256(f"{server.path}\n{server.path}".encode()).hexdigest()[:32]
+    assert server.say(f"get {mark}").startswith("VALUE")
+    epoch = probe.look()["epoch"]
+    for value in ("1", "abc", "f%d" % epoch, str(2**64 - 1), ""):
+        assert server.say(f"set {mark} 0 0 {len(value)}\r\n{value}") == "STORED\r\n"
+        if value == "1":            # an epoch of somebody else's: its counters, not ours
+            assert probe.run("eo:a+1")[0] == [1]
+        else:
+            is_lost(probe, "eo:a+1")
+    assert server.say(f"delete {mark}") == "DELETED\r\n"
+    is_lost(probe, "eo:a+1")
+
+
+@pytest.fixture
+def two(room):
+    servers = [Server(room / "m0").start(), Server(room / "m1").start()]
+    yield servers
+    for s in servers:
+        s.stop()
+
+
+OPS = [f"eo:{i}+1" for i in range(40)]
+
+
+def test_g4_the_order_of_the_list_does_not_matter(two):
+    for turn, paths in enumerate(((two[0].path, two[1].path), (two[1].path, two[0].path))):
+        p = Probe(*paths)
+        if turn == 0:
+            p.epoch()
+        assert p.run(*OPS)[0] == [turn + 1] * len(OPS)
+        p.end()
+
+
+def test_g4_servers_in_each_others_place_are_noticed(room, two):
+    p = Probe(two[0].path, two[1].path).epoch()
+    assert p.run(*OPS)[0] == [1] * len(OPS)
+    os.rename(two[0].path, room / "aside")
+    os.rename(two[1].path, two[0].path)
+    os.rename(room / "aside", two[1].path)
+    later = Probe(two[0].path, two[1].path)
+    is_lost(later, *OPS)
+    assert later.look()["epoch"] == 0
+    assert later.epoch().run(*OPS)[0] == [1] * len(OPS)
+    later.end()
+    p.end()
+
+
+def test_g4_another_list_of_servers_is_another_epoch(two):
+    p = Probe(two[0].path, two[1].path).epoch()
+    assert p.run(*OPS)[0] == [1] * len(OPS)
+    one = Probe(two[0].path)
+    is_lost(one, *OPS)
+    assert one.epoch().run(*OPS)[0] == [1] * len(OPS)
+    assert p.run(*OPS)[0] == [2] * len(OPS), "and the other goes on: who uses it again knows that it is older"
+    assert p.look()["epoch"] < one.look()["epoch"]
+    p.end()
+    one.end()
+
+
+def test_g4_one_of_two_that_is_lost_is_noticed_by_whoever_needs_it(two):
+    p = Probe(two[0].path, two[1].path).epoch()
+    assert p.run(*OPS)[0] == [1] * len(OPS)
+    two[1].say("flush_all")
+    alone = [p.run(op)[0] for op in OPS]
+    assert None in alone and all(v in (None, [2]) for v in alone), alone
+    is_lost(p, *OPS)
+    assert p.epoch().run(*OPS)[0] == [1] * len(OPS), "and then all of them are new"
+    p.end()
+
+
+def test_g4_of_many_that_begin_one_wins_on_every_server(two):
+    """Or none does, where one took it from another in between: then it is tried again, and nothing counts meanwhile."""
+    probes, won = [Probe(two[0].path, two[1].path, timeout_ms=5000) for _ in range(8)], 0
+    for _ in range(5):
+        said = []
+        threads = [threading.Thread(target=lambda p=p: said.append(p.ask("epoch"))) for p in probes]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        begun = [int(words[1], 16) for words in said if words[0] == "epoch"]
+        look = probes[0].look()
+        assert {words[0] for words in said} <= {"epoch", "others"}
+        assert look["epoch"] == 0 or look["epoch"] in begun, (look, said)
+        assert (probes[0].run("eo:a+1")[0] is None) == (look["epoch"] == 0)
+        won += len(begun)
+    assert won > 0
+    assert probes[0].epoch().run("eo:a+1")[0] == [1]
+    for p in probes:
+        p.end()
+
+
+def test_g4_a_server_that_throws_nothing_out_is_away_when_it_is_full(room):
+    """memcached -M, as the example has it: then no counter is lost, and nobody is let in uncounted but by when_unavailable."""
+    s = Server(room / "m").start("-M", "-m", "2")
+    p = Probe(s.path, timeout_ms=2000).epoch()
+    assert p.run("eo:first+7")[0] == [7]
+    n = 0
+    while n < 2000 and p.run(*[f"eo:{n}.{i}+1" for i in range(100)])[0] is not None:
+        n += 1
+    assert 0 < n < 2000, "it is full"
+    p.pass_time(1000)
+    assert p.run("eo:first+1")[0] == [8], "what it has it keeps"
+    assert p.look()["evicted"] == 0
+    p.end()
+    s.stop()
 
 
 # -- the overshoot bound ------------------------------------------------------------------
@@ -330,7 +475,7 @@ def relay(server, turns):
 def test_n_counters_cost_one_wait(room, server, n):
     turns = []
     proxy = Listener(room / "p", relay(server, turns))
-    p = Probe(proxy.path, timeout_ms=2000)
+    p = Probe(proxy.path, timeout_ms=2000).epoch()
     ops = [f"eo:{i}+1" for i in range(n)]
     try:
         for i in range(1, 6):
@@ -345,7 +490,7 @@ def test_n_counters_cost_one_wait(room, server, n):
 
 def test_two_servers_share_the_counters(room):
     servers = [Server(room / "m0").start(), Server(room / "m1").start()]
-    p = Probe(servers[0].path, servers[1].path)
+    p = Probe(servers[0].path, servers[1].path).epoch()
     try:
         ops = [f"eo:{i}+{i + 1}" for i in range(100)]
         assert p.run(*ops)[0] == list(range(1, 101))
@@ -395,15 +540,8 @@ def test_a_killed_server_is_away_at_once_and_back_after_a_second(server, probe):
     assert values is None and ms < SLACK_MS
     server.start()
     probe.pass_time(1000)
-    assert probe.run("eo:a+1")[0] == [1]
-
-
-def test_g4_a_restart_while_nobody_asks_is_not_noticed(server, probe):
-    assert probe.run("eo:a+1", "eo:b+1")[0] == [1, 1]
-    server.stop()
-    server.start()
-    assert probe.run("eo:a+1", "eo:b+1", "eo:c=")[0] == [1, 1, 0]
-    assert probe.run("eo:a+1", "eo:b+1")[0] == [2, 2]
+    assert probe.run("eo:a+1")[0] is None, "what it had is lost"
+    assert probe.epoch().run("eo:a+1")[0] == [1]
 
 
 def test_no_server_at_all_is_away(room):
@@ -527,6 +665,7 @@ def test_a_connection_that_got_garbage_is_not_used_again(room, server):
         assert p.run("eo:a+1")[0] is None
         garbage[0] = False
         p.pass_time(1000)
+        p.epoch()
         assert p.run("eo:a+1", "eo:b+2")[0] == [1, 2]
         p.end()
     finally:

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "accountant/ledger.h"
+#include "accountant/ledger_read.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -274,6 +275,163 @@ g10_a_line_that_was_cut_by_a_crash_spoils_no_other(void)
 	free(text);
 	free(path);
 	ledger_free(l);
+}
+
+/* -- read again ------------------------------------------------------------------- */
+
+static struct account_settle
+charged(const char *user, const char *set, const char *group, uint64_t bytes)
+{
+	struct account_settle s = settle_of("id", bytes);
+
+	s.charge.n = 0;
+	(void)snprintf(s.charge.user, sizeof(s.charge.user), "%s", user);
+	charge_add(&s.charge, "standard", "");
+	charge_add(&s.charge, set, group);
+	return s;
+}
+
+static bool
+same_charge(const struct charge *a, const struct charge *b)
+{
+	bool same = a->n == b->n && a->at_ms == b->at_ms && strcmp(a->realm, b->realm) == 0 && strcmp(a->user, b->user) == 0;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = strcmp(a->entry[i].set, b->entry[i].set) == 0 && strcmp(a->entry[i].group, b->entry[i].group) == 0 &&
+		    strcmp(a->entry[i].subject, b->entry[i].subject) == 0;
+	return same;
+}
+
+static void
+what_a_line_says_is_read_back(void)
+{
+	static const char *const names[] = { "alice", "", "Zo\xc3\xab", "a\\b\"c", "a/{}[]:,", "https://id.example/u?x=1&y=\x01" };
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	uint64_t actual[QUOTA_KINDS];
+	struct charge ch;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct account_settle s = charged(names[i], "s2-pool", i % 2 == 0 ? names[i] : "", 300);
+
+		s.charge.at_ms = (int64_t)1709251199 * 1000 + (int64_t)i;
+		s.actual[QUOTA_UPSTREAM_BYTES] = UINT64_MAX;
+		s.item = names[i];
+		buf_clear(&line);
+		ledger_line(&line, &s, i % 3 == 0, clock_wall_ms());
+		CHECK_INT(ledger_line_parse(line.data, line.len - 1, &ch, actual), 0);
+		CHECK(same_charge(&ch, &s.charge));
+		CHECK(memcmp(actual, s.actual, sizeof(actual)) == 0);
+		CHECK_INT(ch.reserved[QUOTA_BYTES], 0);
+		/* cut anywhere, it is none; changed anywhere, it is read or refused, and harms nobody */
+		for (size_t n = 0; n + 1 < line.len; n++) {
+			char was = line.data[n];
+
+			CHECK_INT(ledger_line_parse(line.data, n, &ch, actual), -1);
+			for (int to = 0; to < 256; to += 15) {
+				line.data[n] = (char)to;
+				(void)ledger_line_parse(line.data, line.len - 1, &ch, actual);
+			}
+			line.data[n] = was;
+		}
+	}
+	buf_release(&line);
+}
+
+static void
+lines_that_are_none_of_ours_are_skipped(void)
+{
+	static const char good[] = "{\"v\":1,\"t\":\"2026-11-22T10:30:15.007Z\",\"at\":\"2026-11-22T10:30:15.007Z\",\"id\":\"i\","
+	    "\"realm\":\"front\",\"user\":\"%s\",\"sets\":[%s],\"requests\":1,\"misses\":0,\"bytes\":%s,\"upstream_bytes\":0,"
+	    "\"reserved\":{},\"counted\":true}";
+	static const struct { const char *user, *sets, *bytes; int want; } t[] = {
+		{ "a", "", "1", 0 }, { "a", "{\"set\":\"s\",\"group\":null}", "1", 0 },
+		{ "a\\u0000b", "", "1", -1 }, { "a\\u00e9", "", "1", -1 }, { "a\\n", "", "1", -1 }, { "a\\", "", "1", -1 },
+		{ "a", "", "-1", -1 }, { "a", "", "1.5", -1 }, { "a", "", "18446744073709551616", -1 }, { "a", "", "", -1 },
+		{ "a", "{\"set\":\"s\",\"group\":null},", "1", -1 }, { "a", "{\"set\":\"s\"}", "1", -1 },
+		{ "a", "{\"set\":1,\"group\":null}", "1", -1 }, { "a", "{\"set\":\"s\",\"group\":null}{", "1", -1 },
+	};
+	struct buf many = BUF_INIT(65536);
+	uint64_t actual[QUOTA_KINDS];
+	char line[4096];
+	struct charge ch;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		int n = snprintf(line, sizeof(line), good, t[i].user, t[i].sets, t[i].bytes);
+
+		CHECK_INT(ledger_line_parse(line, (size_t)n, &ch, actual), t[i].want);
+	}
+	/* names and lists that are too long for a charge */
+	for (int i = 0; i <= RULE_QUOTAS_MAX; i++)
+		(void)buf_addf(&many, "%s{\"set\":\"s%d\",\"group\":null}", i == 0 ? "" : ",", i);
+	CHECK_INT(ledger_line_parse(line, (size_t)snprintf(line, sizeof(line), good, "a", buf_str(&many), "1"), &ch, actual), -1);
+	buf_clear(&many);
+	for (int i = 0; i <= IDENTITY_NAME_MAX; i++)
+		(void)buf_addc(&many, 'u');
+	CHECK_INT(ledger_line_parse(line, (size_t)snprintf(line, sizeof(line), good, buf_str(&many), "", "1"), &ch, actual), -1);
+	many.data[IDENTITY_NAME_MAX] = '\0';
+	CHECK_INT(ledger_line_parse(line, (size_t)snprintf(line, sizeof(line), good, buf_str(&many), "", "1"), &ch, actual), 0);
+	buf_release(&many);
+}
+
+static uint64_t
+read_all(struct ledger_reader *r)
+{
+	uint64_t actual[QUOTA_KINDS], sum = 0;
+	struct charge ch;
+	int rc;
+
+	while ((rc = ledger_reader_next(r, &ch, actual, NULL)) == 1)
+		sum += actual[QUOTA_BYTES];
+	CHECK_INT(rc, 0);
+	return sum;
+}
+
+static void
+the_ledger_is_read_from_a_day_on_and_while_it_grows(void)
+{
+	struct ledger_reader *all, *from;
+	struct ledger *l;
+	char *path;
+	int fd;
+
+	fresh();
+	all = ledger_reader_new(room, 0);
+	CHECK_INT(read_all(all), 0);		/* there is no folder, and no file */
+	ledger_reader_free(all);
+	l = ledger_new(room);
+	set_clock(START_S - 86400);
+	add_settle(l, "before", 1);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	set_clock(START_S);
+	add_settle(l, "today", 2);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	from = ledger_reader_new(room, START_S * (int64_t)1000);
+	CHECK_INT(read_all(from), 2);
+	all = ledger_reader_new(room, (START_S - 86400) * (int64_t)1000);
+	CHECK_INT(read_all(all), 3);
+	/* a crash has cut one; then there are more, and midnight */
+	path = today();
+	fd = open(path, O_WRONLY | O_APPEND);
+	CHECK_INT(write(fd, "{\"v\":1,\"bytes\":99", 17), 17);
+	CHECK_INT(read_all(from), 0);
+	ledger_free(l);
+	l = ledger_new(room);
+	add_settle(l, "after", 4);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	CHECK_INT(read_all(from), 4);
+	CHECK_INT(ledger_reader_skipped(from), 1);
+	set_clock(1795392000);
+	CHECK_INT(read_all(from), 0);
+	add_settle(l, "tomorrow", 8);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	CHECK_INT(read_all(from), 8);
+	CHECK_INT(read_all(all), 12);
+	CHECK_INT(ledger_reader_lines(from), 3);
+	close(fd);
+	free(path);
+	ledger_free(l);
+	ledger_reader_free(all);
+	ledger_reader_free(from);
 }
 
 /* The disk takes a part of a line, at every possible place: each charge is in the books once. */
@@ -774,6 +932,9 @@ main(void)
 		UNIT(the_longest_message_fits_in_a_line),
 		UNIT(lines_go_to_the_file_of_the_utc_day_in_their_order),
 		UNIT(g10_a_line_that_was_cut_by_a_crash_spoils_no_other),
+		UNIT(what_a_line_says_is_read_back),
+		UNIT(lines_that_are_none_of_ours_are_skipped),
+		UNIT(the_ledger_is_read_from_a_day_on_and_while_it_grows),
 		UNIT(f9_a_full_disk_loses_nothing_and_counts_nothing_twice),
 		UNIT(a_link_in_the_ledger_s_place_is_not_followed),
 		UNIT(what_waits_has_a_bound),
