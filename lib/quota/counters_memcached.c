@@ -482,6 +482,7 @@ pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
 	struct pollfd p[COUNTERS_SERVERS_MAX];
 	struct conn *of[COUNTERS_SERVERS_MAX];
 	int64_t left_ms;
+	bool late = false;
 
 	for (;;) {
 		nfds_t busy = 0;
@@ -497,8 +498,12 @@ pump(struct mc *s, struct counter_op *ops, size_t n, int64_t deadline_ms)
 		}
 		if (busy == 0)
 			return 0;
+		if (late)
+			return -1;
+		/* what is here is taken once more: it may be us who were late, on a busy machine */
 		left_ms = deadline_ms - clock_mono_ms();
-		if (left_ms <= 0 || (poll(p, busy, (int)left_ms) == -1 && errno != EINTR))
+		late = left_ms <= 0;
+		if (poll(p, busy, late ? 0 : (int)left_ms) == -1 && errno != EINTR)
 			return -1;
 		for (nfds_t i = 0; i < busy; i++) {
 			int r = 0;
