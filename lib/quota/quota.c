@@ -299,10 +299,13 @@ static void
 refuse(struct counters *s, struct plan *p, const struct applied *a, uint64_t added, int64_t now_ms,
     struct quota_answer *ret)
 {
-	uint64_t value = p->op[a->op].ret_value;
+	uint64_t value = p->op[a->op].ret_value, used = value - (added < value ? added : value);
 
+	/* nonsense is over the limit; and others that are refused too may not have given theirs back yet */
+	if (value > COUNT_MAX || used > a->limit->n)
+		used = a->limit->n;
 	ret->verdict = QUOTA_OVER;
-	answer_fill(ret, a, value > COUNT_MAX ? a->limit->n : value - (added < value ? added : value), now_ms);
+	answer_fill(ret, a, used, now_ms);
 	if (added != 0)
 		give_back(s, p);
 }

@@ -22,7 +22,7 @@ struct quota_answer {
 	char set[CHARGE_SET_MAX + 1];
 	enum quota_kind kind;
 	enum quota_window window;
-	uint64_t limit, used;		/* used: after a reservation that succeeded, before one that did not */
+	uint64_t limit, used;		/* used: after a reservation that succeeded, else before it; at most limit */
 	uint32_t frees_in_s;		/* until the window ends, >= 1 */
 };
 
@@ -38,7 +38,7 @@ void quota_reserve(struct counters *s, const struct config *c, struct charge *ch
  * The same for n of them (at most QUOTA_WANTS_MAX), one after the other, in one
  * round trip to the counters where they fit into one.
  */
-enum { QUOTA_WANTS_MAX = 8 };
+enum { QUOTA_WANTS_MAX = 64 };
 struct quota_want {
 	struct charge *charge;
 	const uint64_t *add;		/* QUOTA_KINDS of them */

@@ -293,6 +293,34 @@ the_last_unit_is_given_and_none_after_it(void)
 }
 
 static void
+many_at_once_get_what_is_left_and_none_is_told_of_more_than_the_limit(void)
+{
+	enum { N = 5 };
+	struct counters *s = counters_memory_new();
+	const uint64_t add[QUOTA_KINDS] = { [QUOTA_BYTES] = 200 };
+	struct quota_want want[N];
+	struct quota_answer a[N];
+	struct charge ch[N];
+
+	fresh();
+	limit(0, QUOTA_BYTES, WINDOW_DAY, 300);
+	for (int i = 0; i < N; i++) {
+		ch[i] = charge_of("alice", "");
+		want[i] = (struct quota_want){ &ch[i], add, &a[i] };
+	}
+	quota_reserve_all(s, &config, want, N);
+	CHECK_INT(a[0].verdict, QUOTA_OK);
+	CHECK_INT(a[0].used, 200);
+	for (int i = 1; i < N; i++) {
+		CHECK_INT(a[i].verdict, QUOTA_OVER);
+		CHECK(a[i].used >= 200 && a[i].used <= 300);
+		CHECK_INT(ch[i].reserved[QUOTA_BYTES], 0);
+	}
+	CHECK_INT(used_bytes(s, "alice", ""), 200);
+	s->free(s);
+}
+
+static void
 one_user_s_limit_is_not_another_s_but_the_pool_is_shared(void)
 {
 	struct counters *s = counters_memory_new();
@@ -740,6 +768,7 @@ main(void)
 		UNIT(a_set_named_twice_is_charged_once),
 		UNIT(g1_keys_are_hex_whatever_the_name_holds),
 		UNIT(the_last_unit_is_given_and_none_after_it),
+		UNIT(many_at_once_get_what_is_left_and_none_is_told_of_more_than_the_limit),
 		UNIT(one_user_s_limit_is_not_another_s_but_the_pool_is_shared),
 		UNIT(a_refusal_gives_back_what_other_limits_took),
 		UNIT(of_several_limits_the_one_that_frees_last_is_told),
