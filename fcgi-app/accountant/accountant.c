@@ -70,6 +70,8 @@ struct accountant {
 	int64_t ending_ms;		/* mono: since life is not RUN */
 	int64_t warned_ms;
 	uint64_t dropped;		/* since warned_ms */
+	struct account_reserve ask[QUOTA_WANTS_MAX];	/* of one peer, read and not yet answered */
+	size_t n_asks;
 	/* of the message at hand; here because they are large */
 	struct account_settle settle;
 	struct buf line;
@@ -223,29 +225,41 @@ answers_send(struct peer *p)
 	}
 }
 
+/* The questions that were read, in one round trip: under load that is what they cost. */
+static void
+asks_answer(struct accountant *a, struct peer *p)
+{
+	struct quota_want want[QUOTA_WANTS_MAX];
+
+	for (size_t i = 0; i < a->n_asks; i++) {
+		struct account_reserved *answer = &p->answer[(p->first + p->n + i) % ANSWERS_MAX];
+
+		answer->seq = a->ask[i].seq;
+		want[i] = (struct quota_want){ &a->ask[i].charge, a->ask[i].add, &answer->answer };
+	}
+	quota_reserve_all(a->counters, a->env->config, want, a->n_asks);
+	for (size_t i = 0; i < a->n_asks; i++) {
+		if (want[i].answer->verdict == QUOTA_AWAY_ALLOW || want[i].answer->verdict == QUOTA_AWAY_REFUSE)
+			stat_inc(COUNT_QUOTA_AWAY);
+	}
+	p->n += a->n_asks;
+	a->n_asks = 0;
+	answers_send(p);
+}
+
 static void
 take_reserve(struct accountant *a, struct peer *p, const void *data, size_t n)
 {
-	struct account_reserve *r = mem_alloc(sizeof(*r));
-	struct account_reserved *answer;
-
-	if (p == &a->peer[WORKERS] || account_reserve_get(data, n, r) == -1) {
+	if (p == &a->peer[WORKERS] || account_reserve_get(data, n, &a->ask[a->n_asks]) == -1) {
 		drop(a, (size_t)(p - a->peer));
-		goto out;
+		return;
 	}
-	if (p->n == ANSWERS_MAX) {	/* only at the end: else nothing more is read of it */
+	if (p->n + a->n_asks == ANSWERS_MAX) {	/* only at the end: else nothing more is read of it */
 		drop(a, (size_t)(p - a->peer));
-		goto out;
+		return;
 	}
-	answer = &p->answer[(p->first + p->n) % ANSWERS_MAX];
-	answer->seq = r->seq;
-	quota_reserve(a->counters, a->env->config, &r->charge, r->add, &answer->answer);
-	if (answer->answer.verdict == QUOTA_AWAY_ALLOW || answer->answer.verdict == QUOTA_AWAY_REFUSE)
-		stat_inc(COUNT_QUOTA_AWAY);
-	p->n++;
-	answers_send(p);
-out:
-	free(r);
+	if (++a->n_asks == QUOTA_WANTS_MAX)
+		asks_answer(a, p);
 }
 
 /* In the counters: true, or it is for rebuild.c to do, or nobody (they are away). */
@@ -320,7 +334,7 @@ peer_end(struct accountant *a, struct peer *p)
 static bool
 may_read(const struct accountant *a, const struct peer *p)
 {
-	return !ledger_full(a->ledger) && (p->n < ANSWERS_MAX || a->life != LIFE_RUN);
+	return !ledger_full(a->ledger) && (p->n + a->n_asks < ANSWERS_MAX || a->life != LIFE_RUN);
 }
 
 /* At most TURN_MAX messages; epoll says again when there are more.  How many came. */
@@ -328,6 +342,7 @@ static int
 peer_read(struct accountant *a, struct peer *p, bool hung_up)
 {
 	static char data[ACCOUNT_MAX + 1];
+	bool ended = false;
 	ssize_t n;
 	int i;
 
@@ -342,10 +357,13 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 		} else if (n == -1 && errno == EAGAIN) {
 			break;
 		} else {
-			peer_end(a, p);
+			ended = true;
 			break;
 		}
 	}
+	asks_answer(a, p);
+	if (ended)
+		peer_end(a, p);
 	return i;
 }
 
