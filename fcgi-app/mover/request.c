@@ -347,18 +347,27 @@ direct_more(struct client *c)
 	}
 }
 
+/* A GET of bytes first to last, for this client. */
+static struct pull_want
+part_want(const struct client *c, uint64_t first, uint64_t last, char user[USER_KEY_SIZE])
+{
+	const struct resource *r = c->resource;
+
+	return (struct pull_want){
+		.user = user_key(&c->h, user),
+		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
+		.trace = c->h.trace, .has_range = true, .first = first, .last = last,
+		.deadline_ms = c->h.deadline_mono_ms,
+	};
+}
+
 static void
 start_direct(struct client *c)
 {
 	struct resource *r = c->resource;
 	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
 	char user[USER_KEY_SIZE];
-	struct pull_want w = {
-		.user = user_key(&c->h, user),
-		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
-		.trace = c->h.trace, .has_range = true, .first = c->range.first, .last = c->range.last,
-		.deadline_ms = c->h.deadline_mono_ms,
-	};
+	struct pull_want w = part_want(c, c->range.first, c->range.last, user);
 
 	/* a suffix, and an end beyond the end, are made plain where the size is known */
 	if (facts_good(r) && r->facts.size != UINT64_MAX && range_resolve(&c->range, r->facts.size, &w.first, &w.last) < 0) {
@@ -453,11 +462,7 @@ want_facts(struct client *c)
 	struct resource *r = c->resource;
 	struct failure f = FAILURE(503, PROBLEM_UPSTREAM, "the provider cannot be asked now");
 	char user[USER_KEY_SIZE];
-	struct pull_want w = {
-		.user = user_key(&c->h, user),
-		.source = r->asset->source, .backend = r->asset->backend, .subpath = r->subpath, .id = c->h.id,
-		.trace = c->h.trace, .has_range = true, .first = 0, .last = 0, .deadline_ms = c->h.deadline_mono_ms,
-	};
+	struct pull_want w = part_want(c, 0, 0, user);
 
 	if (r->probe == NULL) {
 		r->probe = pull_start(c->m, &w, &probe_ops, resource_ref(r), &f);

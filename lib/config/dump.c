@@ -86,25 +86,32 @@ put_quotas(const struct config *c, const struct rule *r, struct buf *out)
 	(void)buf_addc(out, ']');
 }
 
+void
+param_put_quantity(struct buf *out, const struct param *p, uint64_t n)
+{
+	if (p->type == PARAM_SIZE || p->type == PARAM_RATE)
+		units_put_size(out, n);
+	else if (p->type == PARAM_DURATION)
+		units_put_duration(out, n);
+	else
+		(void)buf_addf(out, "%" PRIu64 "%s", n, p->type == PARAM_PERCENT ? " %" : "");
+}
+
 static void
 put_quantity(const struct param *p, const char *at, struct buf *out)
 {
 	uint64_t wide;
 	uint32_t narrow;
 
-	if (p->type != PARAM_INTEGER)
-		(void)buf_addc(out, '"');
 	if (p->type == PARAM_SIZE || p->type == PARAM_RATE) {
 		memcpy(&wide, at, sizeof(wide));
-		units_put_size(out, wide);
 	} else {
 		memcpy(&narrow, at, sizeof(narrow));
-		if (p->type == PARAM_DURATION)
-			units_put_duration(out, narrow);
-		else
-			(void)buf_addf(
-			    out, "%" PRIu32 "%s", narrow, p->type == PARAM_PERCENT ? " %" : "");
+		wide = narrow;
 	}
+	if (p->type != PARAM_INTEGER)
+		(void)buf_addc(out, '"');
+	param_put_quantity(out, p, wide);
 	if (p->type != PARAM_INTEGER)
 		(void)buf_addc(out, '"');
 }

@@ -240,17 +240,6 @@ type_name(const struct param *p)
 }
 
 static void
-put_bound(struct buf *out, const struct param *p, uint64_t n)
-{
-	if (p->type == PARAM_SIZE || p->type == PARAM_RATE)
-		units_put_size(out, n);
-	else if (p->type == PARAM_DURATION)
-		units_put_duration(out, n);
-	else
-		(void)buf_addf(out, "%" PRIu64 "%s", n, p->type == PARAM_PERCENT ? " %" : "");
-}
-
-static void
 put_range(struct buf *out, const struct param *p)
 {
 	switch (p->type) {
@@ -263,12 +252,12 @@ put_range(struct buf *out, const struct param *p)
 			(void)buf_adds(out, p->min == 1 ? ", not 0" : "");
 		} else if (p->max >= INT64_MAX) {
 			(void)buf_adds(out, ", at least ");
-			put_bound(out, p, p->min);
+			param_put_quantity(out, p, p->min);
 		} else {
 			(void)buf_adds(out, ", ");
-			put_bound(out, p, p->min);
+			param_put_quantity(out, p, p->min);
 			(void)buf_adds(out, " to ");
-			put_bound(out, p, p->max);
+			param_put_quantity(out, p, p->max);
 		}
 		break;
 	case PARAM_STRING:

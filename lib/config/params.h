@@ -118,6 +118,8 @@ bool check_token(const char *s);
 void check_secrets(struct config *c, struct faults *f);
 /* The whole configuration; sealed: with generation and secrets. */
 void dump_write(const struct config *c, bool sealed, struct buf *out);
+/* A size, rate, duration, percentage or number, as one writes it in the file but for the quotes. */
+void param_put_quantity(struct buf *out, const struct param *p, uint64_t n);
 /* One value as JSON, on one line. */
 void dump_value(const struct config *c, const struct param *p, const void *base, struct buf *out);
 

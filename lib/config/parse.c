@@ -149,17 +149,6 @@ quantity_of(
 }
 
 static void
-put_quantity(const struct param *p, uint64_t n, struct buf *out)
-{
-	if (p->type == PARAM_SIZE || p->type == PARAM_RATE)
-		units_put_size(out, n);
-	else if (p->type == PARAM_DURATION)
-		units_put_duration(out, n);
-	else
-		(void)buf_addf(out, "%" PRIu64 "%s", n, p->type == PARAM_PERCENT ? " %" : "");
-}
-
-static void
 set_quantity(
     struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
 {
@@ -170,8 +159,8 @@ set_quantity(
 	if (quantity_of(ps, p, v, at, &n) < 0)
 		return;
 	if (n < p->min || n > p->max) {
-		put_quantity(p, p->min, &low);
-		put_quantity(p, p->max, &high);
+		param_put_quantity(&low, p, p->min);
+		param_put_quantity(&high, p, p->max);
 		faults_add(ps->f, at, "out of range, %s to %s", buf_str(&low), buf_str(&high));
 		buf_release(&low);
 		buf_release(&high);
