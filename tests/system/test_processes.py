@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 The life of the processes with their real roles behind nginx: reload, stop, each
-of them killed under requests, the three ways to get the socket, and that nothing
-grows.  tests/system/test_master.py has the master alone.
+of them killed under requests, and the three ways to get the socket.
+test_master.py has the master alone, test_growth.py what grows.
 """
 
 import json
@@ -325,41 +325,3 @@ def test_the_socket_is_made_by_listen(running, alone, kind):
         target = "127.0.0.1:" + alone.log().split("listen='127.0.0.1:")[1].split("'")[0]
     wait_until(lambda: kind == "tcp" or os.path.exists(target[5:]), "the socket is there")
     serves(running, alone, target)
-
-
-# -- nothing grows
-
-
-def open_files(pid):
-    if os.geteuid() != 0:
-        pytest.skip("the processes are not dumpable: only root can look at their descriptors")
-    return len(os.listdir("/proc/%d/fd" % pid))
-
-
-def held(stack):
-    """What each process holds, by role: workers are others after a reload."""
-    return {role: sorted(open_files(pid) for pid in stack.pids(role)) for role in ("master", "mover", "broker", "accountant", "worker")}
-
-
-def test_f7_no_descriptor_and_no_child_is_left_behind(running):
-    warm = running.add().warm()
-
-    def requests(n):
-        for i in range(n):
-            asset = warm if i % 3 == 0 else running.add(os.urandom(500), backend=("loop_open", "loop_header")[i % 2])
-            answer = running.get(asset.path, {"Range": "bytes=0-99"} if i % 5 == 0 else None)
-            assert answer.status in (200, 206)
-    requests(20)
-    running.reload(lambda config: None)
-    requests(20)
-    settled = lambda: wait_until(lambda: len(running.pids("worker")) == 4 and len(everyone(running)), "no worker is left over")
-    settled()
-    children, before = len(everyone(running)), None
-    before = held(running)
-    for _ in range(3):
-        requests(100)
-        running.reload(lambda config: None)
-    wait_until(lambda: len(everyone(running)) <= children, "as many processes as before")
-    # connections to the provider and the front that are kept for a while come and go
-    wait_until(lambda: all(sum(now) <= sum(before[role]) for role, now in held(running).items()),
-               "as many descriptors as before: %s, %s" % (before, held(running)), 60)
