@@ -144,18 +144,20 @@ open_unix(const char *path, mode_t mode, gid_t group, struct err *e)
 		goto fail;
 	}
 	(void)umask(mask);
-	if ((group != (gid_t)-1 && chown(path, (uid_t)-1, group) == -1) ||
-	    chmod(path, mode) == -1 || listen(fd, LISTEN_BACKLOG) == -1) {
+	if (group != (gid_t)-1 && chown(path, (uid_t)-1, group) == -1)
+		(void)err_sys(e, errno, "cannot give '%s' to the group %u", path, (unsigned)group);
+	else if (chmod(path, mode) == -1)
+		(void)err_sys(e, errno, "cannot set the mode of '%s'", path);
+	else if (listen(fd, LISTEN_BACKLOG) == -1)
 		(void)err_sys(e, errno, "cannot listen on '%s'", path);
-		(void)unlink(path);	/* ours, and of no use */
-		goto fail;
-	}
-	fd_close(&lock);
-	return fd;
+	else
+		goto out;
+	(void)unlink(path);	/* ours, and of no use */
 fail:
 	fd_close(&fd);
+out:
 	fd_close(&lock);
-	return -1;
+	return fd;
 }
 
 static int

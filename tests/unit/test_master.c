@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -210,6 +213,35 @@ a_full_queue_counts_as_live(void)
 		fd_close(&waiting[i]);
 	fd_close(&fd);
 	(void)unlink(s.path);
+	(void)rmdir(dir);
+}
+
+/* Nobody may give a file to a group that it is not in. */
+static void
+a_group_that_cannot_be_given_is_what_the_error_names(void)
+{
+	char dir[] = "/tmp/eo-listen-XXXXXX";
+	struct listen_spec s = { "", "", "" };
+	struct err e = ERR_NONE;
+	int status = -1;
+	pid_t pid;
+
+	MUST(mkdtemp(dir) != NULL && chmod(dir, 0777) == 0);
+	(void)snprintf(s.path, sizeof(s.path), "%s/s", dir);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0) {
+		if (geteuid() == 0 && (setgroups(0, NULL) == -1 || setgid(65534) == -1 || setuid(65534) == -1))
+			_exit(2);
+		if (listen_open(&s, 0660, 0, &e) != -1 || strstr(e.text, "to the group 0: ") == NULL ||
+		    access(s.path, F_OK) == 0) {
+			fprintf(stderr, "said '%s'\n", e.text);
+			_exit(1);
+		}
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
 	(void)rmdir(dir);
 }
 
@@ -418,6 +450,7 @@ main(void)
 		UNIT(other_addresses_are_refused_and_nothing_is_written),
 		UNIT(a_live_path_is_refused_and_a_dead_one_taken),
 		UNIT(a_full_queue_counts_as_live),
+		UNIT(a_group_that_cannot_be_given_is_what_the_error_names),
 		UNIT(the_service_manager_is_told),
 		UNIT(the_watchdog_is_fed_only_when_it_is_ours),
 		UNIT(without_a_manager_nothing_happens),
