@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "confine.h"
 #include "ipc/resolve.h"
 #include "resolver/python.h"
@@ -442,6 +443,23 @@ take_slot(const struct child_start *start)
 	stat_state(SLOT_READY);
 }
 
+/*
+ * The forked process would show the broker's arguments.  They lie behind each other in
+ * memory that is ours; a name that is too long for them is cut.
+ */
+static void
+show_backend(char **argv, const char *backend)
+{
+	char name[4 * RESOLVE_BACKEND_MAX + 1];
+	char *end = argv[0];
+
+	for (char **a = argv; *a != NULL && *a == end; a++)
+		end += strlen(*a) + 1;
+	memset(argv[0], 0, (size_t)(end - argv[0]));
+	(void)snprintf(argv[0], (size_t)(end - argv[0]), "eodata-proxy-resolver: %s",
+	    text_esc_to(name, sizeof(name), backend));
+}
+
 void
 child_run(const struct child_start *start)
 {
@@ -450,7 +468,8 @@ child_run(const struct child_start *start)
 	size_t n;
 
 	log_init("resolver", start->config->log_level);
-	(void)prctl(PR_SET_NAME, "eodata-resolver");
+	(void)prctl(PR_SET_NAME, "eodata-resolver");	/* the broker looks for this name */
+	show_backend(start->argv, start->backend);
 	take_slot(start);
 	set_limits(start->config);
 	/* not the broker: it executes itself anew for the files of another configuration */

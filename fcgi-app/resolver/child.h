@@ -26,6 +26,7 @@ struct child_start {
 	const struct config *config;
 	struct scoreboard *scoreboard;
 	const char *backend;
+	char **argv;		/* main's: the process list shows the backend there from now on */
 	unsigned slot, index;
 	int control;		/* to the broker; owned */
 	int master;		/* readable when the master is gone; owned */

@@ -106,7 +106,7 @@ become_child(struct broker *b, struct place *p, int control)
 	unsigned index = (unsigned)(p - b->place);
 	struct child_start start = {
 		.config = b->env->config, .scoreboard = b->env->scoreboard, .backend = b->backend[p->backend],
-		.slot = SLOT_RESOLVER(index), .index = index, .control = control, .master = b->master,
+		.argv = b->argv, .slot = SLOT_RESOLVER(index), .index = index, .control = control, .master = b->master,
 	};
 	sigset_t none;
 

@@ -74,6 +74,16 @@ def test_status_names_every_role_and_its_state(stack):
     assert again["counters"]["requests_total"] > status["counters"]["requests_total"]
 
 
+def test_the_process_list_names_each_resolvers_backend(stack):
+    for backend in ("loop_header", "loop_open"):
+        assert stack.get(stack.add(backend=backend).path).status == 200
+    resolvers = {p["note"]: p["pid"] for p in stack.status()["processes"] if p["role"] == "resolver" and p["state"] == "ready"}
+    assert {"loop_header", "loop_open"} <= set(resolvers)
+    for backend, pid in resolvers.items():
+        with open("/proc/%d/cmdline" % pid) as f:
+            assert f.read().rstrip("\0") == "eodata-proxy-resolver: " + backend
+
+
 def test_promtool_accepts_the_metrics(stack):
     promtool = shutil.which("promtool")
     if promtool is None:
