@@ -56,10 +56,8 @@ let_go_of_sources(struct client *c)
 {
 	struct transfer *t = c->transfer;
 
-	if (c->probing) {
-		TAILQ_REMOVE(&c->resource->probe_waiters, c, in_probe);
-		c->probing = false;
-	}
+	if (c->probing)
+		probe_leave(c);
 	asset_unwant(&c->want);
 	if (c->pull != NULL)
 		c->upstream += pull_bytes(c->pull);

@@ -101,6 +101,8 @@ void client_begin(struct client *c);
 void client_head(struct client *c);
 void client_ready(void *arg);
 void client_not_ready(void *arg, const struct failure *f);
+/* It waits for the probe no more; one that nobody waits for ends. */
+void probe_leave(struct client *c);
 /* BODY_DIRECT, and all that is queued went out. */
 void direct_more(struct client *c);
 

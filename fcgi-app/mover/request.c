@@ -464,6 +464,7 @@ want_facts(struct client *c)
 	char user[USER_KEY_SIZE];
 	struct pull_want w = part_want(c, 0, 0, user);
 
+	w.deadline_ms = 0;	/* each who waits for it has one */
 	if (r->probe == NULL) {
 		r->probe = pull_start(c->m, &w, &probe_ops, resource_ref(r), &f);
 		if (r->probe == NULL) {
@@ -474,6 +475,20 @@ want_facts(struct client *c)
 	}
 	c->probing = true;
 	TAILQ_INSERT_TAIL(&r->probe_waiters, c, in_probe);
+}
+
+void
+probe_leave(struct client *c)
+{
+	struct resource *r = c->resource;
+
+	TAILQ_REMOVE(&r->probe_waiters, c, in_probe);
+	c->probing = false;
+	if (r->probe == NULL || !TAILQ_EMPTY(&r->probe_waiters))
+		return;
+	pull_cancel(r->probe);
+	r->probe = NULL;
+	resource_unref(r);	/* the probe's */
 }
 
 /* ---- the decision -------------------------------------------------------------------------- */

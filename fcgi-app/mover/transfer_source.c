@@ -254,15 +254,14 @@ transfer_ask(struct transfer *t, struct failure *f)
 	struct pull_want w = {
 		.user = alone ? NULL : user_key(&t->h, user),
 		.source = a->source, .backend = a->backend, .subpath = t->r->subpath, .id = t->h.id, .trace = t->h.trace,
-		.background = alone, .deadline_ms = alone ? 0 : t->h.deadline_mono_ms,
-	};
+		.background = alone,
+	};	/* without a deadline: each client has one, and whom nobody waits for ends */
 
 	if (t->resuming) {
 		w.has_range = true;
 		w.first = t->spool.head;
 		w.last = t->total - 1;
 		w.if_range = t->validator;
-		w.deadline_ms = 0;
 	}
 	return pull_start(t->m, &w, &transfer_ops, t, f);
 }

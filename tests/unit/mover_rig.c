@@ -662,9 +662,11 @@ provider_request(struct rig *r, struct conn *c)
 		c->busy = true;
 		provider_error(c, 404);
 	} else if (s->silent) {
-		s->gets++;
+		s->gets += c->s != s;
 		c->s = s;
+		return;		/* looked at again: the test may end the silence */
 	} else {
+		s->gets -= c->s == s;
 		provider_answer(c, s, c->in.data);
 	}
 	buf_consume(&c->in, (size_t)(end + 4 - c->in.data));
@@ -719,6 +721,7 @@ provider_write(struct conn *c)
 		if (c->chunked)
 			(void)fd_write_all(c->fd, "0\r\n\r\n", 5);
 		c->busy = c->chunked = false;
+		c->s = NULL;
 		if (c->close_after)
 			conn_close(c);
 	}

@@ -909,6 +909,82 @@ nobody_waits_longer_than_the_deadline(void)
 	rig_stop(&r);		/* with a job still open */
 }
 
+/* Each has the time that is its own, whoever asked first. */
+static void
+who_joins_has_a_deadline_of_its_own(void)
+{
+	struct asking a = ASK("whole"), b = ASK("probed"), p = ASK("part");
+	struct rig r;
+	struct front *f[6];
+	struct script *whole, *probed, *part;
+
+	rig_start(&r, "");
+	whole = rig_script(&r, SCRIPT("whole", MIB));
+	probed = rig_script(&r, SCRIPT("probed", MIB));
+	part = rig_script(&r, SCRIPT("part", MIB));
+	whole->silent = probed->silent = part->silent = true;
+	b.head = true;
+	p.range = "bytes=-100";		/* nothing is known of it: it is asked for a byte first */
+	a.deadline_ms = b.deadline_ms = p.deadline_ms = 300;
+	f[0] = rig_ask(&r, &a);
+	f[1] = rig_ask(&r, &b);
+	f[2] = rig_ask(&r, &p);
+	RIG_UNTIL(&r, whole->gets == 1 && probed->gets == 1 && part->gets == 1);
+	a.deadline_ms = b.deadline_ms = p.deadline_ms = 0;
+	f[3] = rig_ask(&r, &a);
+	f[4] = rig_ask(&r, &b);
+	f[5] = rig_ask(&r, &p);
+	RIG_UNTIL(&r, OVER(f[0]) && OVER(f[1]) && OVER(f[2]));
+	CHECK_STATUS(f[0], 504);
+	CHECK_STATUS(f[1], 504);
+	CHECK_STATUS(f[2], 504);
+	CHECK(!OVER(f[3]) && !OVER(f[4]) && !OVER(f[5]));
+	whole->silent = probed->silent = part->silent = false;
+	RIG_UNTIL(&r, OVER(f[3]) && OVER(f[4]) && OVER(f[5]));
+	CHECK_STATUS(f[3], 200);
+	CHECK_WHOLE(f[3], MIB);
+	CHECK_STATUS(f[4], 200);
+	CHECK_STATUS(f[5], 206);
+	CHECK_INT(whole->gets, 1);
+	CHECK_INT(probed->gets, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* A place in the queue that nobody waits for any more is given back. */
+static void
+what_everybody_has_given_up_is_asked_of_no_provider(void)
+{
+	struct asking a = ASK("holder"), b = ASK("given-up"), c = ASK("probed");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *holder, *given_up, *probed;
+
+	rig_start(&r, ", \"backends\": { \"*\": { \"slots\": 1 } }");
+	holder = rig_script(&r, SCRIPT("holder", MIB));
+	given_up = rig_script(&r, SCRIPT("given-up", MIB));
+	probed = rig_script(&r, SCRIPT("probed", MIB));
+	holder->hold_at = 1000;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, f->got == 999);
+	b.deadline_ms = c.deadline_ms = 300;
+	c.head = true;
+	g = rig_ask(&r, &b);
+	h = rig_ask(&r, &c);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_QUEUED) == 2);
+	RIG_UNTIL(&r, OVER(g) && OVER(h));
+	CHECK_STATUS(g, 504);
+	CHECK_STATUS(h, 504);
+	CHECK_INT(rig_gauge(&r, GAUGE_QUEUED), 0);
+	holder->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, MIB);
+	check_idle(&r);
+	CHECK_INT(given_up->gets, 0);
+	CHECK_INT(probed->gets, 0);
+	rig_stop(&r);
+}
+
 #define STAC	", \"stac\": { \"item_url\": \"http://127.0.0.1:@/{item}\" }"
 
 static void
@@ -1251,6 +1327,8 @@ main(int argc, char **argv)
 		UNIT(credentials_of_less_than_a_minute_are_used),
 		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
 		UNIT(nobody_waits_longer_than_the_deadline),
+		UNIT(who_joins_has_a_deadline_of_its_own),
+		UNIT(what_everybody_has_given_up_is_asked_of_no_provider),
 		UNIT(the_item_is_fetched_once_and_travels_with_the_jobs),
 		UNIT(an_item_that_is_not_there_is_404_and_one_that_hangs_holds_nobody),
 		UNIT(a_reload_drops_nothing_that_runs),
