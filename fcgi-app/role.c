@@ -17,11 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
+
+enum { BOUND_TOLD_MS = 10000 };
 
 _Static_assert((int)MOVERS_MAX == (int)SLOT_MOVERS_MAX, "one slot for each mover");
 
@@ -191,6 +195,7 @@ role_start(struct role_env *env, int argc, char **argv)
 	fd_close(&config_fd);
 	stat_generation(env->config->generation);
 	log_set_level(env->config->log_level);
+	log_set_burst(env->config->log_burst);
 	log_set_nonblock(true);	/* who does not read the log stops nobody */
 	default_signals();
 	(void)prctl(PR_SET_NAME, role_name(env->role), 0, 0, 0);	/* cannot fail */
@@ -218,8 +223,29 @@ role_reload(struct role_env *env, int fd)
 	config_free(env->config);
 	env->config = c;
 	log_set_level(c->log_level);
+	log_set_burst(c->log_burst);
 	stat_generation(c->generation);
 	if (control_ready(FD_CONTROL, c->generation) == -1)
 		log_warn(NULL, "EO-CONTROL", "cannot answer the master: %s", strerror(errno));
 	return 0;
+}
+
+void
+role_bound(enum bound b, const char *id, uint64_t max, const char *what, const char *which)
+{
+	static struct { int64_t said_ms; uint64_t times; } told[BOUND_N];
+	int64_t now = clock_mono_ms();
+	char esc[160];
+
+	stat_bound_reached(b);
+	told[b].times++;
+	if (max == 0 && stat_slot() != NULL)
+		max = stat_slot()->bound[b].max;
+	if (told[b].said_ms != 0 && now - told[b].said_ms < BOUND_TOLD_MS)
+		return;
+	log_warn(id, "EO-BOUND", "bound=%s max=%llu times=%llu %s%s%s", bound_name(b), (unsigned long long)max,
+	    (unsigned long long)told[b].times, what, which == NULL ? "" : " backend=",
+	    which == NULL ? "" : text_esc_to(esc, sizeof(esc), which));
+	told[b].said_ms = now;
+	told[b].times = 0;
 }

@@ -45,6 +45,14 @@ void role_start(struct role_env *env, int argc, char **argv);
  */
 int role_reload(struct role_env *env, int fd);
 
+/*
+ * A bound was reached: counted, and told with EO-BOUND, one line of each bound
+ * in 10 s.  max 0: as stat_bound has it.  what happens now; which: the
+ * backend, or NULL.  A place where
+ * waiting is the usual thing counts with stat_bound_reached alone.
+ */
+void role_bound(enum bound b, const char *id, uint64_t max, const char *what, const char *which);
+
 /* The roles of this program.  Each returns the exit status. */
 int worker_run(struct role_env *env);
 int mover_run(struct role_env *env);

@@ -68,8 +68,6 @@ struct accountant {
 	bool resting;			/* under load workers do not wake us: their socket is read each REST_MS */
 	enum life life;
 	int64_t ending_ms;		/* mono: since life is not RUN */
-	int64_t warned_ms;
-	uint64_t dropped;		/* since warned_ms */
 	struct account_reserve ask[QUOTA_WANTS_MAX];	/* of one peer, read and not yet answered */
 	size_t n_asks;
 	/* of the message at hand; here because they are large */
@@ -193,17 +191,9 @@ ledger_tick(struct accountant *a)
 /* -- messages ----------------------------------------------------------------- */
 
 static void
-drop(struct accountant *a, size_t from)
+drop(size_t from)
 {
-	int64_t now_ms = clock_mono_ms();
-
-	a->dropped++;
-	if (a->warned_ms != 0 && now_ms < a->warned_ms + TICK_MS)
-		return;
-	log_warn(NULL, "EO-ACCOUNT", "dropped %llu messages that are none, the last from %s",
-	    (unsigned long long)a->dropped, from == WORKERS ? "the workers" : "a mover");
-	a->warned_ms = now_ms;
-	a->dropped = 0;
+	log_warn(NULL, "EO-ACCOUNT", "dropped a message that is none, from %s", from == WORKERS ? "the workers" : "a mover");
 }
 
 static void
@@ -251,11 +241,11 @@ static void
 take_reserve(struct accountant *a, struct peer *p, const void *data, size_t n)
 {
 	if (p == &a->peer[WORKERS] || account_reserve_get(data, n, &a->ask[a->n_asks]) == -1) {
-		drop(a, (size_t)(p - a->peer));
+		drop((size_t)(p - a->peer));
 		return;
 	}
 	if (p->n + a->n_asks == ANSWERS_MAX) {	/* only at the end: else nothing more is read of it */
-		drop(a, (size_t)(p - a->peer));
+		drop((size_t)(p - a->peer));
 		return;
 	}
 	if (++a->n_asks == QUOTA_WANTS_MAX)
@@ -287,7 +277,7 @@ take_settle(struct accountant *a, const struct peer *p, const void *data, size_t
 	bool counted;
 
 	if (account_settle_get(data, n, s) == -1) {
-		drop(a, (size_t)(p - a->peer));
+		drop((size_t)(p - a->peer));
 		return;
 	}
 	counted = settle(a, s);
@@ -314,7 +304,7 @@ take(struct accountant *a, struct peer *p, const void *data, size_t n)
 		take_settle(a, p, data, n);
 		break;
 	default:
-		drop(a, (size_t)(p - a->peer));
+		drop((size_t)(p - a->peer));
 		break;
 	}
 }
@@ -351,9 +341,9 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 		if (n > 0) {
 			take(a, p, data, (size_t)n);
 		} else if (n == 0 && !hung_up) {
-			drop(a, (size_t)(p - a->peer));	/* an empty datagram */
+			drop((size_t)(p - a->peer));	/* an empty datagram */
 		} else if (n == -1 && errno == EMSGSIZE) {
-			drop(a, (size_t)(p - a->peer));
+			drop((size_t)(p - a->peer));
 		} else if (n == -1 && errno == EAGAIN) {
 			break;
 		} else {
@@ -364,6 +354,8 @@ peer_read(struct accountant *a, struct peer *p, bool hung_up)
 	asks_answer(a, p);
 	if (ended)
 		peer_end(a, p);
+	if (ledger_full(a->ledger))
+		role_bound(BOUND_LEDGER, NULL, LEDGER_QUEUE_MAX, "charges wait with their senders", NULL);
 	return i;
 }
 
@@ -505,6 +497,7 @@ turn(struct accountant *a)
 	for (size_t i = 0; i < a->n_peers; i++)
 		peer_watch(a, i);
 	stat_gauge(GAUGE_CHARGES_QUEUED, ledger_queued(a->ledger));
+	stat_bound(BOUND_LEDGER, ledger_queued_bytes(a->ledger), LEDGER_QUEUE_MAX);
 	return quiet;
 }
 

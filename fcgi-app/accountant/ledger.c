@@ -290,6 +290,12 @@ ledger_queued(const struct ledger *l)
 	return l->queued;
 }
 
+size_t
+ledger_queued_bytes(const struct ledger *l)
+{
+	return l->queued_bytes;
+}
+
 bool
 ledger_full(const struct ledger *l)
 {

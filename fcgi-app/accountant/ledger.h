@@ -34,6 +34,7 @@ int ledger_flush(struct ledger *l, struct err *e);
 /* Bring written lines to the disk.  Blocks shortly.  0, or -1 and e. */
 int ledger_sync(struct ledger *l, struct err *e);
 size_t ledger_queued(const struct ledger *l);	/* lines */
+size_t ledger_queued_bytes(const struct ledger *l);
 bool ledger_full(const struct ledger *l);
 
 #endif

@@ -166,6 +166,24 @@ show_process(const struct slot *s)
 	    note[0] == '\0' ? "" : text_esc_to(esc, sizeof(esc), note));
 }
 
+static void
+show_bounds(const struct scoreboard *sb)
+{
+	const struct slot *s;
+	struct bound_use u;
+	char who[32];
+
+	printf("\n%-22s %20s %20s %10s  %s\n", "BOUND", "USED", "MAX", "REACHED", "NEAREST");
+	for (size_t i = 0; i < BOUND_N; i++) {
+		s = scoreboard_fullest(sb, (enum bound)i, &u);
+		if (s == NULL)
+			continue;
+		(void)snprintf(who, sizeof(who), "%s %" PRIu32, role_name(GET(&s->role)), GET(&s->index));
+		printf("%-22s %20" PRIu64 " %20" PRIu64 " %10" PRIu64 "  %s\n", bound_name((enum bound)i), u.used,
+		    u.max, u.reached, who);
+	}
+}
+
 static const char *
 condition(const struct scoreboard *sb)
 {
@@ -199,6 +217,7 @@ status(const struct master *m, bool json)
 		printf("%12" PRIu64 "  %s\n", scoreboard_sum(m->sb, COUNT_##id), text);
 	COUNTERS(X)
 #undef X
+	show_bounds(m->sb);
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 

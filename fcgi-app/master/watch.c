@@ -11,6 +11,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -117,6 +120,21 @@ watch_resolvers(struct master *m, int64_t now)
 	}
 }
 
+/* A mover that is stopped does not tell, so the master looks: the fullest of the queues that it holds. */
+static void
+tell_handovers(const struct master *m)
+{
+	socklen_t len = sizeof(int);
+	int used = 0, max = 0, n;
+
+	for (unsigned i = 0; i < m->movers; i++) {
+		if (ioctl(m->handover[i][1], SIOCOUTQ, &n) == 0 && n > used)
+			used = n;
+	}
+	if (getsockopt(m->handover[0][1], SOL_SOCKET, SO_SNDBUF, &max, &len) == 0)
+		stat_bound(BOUND_HANDOVERS, (uint64_t)used, (uint64_t)max);
+}
+
 void
 watch_tick(struct master *m, int64_t now)
 {
@@ -125,6 +143,7 @@ watch_tick(struct master *m, int64_t now)
 
 	m->last_tick_ms = now;
 	stat_heartbeat();
+	tell_handovers(m);
 	notify_watchdog();
 	upgrade_watch(m, now);
 	rundir_watch(m);

@@ -19,7 +19,7 @@
 #include "base/fd.h"
 #include "ipc/fds.h"
 
-enum { END_WAIT_MS = 5000, ANSWERS_A_TURN = 256 };
+enum { END_WAIT_MS = 5000, ANSWERS_A_TURN = 256, QUEUE_MAX = 4096 };
 
 struct reservation {
 	UT_hash_handle hh;
@@ -72,6 +72,13 @@ flush(struct accounts *a)
 		(void)loop_change(a->m->loop, &a->watch, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	}
 	stat_gauge(GAUGE_CHARGES_QUEUED, a->queued);
+	stat_bound(BOUND_CHARGES, a->queued, QUEUE_MAX);
+}
+
+bool
+accounts_full(const struct mover *m)
+{
+	return m->accounts->queued >= QUEUE_MAX;
 }
 
 static void
@@ -227,6 +234,7 @@ accounts_new(struct mover *m)
 	if (fd_set_nonblock(FD_ACCOUNT, true) == -1 ||
 	    loop_watch(m->loop, &a->watch, FD_ACCOUNT, EPOLLIN, on_fd, a) == -1)
 		die("cannot watch the accountant's socket: %s", strerror(errno));
+	stat_bound(BOUND_CHARGES, 0, QUEUE_MAX);
 	return a;
 }
 

@@ -266,6 +266,7 @@ asset_unref(struct asset *a)
 	TAILQ_INSERT_TAIL(&as->idle, a, lru);
 	as->n_idle++;
 	while (as->n_idle > ASSETS_MAX) {
+		stat_bound_reached(BOUND_ASSETS);
 		a = TAILQ_FIRST(&as->idle);
 		TAILQ_REMOVE(&as->idle, a, lru);
 		as->n_idle--;
@@ -273,6 +274,12 @@ asset_unref(struct asset *a)
 			resource_free(a->resources);
 		asset_free(a);
 	}
+}
+
+void
+assets_tell_bounds(struct mover *m)
+{
+	stat_bound(BOUND_ASSETS, m->assets->n_idle, ASSETS_MAX);
 }
 
 void

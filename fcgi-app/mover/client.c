@@ -34,8 +34,7 @@
 #include "wire/fcgi.h"
 
 enum {
-	OUT_MAX = 2 << 20,
-	DIRECT_QUEUE_MAX = 256 << 10,	/* a direct pull is paused above this */
+	DIRECT_QUEUE_MAX = CLIENT_OUT_MAX / 2,	/* a direct pull is paused above this */
 	RECORDS_A_TURN = 16,
 	FIRST_BYTES = 16 << 10,		/* of the body, with the head */
 	CUT_FLUSH_MS = 5000,
@@ -434,8 +433,10 @@ queue_record(struct client *c, size_t most)
 bool
 client_may_queue(struct client *c)
 {
-	if (c->out.len - c->out_off > DIRECT_QUEUE_MAX)
+	if (c->out.len - c->out_off > DIRECT_QUEUE_MAX) {
+		stat_bound_reached(BOUND_CLIENT_MEMORY);	/* a client that is slower than its source: no fault */
 		return false;
+	}
 	if (c->delivered >= c->allowance) {
 		client_reserve_step(c);
 		return false;
@@ -451,7 +452,7 @@ client_queue(struct client *c, const char *data, size_t n)
 		c->out_off = 0;
 	}
 	fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, data, n);
-	MUST(buf_ok(&c->out));	/* DIRECT_QUEUE_MAX and one chunk are far below OUT_MAX */
+	MUST(buf_ok(&c->out));	/* DIRECT_QUEUE_MAX and one chunk are below CLIENT_OUT_MAX */
 	c->pos += n;
 	c->delivered += n;
 	rate_spent(c, n);
@@ -831,7 +832,7 @@ client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd)
 	}
 	c->facts = (struct facts){ .last_modified = -1, .size = UINT64_MAX };
 	c->range = range_parse(c->h.range, c->h.range == NULL ? 0 : strlen(c->h.range));
-	buf_init(&c->out, OUT_MAX);
+	buf_init(&c->out, CLIENT_OUT_MAX);
 	c->want = (struct want){ .ready = client_ready, .failed = client_not_ready, .arg = c };
 	(void)snprintf(c->cache_status, sizeof(c->cache_status), "fwd=miss");
 	TAILQ_INSERT_TAIL(&m->clients, c, all);
@@ -863,6 +864,20 @@ clients_cut(struct mover *m, const char *reason)
 		next = TAILQ_NEXT(c, all);
 		client_fail(c, &f);
 	}
+}
+
+void
+clients_tell_bounds(struct mover *m)
+{
+	const struct client *c;
+	size_t most = 0;
+
+	TAILQ_FOREACH(c, &m->clients, all) {
+		if (c->out.cap > most)
+			most = c->out.cap;
+	}
+	stat_bound(BOUND_CLIENTS, m->n_clients, mover_clients_max(m));
+	stat_bound(BOUND_CLIENT_MEMORY, most, CLIENT_OUT_MAX);
 }
 
 void

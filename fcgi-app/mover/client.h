@@ -93,6 +93,7 @@ bool client_may_queue(struct client *c);
 void client_queue(struct client *c, const char *data, size_t n);
 void clients_cut(struct mover *m, const char *reason);
 void clients_end(struct mover *m);	/* the end of the process: close what is left */
+void clients_tell_bounds(struct mover *m);	/* each tick */
 
 /* ---- request.c */
 

@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-enum { ITEMS_KEPT_MAX = 64 << 20 };	/* bytes of all items that are kept */
-
 struct item_wait {
 	TAILQ_ENTRY(item_wait) link;
 	struct item *item;		/* NULL: answered by the timer alone */
@@ -39,17 +37,39 @@ struct item {
 
 struct items {
 	struct item *byurl;
-	size_t kept;
+	uint64_t bytes;			/* of all bodies, also of those that come */
 };
+
+static void
+body_drop(struct item *it)
+{
+	it->m->items->bytes -= it->body.len;
+	buf_release(&it->body);
+}
 
 static void
 item_free(struct item *it)
 {
 	MUST(TAILQ_EMPTY(&it->waits) && it->fetch == NULL);
-	it->m->items->kept -= it->body.len;
+	body_drop(it);
 	HASH_DEL(it->m->items->byurl, it);
-	buf_release(&it->body);
 	free(it);
+}
+
+/* Room for n bytes more: past the bound, those that nobody waits for go, the oldest first. */
+static bool
+make_room(struct mover *m, size_t n)
+{
+	const uint64_t max = mover_config(m)->stac_keep_max;
+	struct item *it, *next;
+
+	HASH_ITER(hh, m->items->byurl, it, next) {	/* in the order of their fetching */
+		if (m->items->bytes + n <= max)
+			break;
+		if (it->status != 0 && TAILQ_EMPTY(&it->waits))
+			item_free(it);
+	}
+	return m->items->bytes + n <= max;
 }
 
 static void
@@ -90,7 +110,6 @@ item_done(struct item *it, int status)
 	it->fetch = NULL;
 	it->until_ms = clock_mono_ms() + (status == 200 ? mover_config(it->m)->stac_keep_ms : 1000);
 	/* those who come from inside the callbacks are answered by their own timer */
-	it->m->items->kept += it->body.len;
 	for (struct item_wait *w = TAILQ_FIRST(&it->waits), *next; w != NULL; w = next) {
 		next = TAILQ_NEXT(w, link);
 		timer_set(it->m->loop, &w->timer, clock_mono_ms(), on_wait_timer, w);
@@ -120,8 +139,17 @@ on_data(void *arg, const char *data, size_t n)
 {
 	struct item *it = arg;
 
-	if (buf_add(&it->body, data, n) == 0)
+	if (!make_room(it->m, n)) {
+		role_bound(BOUND_ITEMS, NULL, mover_config(it->m)->stac_keep_max, "answered 503", NULL);
+		it->failure = FAILURE(503, PROBLEM_CACHE, "too many items are on their way");
+		it->failure.retry_after_s = 1;
+		(void)snprintf(it->failure.reason, sizeof(it->failure.reason), "stac.keep_max");
+		return -1;
+	}
+	if (buf_add(&it->body, data, n) == 0) {
+		it->m->items->bytes += n;
 		return 0;
+	}
 	it->failure = FAILURE(502, PROBLEM_UPSTREAM, "the catalogue's item is too large");
 	return -1;
 }
@@ -139,7 +167,7 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 		it->failure = FAILURE(x == FETCH_TIMEOUT ? 504 : 502, PROBLEM_UPSTREAM, "the catalogue could not be asked");
 		(void)snprintf(it->failure.reason, sizeof(it->failure.reason), "catalogue: %s: %.100s", fetch_error_name(x), reason);
 	}
-	buf_release(&it->body);
+	body_drop(it);
 	item_done(it, -1);
 }
 
@@ -270,9 +298,10 @@ items_expire(struct mover *m)
 	struct item *it, *next;
 	int64_t now = clock_mono_ms();
 
-	/* in the order of their fetching: past the bound, the oldest goes first */
 	HASH_ITER(hh, m->items->byurl, it, next) {
-		if (it->status != 0 && TAILQ_EMPTY(&it->waits) && (now >= it->until_ms || m->items->kept > ITEMS_KEPT_MAX))
+		if (it->status != 0 && TAILQ_EMPTY(&it->waits) && now >= it->until_ms)
 			item_free(it);
 	}
+	(void)make_room(m, 0);	/* a reload may have made it smaller */
+	stat_bound(BOUND_ITEMS, m->items->bytes, mover_config(m)->stac_keep_max);
 }

@@ -101,7 +101,7 @@ set_net_timer(struct mover *m)
 }
 
 static size_t
-clients_max(void)
+files_max(void)
 {
 	struct rlimit rl;
 	rlim_t ours = FDS_OURS;
@@ -113,6 +113,13 @@ clients_max(void)
 	return (rl.rlim_cur - ours) / FDS_A_CLIENT;
 }
 
+/* Is there room for one more? */
+static bool
+may_take(const struct mover *m)
+{
+	return m->n_clients < mover_clients_max(m) && !accounts_full(m);
+}
+
 /* All that wait, up to a bound; what stays in the queue makes workers answer 503. */
 static void
 take_handovers(struct mover *m)
@@ -122,7 +129,7 @@ take_handovers(struct mover *m)
 	size_t nfds;
 	ssize_t n;
 
-	for (int i = 0; i < HANDOVERS_A_TURN && m->n_clients < m->clients_max; i++) {
+	for (int i = 0; i < HANDOVERS_A_TURN && may_take(m); i++) {
 		fds[0] = fds[1] = -1;
 		nfds = 0;
 		n = fd_recv(FD_HANDOVER, data, sizeof(data), fds, 2, &nfds);
@@ -141,6 +148,8 @@ watch_handovers(struct mover *m, bool taking)
 	if (taking == m->taking)
 		return;
 	m->taking = taking;
+	if (!taking)
+		role_bound(accounts_full(m) ? BOUND_CHARGES : BOUND_CLIENTS, NULL, 0, "new clients wait in the queue", NULL);
 	(void)loop_change(m->loop, &m->handover_watch, taking ? EPOLLIN : 0);
 }
 
@@ -156,6 +165,7 @@ reload(struct mover *m, int fd)
 	if (role_reload(m->env, fd) < 0)
 		return;
 	net_set_config(m->net, mover_config(m));
+	m->store->ops->set_config(m->store, mover_config(m));
 }
 
 /* The first word sets the limit; a later one can only shorten it. */
@@ -201,6 +211,20 @@ on_control(void *arg, uint32_t events UNUSED)
 	}
 }
 
+/* What is used of what is bounded; who reaches a bound says so himself. */
+static void
+tell_bounds(struct mover *m)
+{
+	struct store_space space;
+
+	transfers_tell_bounds(m);
+	clients_tell_bounds(m);
+	slots_tell_bounds(m);
+	assets_tell_bounds(m);
+	if (m->store->ops->space(m->store, &space, NULL) == 0)
+		stat_bound(BOUND_CACHE, space.used, space.max);
+}
+
 static void
 on_tick(void *arg)
 {
@@ -210,6 +234,7 @@ on_tick(void *arg)
 	items_expire(m);
 	resolvers_expire(m);
 	m->store->ops->tick(m->store);
+	tell_bounds(m);
 	net_on_timeout(m->net);
 	set_net_timer(m);
 	timer_set(m->loop, &m->tick, clock_mono_ms() + TICK_MS, on_tick, m);
@@ -291,7 +316,7 @@ mover_run(struct role_env *env)
 
 	TAILQ_INIT(&m->clients);
 	TAILQ_INIT(&m->transfers);
-	m->clients_max = clients_max();
+	m->files_max = files_max();
 	open_all(m);
 	confine_self(ROLE_MOVER, mover_config(m), NULL, 0);
 	on_tick(m);
@@ -300,7 +325,7 @@ mover_run(struct role_env *env)
 	stat_state(SLOT_READY);
 	while (!m->over) {
 		take_handovers(m);
-		watch_handovers(m, m->n_clients < m->clients_max);
+		watch_handovers(m, may_take(m));
 		set_net_timer(m);
 		loop_turn(m->loop, TICK_MS);
 		check_drain(m);

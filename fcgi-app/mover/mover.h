@@ -34,6 +34,7 @@ enum {
 	READ_AHEAD = 1 << 20,		/* a range that begins within so much of the spool's end waits for it */
 	UNKNOWN_STEP = 64 << 20,	/* bytes reserved at a time when the length is unknown */
 	CLIENT_STALL_MS = 120000,	/* a client that takes nothing for so long is let go */
+	CLIENT_OUT_MAX = 256 << 10,	/* bytes that wait for one client to read */
 	CLIENT_LINGER_MS = 2000,	/* after END_REQUEST we wait so long for the front to close */
 	RESERVE_WAIT_MS = 100,		/* for the accountant's answer, since the last one that it gave to anybody */
 	RESERVE_CROWD_MS = 2000,	/* ... and in all */
@@ -48,7 +49,7 @@ struct mover {
 	struct watch control_watch, handover_watch;
 	bool draining, over;
 	bool taking;			/* hand-overs are watched */
-	size_t clients_max;		/* by the limit of descriptors */
+	size_t files_max;		/* clients, by the limit of descriptors */
 	int64_t drain_until_ms;
 	struct assets *assets;
 	struct items *items;
@@ -67,6 +68,13 @@ static inline const struct config *
 mover_config(const struct mover *m)
 {
 	return m->env->config;
+}
+
+/* How many it serves at once: what is configured, and what the limit of descriptors allows. */
+static inline size_t
+mover_clients_max(const struct mover *m)
+{
+	return m->files_max < mover_config(m)->clients_max ? m->files_max : mover_config(m)->clients_max;
 }
 
 /* Why something could not be had.  Texts are static or live as long as the struct. */
@@ -163,6 +171,7 @@ bool asset_has_source(struct asset *a);
 /* Wait for one.  refused: the source that was just used (401, 403) is no good; NULL else. */
 void asset_want(struct asset *a, struct want *w, const struct handover *h, const struct source *refused);
 void asset_unwant(struct want *w);
+void assets_tell_bounds(struct mover *m);	/* each tick */
 /* The source is wrong (401, 403, 404 upstream). */
 void asset_drop_source(struct asset *a, const struct source *s);
 /* What the first answer says, and what the catalogue says of it. Fills f (known). */
@@ -232,6 +241,7 @@ bool slots_idle(struct mover *m, const char *backend);
 struct failure failure_of_status(const struct fetch_response *r);
 struct failure pull_failure(const struct pull *p, enum fetch_error x, const char *reason);	/* in on_done */
 struct failure failure_of_fetch(enum fetch_error x, const char *reason);
+void slots_tell_bounds(struct mover *m);	/* each tick */
 
 /* ---- account.c: reservations and settlements ---------------------------- */
 
@@ -246,6 +256,8 @@ void accounts_free(struct accounts *a);
 struct reservation *account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS], reserved_fn *fn, void *arg);
 void account_cancel(struct reservation *r);	/* a grant that comes later is given back */
 void account_settle(struct mover *m, const struct account_settle *s);
+/* So much waits for the accountant that no new client should be taken: each brings more, and none is dropped. */
+bool accounts_full(const struct mover *m);
 
 /* ---- transfer.c ------------------------------------------------------- */
 
@@ -278,6 +290,7 @@ const char *transfer_encoding(const struct transfer *t);	/* Content-Encoding, or
 bool transfer_stores(const struct transfer *t);
 void gather_init(struct mover *m);			/* once, before the first transfer; freed with free(3) */
 void transfers_cut(struct mover *m);			/* the end of the process: all fail */
+void transfers_tell_bounds(struct mover *m);		/* each tick */
 size_t transfer_clients(const struct transfer *t);
 
 #endif

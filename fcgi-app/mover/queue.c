@@ -120,6 +120,28 @@ gauge_queued(const struct slots *s)
 	stat_gauge(GAUGE_QUEUED, n);
 }
 
+/* The fullest of all backends is told: "x of y" of several would say nothing. */
+static void
+fuller(struct bound_use *most, uint64_t used, uint64_t max)
+{
+	if (most->max == 0 || (double)used * (double)most->max > (double)most->used * (double)max)
+		*most = (struct bound_use){ used, max, 0 };
+}
+
+void
+slots_tell_bounds(struct mover *m)
+{
+	const struct backend_limits *any = config_backend(mover_config(m), "*");
+	struct bound_use slots = { 0, any->slots, 0 }, queue = { 0, any->queue, 0 };
+
+	for (const struct backend *b = m->slots->backends; b != NULL; b = b->hh.next) {
+		fuller(&slots, used(b), limits(b)->slots);
+		fuller(&queue, b->queued, limits(b)->queue);
+	}
+	stat_bound(BOUND_PROVIDER_SLOTS, slots.used, slots.max);
+	stat_bound(BOUND_PROVIDER_QUEUE, queue.used, queue.max);
+}
+
 static bool
 take_slot(struct backend *b, struct turn *t)
 {
@@ -235,8 +257,13 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 			TAILQ_INSERT_TAIL(&b->background, t, link);
 		return TURN_NOW;
 	}
-	if (background || b->queued >= limits(b)->queue)
+	if (background)
 		return TURN_FULL;
+	stat_bound_reached(BOUND_PROVIDER_SLOTS);
+	if (b->queued >= limits(b)->queue) {
+		role_bound(BOUND_PROVIDER_QUEUE, NULL, limits(b)->queue, "answered 503", b->name);
+		return TURN_FULL;
+	}
 	t->backend = b;
 	join_line(b, t, user);
 	make_way(b);

@@ -111,6 +111,8 @@ join(struct client *c, struct transfer *t)
 
 	if (transfer_clients(t) >= mover_config(c->m)->clients_per_transfer_max) {
 		f.retry_after_s = 5;
+		role_bound(BOUND_TRANSFER_CLIENTS, c->h.id, mover_config(c->m)->clients_per_transfer_max, "answered 503",
+		    c->h.backend);
 		client_fail(c, &f);
 		return;
 	}

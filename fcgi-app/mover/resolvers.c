@@ -24,8 +24,7 @@
 #include "ipc/fds.h"
 
 enum {
-	LINK_OUT_MAX = 64 << 20,	/* jobs not yet written to one resolver */
-	JOBS_MAX = 4096,		/* open at once on one link */
+	JOBS_BYTES_MAX = 64 << 20,	/* jobs of all backends that are open */
 	CONNECT_WAIT_MS = 10000,	/* for the broker */
 };
 
@@ -60,6 +59,7 @@ struct resolvers {
 	struct mover *m;
 	struct watch watch;		/* the broker */
 	struct link *links;		/* hash by backend */
+	size_t bytes;			/* of the frames of all jobs */
 	uint64_t next_job;
 };
 
@@ -71,6 +71,7 @@ ticket_free(struct resolve_ticket *t)
 	timer_clear(t->on->rs->m->loop, &t->timer);
 	TAILQ_REMOVE(&t->on->jobs, t, link);
 	t->on->n_jobs--;
+	t->on->rs->bytes -= t->frame.cap;
 	buf_release(&t->frame);
 	free(t);
 }
@@ -232,7 +233,7 @@ static void on_job_refused(void *arg);
 static void
 link_send_job(struct link *l, struct resolve_ticket *t)
 {
-	if (l->out.len + t->frame.len > l->out.max) {
+	if (l->out.len + t->frame.len > l->out.max) {	/* of jobs that were given up, and a resolver that reads nothing */
 		timer_set(l->rs->m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
 		return;
 	}
@@ -378,8 +379,11 @@ void
 resolvers_expire(struct mover *m)
 {
 	struct link *l, *next;
+	size_t most = 0;
 
 	HASH_ITER(hh, m->resolvers->links, l, next) {
+		if (l->n_jobs > most)
+			most = l->n_jobs;
 		if (l->state != LINK_NONE || !TAILQ_EMPTY(&l->jobs))
 			continue;
 		HASH_DEL(m->resolvers->links, l);
@@ -387,6 +391,8 @@ resolvers_expire(struct mover *m)
 		buf_release(&l->out);
 		free(l);
 	}
+	stat_bound(BOUND_RESOLVE_QUEUE, most, mover_config(m)->eodag_queue);
+	stat_bound(BOUND_RESOLVE_MEMORY, m->resolvers->bytes, JOBS_BYTES_MAX);
 }
 
 static void
@@ -415,10 +421,25 @@ link_get(struct resolvers *rs, const char *backend)
 	l->fd = -1;
 	(void)snprintf(l->backend, sizeof(l->backend), "%s", backend);
 	buf_init(&l->in, RESOLVE_FRAME_MAX + 4 + 65536);
-	buf_init(&l->out, LINK_OUT_MAX);
+	buf_init(&l->out, JOBS_BYTES_MAX);
 	TAILQ_INIT(&l->jobs);
 	HASH_ADD_STR(rs->links, backend, l);
 	return l;
+}
+
+/* With the one that has just come. */
+static bool
+is_too_much(const struct link *l)
+{
+	const uint32_t max = mover_config(l->rs->m)->eodag_queue;
+
+	if (l->n_jobs > max)
+		role_bound(BOUND_RESOLVE_QUEUE, NULL, max, "answered 503", l->backend);
+	else if (l->rs->bytes > JOBS_BYTES_MAX)
+		role_bound(BOUND_RESOLVE_MEMORY, NULL, JOBS_BYTES_MAX, "answered 503", l->backend);
+	else
+		return false;
+	return true;
 }
 
 struct resolve_ticket *
@@ -440,7 +461,8 @@ resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, v
 	stat_inc(COUNT_RESOLVES);
 	TAILQ_INSERT_TAIL(&l->jobs, t, link);
 	l->n_jobs++;
-	if (!buf_ok(&msg) || !buf_ok(&t->frame) || l->n_jobs > JOBS_MAX) {
+	rs->bytes += t->frame.cap;
+	if (is_too_much(l) || !buf_ok(&msg) || !buf_ok(&t->frame)) {
 		timer_set(m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
 	} else {
 		timer_set(m->loop, &t->timer, clock_mono_ms() + mover_config(m)->answer_deadline_ms, on_job_late, t);

@@ -10,7 +10,6 @@
 #include "base/err.h"
 
 enum {
-	SPOOL_MEMORY_WINDOW = 4 << 20,
 	SPOOL_BLOCK = 1 << 16,	/* space is given back in whole blocks */
 };
 

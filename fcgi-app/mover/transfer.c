@@ -299,6 +299,7 @@ transfer_start(struct mover *m, struct resource *r, const struct handover *h, bo
 	if (m->n_transfers >= mover_config(m)->transfers_max) {
 		*f = FAILURE(503, PROBLEM_CACHE, "too many transfers");
 		f->retry_after_s = 5;
+		role_bound(BOUND_TRANSFERS, h->id, mover_config(m)->transfers_max, "answered 503", r->asset->backend);
 		return NULL;
 	}
 	t = transfer_new(m, r, h, r->asset->source);
@@ -350,6 +351,31 @@ transfer_leave(struct transfer *t, struct client *c)
 	if (t->busy == 0)
 		transfer_progress(t);
 	transfer_check(t);
+}
+
+void
+transfers_tell_bounds(struct mover *m)
+{
+	const struct config *c = mover_config(m);
+	uint64_t most = 0, memory = 0, held, start;
+	size_t clients = 0;
+	struct transfer *t;
+
+	TAILQ_FOREACH(t, &m->transfers, link) {
+		held = t->spool.head - t->spool.tail;
+		if (held > most)
+			most = held;
+		start = t->spool.tail > t->spool.switch_at ? t->spool.tail : t->spool.switch_at;
+		if (spool_in_memory(&t->spool) && t->spool.head - start > memory)
+			memory = t->spool.head - start;
+		if (t->n_clients > clients)
+			clients = t->n_clients;
+	}
+	stat_bound(BOUND_SPOOL, m->spool_bytes, c->spool_max);
+	stat_bound(BOUND_SPOOL_TRANSFER, most, c->spool_transfer_max);
+	stat_bound(BOUND_SPOOL_MEMORY, memory, c->spool_memory_max);
+	stat_bound(BOUND_TRANSFERS, m->n_transfers, c->transfers_max);
+	stat_bound(BOUND_TRANSFER_CLIENTS, clients, c->clients_per_transfer_max);
 }
 
 void

@@ -62,6 +62,7 @@ struct transfer {
 	uint64_t want_size;		/* file:size; UINT64_MAX unknown */
 	/* the store */
 	bool stored;			/* is to be */
+	bool bounded;			/* the spool was too small for it, and that was told */
 	bool published;			/* the spool's file is the object now: never touched again */
 	uint64_t store_max;
 	struct store_fill *fill;

@@ -7,6 +7,7 @@
 
 #include "mover/transfer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ enum {
 	GATHER_BYTES = 256 << 10,
 	SPOOL_SHARE = 1 << 20,		/* each transfer may have so much, however full the spool is */
 };
+
+#define UNSTORED "the body goes on to its clients, unstored"
 
 struct gather {
 	struct transfer *owner;		/* NULL: empty */
@@ -39,6 +42,16 @@ store_nothing(struct transfer *t, const char *why)
 	if (t->fill != NULL)
 		t->m->store->ops->fill_free(t->fill);
 	t->fill = NULL;
+}
+
+/* The same where the operator can do something about it. */
+static void
+cannot_store(struct transfer *t, const char *why)
+{
+	if (!t->stored)
+		return;
+	stat_inc(COUNT_UNSTORED);
+	store_nothing(t, why);
 }
 
 static void
@@ -71,6 +84,7 @@ on_fill(void *arg)
 		break;
 	case FILL_FAILED:
 		log_error(t->h.id, "EO-MOVER-PUBLISH", "cannot publish error='%s'", e.text);
+		stat_inc(COUNT_UNSTORED);
 		break;
 	}
 	t->m->store->ops->fill_free(t->fill);
@@ -102,18 +116,30 @@ publish(struct transfer *t)
 void
 transfer_begin_store(struct transfer *t, const struct fetch_response *resp)
 {
+	const uint64_t spool_max = mover_config(t->m)->spool_transfer_max;
 	struct object_meta meta;
 	struct err e = ERR_NONE;
 
-	t->stored = t->r->key != NULL && t->store_max > 0 && !spool_in_memory(&t->spool) && resp->content_encoding == NULL &&
-	    (t->total == UINT64_MAX || (t->total <= t->store_max && t->total <= mover_config(t->m)->spool_transfer_max));
+	t->stored = t->r->key != NULL && t->store_max > 0 && resp->content_encoding == NULL &&
+	    (t->total == UINT64_MAX || t->total <= t->store_max);
 	if (!t->stored)
 		return;
-	fill_meta(t, &meta);
-	t->fill = t->m->store->ops->fill_begin(t->m->store, t->r->key, t->spool.fd, &meta, &e);
-	if (t->fill == NULL) {
-		log_warn(t->h.id, "EO-MOVER-STORE", "the store takes nothing now error='%s'", e.text);
-		t->stored = false;
+	if (spool_in_memory(&t->spool)) {
+		cannot_store(t, "there is no spool file");
+	} else if (t->total != UINT64_MAX && t->total > spool_max) {
+		t->bounded = true;
+		role_bound(BOUND_SPOOL_TRANSFER, t->h.id, spool_max, UNSTORED, t->r->asset->backend);
+		cannot_store(t, "larger than spool.max_transfer");
+	} else {
+		fill_meta(t, &meta);
+		t->fill = t->m->store->ops->fill_begin(t->m->store, t->r->key, t->spool.fd, &meta, &e);
+	}
+	if (t->stored && t->fill == NULL) {
+		if (e.sys == ENOSPC)
+			role_bound(BOUND_CACHE, t->h.id, 0, UNSTORED, t->r->asset->backend);
+		else
+			log_warn(t->h.id, "EO-MOVER-STORE", "the store takes nothing now error='%s'", e.text);
+		cannot_store(t, "the store takes nothing now");
 	}
 }
 
@@ -197,7 +223,9 @@ transfer_hashed(void *arg)
 static uint64_t
 window(const struct transfer *t)
 {
-	return spool_in_memory(&t->spool) ? SPOOL_MEMORY_WINDOW : mover_config(t->m)->spool_transfer_max;
+	const struct config *c = mover_config(t->m);
+
+	return spool_in_memory(&t->spool) ? c->spool_memory_max : c->spool_transfer_max;
 }
 
 /* Give back what every client and the digest have passed.  Only for bodies that are not stored. */
@@ -227,21 +255,45 @@ reclaim(struct transfer *t)
 	stat_gauge(GAUGE_SPOOL_BYTES, t->m->spool_bytes);
 }
 
+static bool
+fits(const struct transfer *t, size_t n, uint64_t share)
+{
+	uint64_t held = t->spool.head - t->spool.tail + n;
+
+	return held <= window(t) && (held <= share || t->m->spool_bytes + n <= mover_config(t->m)->spool_max);
+}
+
+/* Which bound it is that n more bytes would cross: told once of each transfer. */
+static void
+tell_bound(struct transfer *t, size_t n)
+{
+	const struct config *c = mover_config(t->m);
+	const char *backend = t->r->asset->backend;
+
+	if (t->bounded)
+		return;
+	t->bounded = true;
+	if (t->spool.head - t->spool.tail + n <= window(t))
+		role_bound(BOUND_SPOOL, t->h.id, c->spool_max, UNSTORED, backend);
+	else if (spool_in_memory(&t->spool))
+		role_bound(BOUND_SPOOL_MEMORY, t->h.id, c->spool_memory_max, "its slowest client paces it", backend);
+	else
+		role_bound(BOUND_SPOOL_TRANSFER, t->h.id, c->spool_transfer_max, UNSTORED, backend);
+}
+
 /* Is there room for n more bytes? */
 static bool
 room(struct transfer *t, size_t n)
 {
-	const struct config *cfg = mover_config(t->m);
-
 	if (t->stored && t->spool.head + n > t->store_max)	/* of a body whose length was unknown */
 		store_nothing(t, "larger than the dataset's max_size");
-	if (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max)
+	if (fits(t, n, 0))
 		return true;
-	store_nothing(t, "the spool is full");
+	tell_bound(t, n);
+	cannot_store(t, "the spool is full");
 	reclaim(t);
 	/* no one would wake it when another transfer gives space back; its own clients do */
-	return t->spool.head - t->spool.tail + n <= SPOOL_SHARE ||
-	    (t->spool.head - t->spool.tail + n <= window(t) && t->m->spool_bytes + n <= cfg->spool_max);
+	return fits(t, n, SPOOL_SHARE);
 }
 
 void
@@ -286,7 +338,7 @@ gather_flush(struct mover *m)
 		break;
 	case 1:
 		log_warn(t->h.id, "EO-MOVER-SPOOL", "the spool's file cannot grow, going on in memory, unstored");
-		store_nothing(t, "the spool's file cannot grow");
+		cannot_store(t, "the spool's file cannot grow");
 		break;
 	default:
 		f = FAILURE(503, PROBLEM_CACHE, "the spool is full");

@@ -95,6 +95,7 @@ try_connect(struct broker *b, unsigned mover, size_t backend)
 		if (p == NULL) {
 			if (places_make_room(b, &soon) || soon)
 				return ATTEMPT_WAIT;
+			role_bound(BOUND_RESOLVERS, NULL, b->limit, "answered 503", name);
 			refuse(mover, name, 503, 1000, "every resolver is busy");
 			return ATTEMPT_ANSWERED;
 		}
@@ -361,6 +362,7 @@ broker_run(struct role_env *env, char **argv, const char *glue_dir)
 		if (n < 0 && errno != EINTR)
 			die("cannot wait: %s", strerror(errno));
 		stat_heartbeat();
+		stat_bound(BOUND_RESOLVERS, places_living(&b), b.limit);
 		places_reap(&b);	/* before movers are heard: they ask again as soon as they see an end */
 		for (int i = 0; i < n; i++)
 			dispatch(&b, ev[i].data.fd, ev[i].events);

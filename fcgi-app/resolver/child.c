@@ -17,6 +17,7 @@
 #include "resolver/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,6 +58,8 @@ struct child {
 	size_t n;
 	bool retiring, wished;
 	int64_t idle_since_ms;
+	int statm;			/* open before the files of /proc are out of reach */
+	int64_t mapped_at_start;
 };
 
 static NORETURN void
@@ -141,26 +144,37 @@ read_control(struct child *c)
 }
 
 static int64_t
-mapped_bytes(void)
+mapped_bytes(const struct child *c)
 {
-	struct buf b = BUF_INIT(256);
+	char text[256];
 	long pages = 0;
+	ssize_t n = pread(c->statm, text, sizeof(text) - 1, 0);
 
-	if (fd_read_file("/proc/self/statm", &b, NULL) == 0 && sscanf(buf_str(&b), "%ld", &pages) != 1)
+	text[n < 0 ? 0 : n] = '\0';
+	if (sscanf(text, "%ld", &pages) != 1)
 		pages = 0;
-	buf_release(&b);
 	return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+/* What it may map more than it was born with, and has. */
 static void
-set_limits(const struct config *config)
+tell_memory(const struct child *c)
+{
+	int64_t more = mapped_bytes(c) - c->mapped_at_start;
+
+	stat_bound(BOUND_RESOLVER_MEMORY, more < 0 ? 0 : (uint64_t)more, c->start->config->eodag_memory_max);
+}
+
+static void
+set_limits(struct child *c)
 {
 	struct rlimit none = { 0, 0 }, memory;
 
 	(void)setrlimit(RLIMIT_CORE, &none);	/* lowering cannot fail */
-	if (config->eodag_memory_max == 0)
-		return;
-	memory.rlim_cur = (rlim_t)mapped_bytes() + config->eodag_memory_max;
+	c->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	c->mapped_at_start = mapped_bytes(c);
+	tell_memory(c);
+	memory.rlim_cur = (rlim_t)c->mapped_at_start + c->start->config->eodag_memory_max;
 	memory.rlim_max = memory.rlim_cur;
 	if (setrlimit(RLIMIT_AS, &memory) < 0)
 		log_warn(NULL, "EO-RESOLVER-LIMIT", "cannot limit memory: %s", strerror(errno));
@@ -424,6 +438,7 @@ turn(struct child *c)
 			conn_drop(c, i);
 	}
 	stat_heartbeat();
+	tell_memory(c);
 	if (c->retiring)
 		finish(c);
 	if (busy)
@@ -471,7 +486,7 @@ child_run(const struct child_start *start)
 	(void)prctl(PR_SET_NAME, "eodata-resolver");	/* the broker looks for this name */
 	show_backend(start->argv, start->backend);
 	take_slot(start);
-	set_limits(start->config);
+	set_limits(&c);
 	/* not the broker: it executes itself anew for the files of another configuration */
 	places = python_places(&n);
 	confine_self(ROLE_RESOLVER, start->config, places, n);

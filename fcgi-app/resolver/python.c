@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "resolver/environment.h"
+#include "role.h"
 
 #define GLUE_MODULE "eodag_glue"
 #define VERSION_TEXT(n) #n
@@ -118,6 +119,8 @@ log_exception(const char *phase, struct err *e)
 	if (value == NULL)
 		return false;
 	tb = PyException_GetTraceback(value);
+	if (PyErr_GivenExceptionMatches(value, PyExc_MemoryError))
+		role_bound(BOUND_RESOLVER_MEMORY, NULL, 0, "the resolver ends", NULL);
 	tainted = PyErr_GivenExceptionMatches(value, PyExc_MemoryError) ||
 	    PyErr_GivenExceptionMatches(value, PyExc_RecursionError) ||
 	    !PyErr_GivenExceptionMatches(value, PyExc_Exception);

@@ -33,6 +33,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "role.h"
 #include "wire/ipblock.h"
 #include "worker/preflight.h"
 
@@ -42,7 +43,6 @@ enum {
 	READ_TIMEOUT_S = 1,
 	WRITE_TIMEOUT_S = 10,
 	ANSWER_SMALL = 8192,		/* what any fresh socket takes without waiting */
-	WARN_EVERY_MS = 10000,
 	TAG_LISTEN = WAITING_MAX,
 	TAG_CONTROL,
 };
@@ -67,7 +67,6 @@ struct acceptor {
 	size_t n_waiting;
 	struct epoll_event ready[CALLS_MAX];	/* that epoll has told, from at_ready on still to be seen to */
 	size_t n_ready, at_ready;
-	int64_t warned_ms;
 	FCGX_Request request[CALLS_MAX];
 	bool taken[CALLS_MAX];		/* a call has it */
 	uint8_t look[PREFLIGHT_MAX];
@@ -171,18 +170,6 @@ peer_allowed(const struct acceptor *a, int fd)
 	return false;
 }
 
-/* One line in ten seconds: who is refused must not fill the log. */
-static void
-warn_rarely(struct acceptor *a, const char *code, const char *text)
-{
-	int64_t now = clock_mono_ms();
-
-	if (a->warned_ms != 0 && now - a->warned_ms < WARN_EVERY_MS)
-		return;
-	a->warned_ms = now;
-	log_warn(NULL, code, "%s", text);
-}
-
 /* -- making and ending --------------------------------------------------------- */
 
 static int
@@ -231,6 +218,7 @@ acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *
 		goto fail;
 	}
 	a->is_unix = sa.ss_family == AF_UNIX;
+	stat_bound(BOUND_WAITING, 0, WAITING_MAX);
 	if (peers_init(&a->peers, &c->peers, e) != 0)
 		goto fail;
 	a->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -254,6 +242,7 @@ waiting_drop(struct acceptor *a, size_t i)
 {
 	fd_close(&a->waiting[i].fd);	/* leaves the epoll with it */
 	a->n_waiting--;
+	stat_bound(BOUND_WAITING, a->n_waiting, WAITING_MAX);
 }
 
 void
@@ -376,6 +365,7 @@ waiting_slot(struct acceptor *a)
 		if (a->waiting[i].since_us < a->waiting[oldest].since_us)
 			oldest = i;
 	}
+	role_bound(BOUND_WAITING, NULL, WAITING_MAX, "the one that waited longest was closed", NULL);
 	waiting_drop(a, oldest);
 	return oldest;
 }
@@ -392,6 +382,7 @@ wait_for_more(struct acceptor *a, int fd, int64_t since_us)
 	}
 	a->waiting[i] = (struct waiting){ fd, since_us };
 	a->n_waiting++;
+	stat_bound(BOUND_WAITING, a->n_waiting, WAITING_MAX);
 }
 
 static enum accept_event
@@ -403,13 +394,13 @@ accept_one(struct acceptor *a, struct call *ret)
 
 	if (fd == -1) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			warn_rarely(a, "EO-WORKER-ACCEPT", "cannot accept a connection: out of descriptors or memory");
+			log_warn(NULL, "EO-WORKER-ACCEPT", "cannot accept a connection: out of descriptors or memory");
 			(void)poll(NULL, 0, 10);	/* the queue does not go away */
 		}
 		return ACCEPT_NOTHING;
 	}
 	if (!peer_allowed(a, fd)) {
-		warn_rarely(a, "EO-WORKER-PEER", "a connection was refused: its peer is not in front.peers");
+		log_warn(NULL, "EO-WORKER-PEER", "a connection was refused: its peer is not in front.peers");
 		fd_close(&fd);
 		return ACCEPT_NOTHING;
 	}
@@ -442,6 +433,7 @@ waiting_look(struct acceptor *a, size_t i, bool late, struct call *ret)
 	(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, fd, NULL);	/* it is there */
 	w->fd = -1;
 	a->n_waiting--;
+	stat_bound(BOUND_WAITING, a->n_waiting, WAITING_MAX);
 	return serve(a, fd, w->since_us, v, ret);
 }
 

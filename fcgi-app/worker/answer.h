@@ -7,7 +7,7 @@
 
 #include "worker/decide.h"
 
-enum { REPLY_MAX = 1 << 20 };
+enum { REPLY_MAX = 4 << 20 };	/* metrics of a scoreboard that is full to the last slot */
 
 /*
  * Append the answer to what was decided: every kind but OWN, STREAM and MISS.

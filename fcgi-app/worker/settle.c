@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "stat/scoreboard.h"
+#include "role.h"
 
 enum { RETRY_MS = 20, QUEUE_MAX = 4096, SEND_MAX = 8 };
 
@@ -38,6 +38,7 @@ settle_init(struct settle_queue *q, int fd)
 	q->n = 0;
 	q->behind = false;
 	buf_init(&q->msg, ACCOUNT_MAX);
+	stat_bound(BOUND_CHARGES, 0, QUEUE_MAX);
 }
 
 /* Send from the front of the queue as much as goes now. */
@@ -77,6 +78,7 @@ flush_until(struct settle_queue *q, int64_t until_ms)
 		(void)poll(&p, 1, RETRY_MS);	/* tried again whatever it says */
 	}
 	stat_gauge(GAUGE_CHARGES_QUEUED, q->n);
+	stat_bound(BOUND_CHARGES, q->n, QUEUE_MAX);
 	q->behind = q->first != NULL;
 	return !q->behind;
 }
@@ -111,6 +113,8 @@ settle_add(struct settle_queue *q, const struct account_settle *s)
 	*q->last = one;
 	q->last = &one->next;
 	q->n++;
+	if (settle_is_full(q))
+		role_bound(BOUND_CHARGES, s->charge.id, QUEUE_MAX, "no new connection is taken", NULL);
 }
 
 bool

@@ -117,6 +117,8 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 		return 0;
 	}
 	stat_inc(COUNT_HANDOVERS_REFUSED);
+	role_bound(BOUND_HANDOVERS, r->id, w->env->scoreboard->slot[SLOT_MASTER].bound[BOUND_HANDOVERS].max, "answered 503",
+	    NULL);
 	d->verdict = "overload";
 	decision_problem(d, r, 503, PROBLEM_CACHE, "overload", "too many requests wait already");
 	d->problem.retry_after_s = 1;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,12 +23,21 @@
 enum {
 	LOG_LINE_MAX = 4096,
 	LOG_HELD_MAX = 4096,		/* PIPE_BUF: others write to the same pipe */
+	CODES_MAX = 128,
 };
+
+/* What was written of each code; a code past the last is not limited. */
+static struct seen_code {
+	const char *code;	/* NULL: free, and so is all behind it */
+	int64_t since_ms;	/* mono: of the first of these lines */
+	unsigned lines;
+	uint64_t kept_back;
+} seen[CODES_MAX];
 
 static const char *log_role = "-";
 static enum log_level log_max = LOG_INFO;
-static bool log_nonblock;
-static uint64_t log_lost;
+static uint64_t log_lost, log_kept_back;
+static unsigned burst;
 static char held[LOG_HELD_MAX];	/* whole lines */
 static size_t held_len, held_lines;
 static bool holding;
@@ -49,37 +60,67 @@ log_set_level(enum log_level level)
 	log_max = level;
 }
 
-void
-log_set_nonblock(bool on)
-{
-	log_nonblock = on;
-}
-
 bool
 log_enabled(enum log_level level)
 {
 	return level <= log_max;
 }
 
-uint64_t
-log_dropped(void)
+void
+log_set_burst(unsigned lines)
 {
-	return log_lost;
+	burst = lines;
 }
 
-/* The descriptor is shared with others, so it is polled and not made non-blocking. */
+void
+log_count(struct log_counts *ret)
+{
+	int64_t now = clock_mono_ms();
+
+	*ret = (struct log_counts){ .dropped = log_lost, .suppressed = log_kept_back, .burst = burst };
+	for (size_t i = 0; i < CODES_MAX && seen[i].code != NULL; i++) {
+		if (now - seen[i].since_ms < LOG_BURST_MS && seen[i].lines > ret->busiest)
+			ret->busiest = seen[i].lines;
+	}
+}
+
+/* How standard error is asked not to make us wait. */
+static enum { SINK_WAITS, SINK_POLLED, SINK_SOCKET, SINK_FILE } sink;
+
+void
+log_set_nonblock(bool on)
+{
+	struct stat st;
+
+	sink = SINK_WAITS;
+	if (!on)
+		return;
+	if (fstat(STDERR_FILENO, &st) == -1)
+		sink = SINK_POLLED;
+	else
+		sink = S_ISREG(st.st_mode) ? SINK_FILE : S_ISSOCK(st.st_mode) ? SINK_SOCKET : SINK_POLLED;
+}
+
+/*
+ * The descriptor is shared with others, so it is not made non-blocking.  A
+ * socket (the journal's) needs no flag for that, a file no question; a pipe or
+ * a terminal is polled.
+ */
 static void
 put_now(const char *line, size_t n, size_t lines)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t w;
 
-	if (log_nonblock && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)) {
+	if (sink == SINK_POLLED && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)) {
 		log_lost += lines;
 		return;
 	}
 	do {
-		w = write(STDERR_FILENO, line, n);
+		if (sink == SINK_SOCKET)
+			w = send(STDERR_FILENO, line, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			w = write(STDERR_FILENO, line, n);
 	} while (w == -1 && errno == EINTR);
 	if (w != (ssize_t)n)
 		log_lost += lines;
@@ -200,6 +241,48 @@ vline(enum log_level level, const char *id, const char *code, const char *fmt, v
 	finish(line, n);
 }
 
+static void PRINTF_LIKE(3, 4)
+line_of(enum log_level level, const char *code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vline(level, NULL, code, fmt, ap);
+	va_end(ap);
+}
+
+/* May one more line of this code, which is a literal, go out? */
+static bool
+within_burst(enum log_level level, const char *code)
+{
+	struct seen_code *s = seen;
+	int64_t now;
+
+	if (code == NULL || burst == 0)
+		return true;
+	while (s < seen + CODES_MAX && s->code != NULL && strcmp(s->code, code) != 0)
+		s++;
+	if (s == seen + CODES_MAX)
+		return true;
+	now = clock_mono_ms();
+	if (s->code == NULL || now - s->since_ms >= LOG_BURST_MS) {
+		s->code = code;
+		if (s->kept_back > 0)
+			line_of(level, code, "suppressed=%llu lines of this code in %lld s",
+			    (unsigned long long)s->kept_back, (long long)(now - s->since_ms) / 1000);
+		s->since_ms = now;
+		s->lines = 0;
+		s->kept_back = 0;
+	}
+	if (s->lines < burst) {
+		s->lines++;
+		return true;
+	}
+	s->kept_back++;
+	log_kept_back++;
+	return false;
+}
+
 void
 log_text(const char *id, const char *text, size_t n)
 {
@@ -214,7 +297,7 @@ log_line(enum log_level level, const char *id, const char *code, const char *fmt
 	int saved = errno;
 	va_list ap;
 
-	if (!log_enabled(level))
+	if (!log_enabled(level) || !within_burst(level, code))
 		return;
 	va_start(ap, fmt);
 	vline(level, id, code, fmt, ap);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One line per event: "time level role[pid] id=... event key=value ...".
- * Lines go to stderr, one write(2) each.  In a process that must not stop
- * with its log's reader, log_set_nonblock makes a line that cannot be written
- * at once be counted and dropped.  Values that came from outside pass through
- * %s only after text_esc.  Never credentials, signed URLs, tokens or bodies.
+ * Lines go to stderr, one write(2) each.  After log_set_nonblock (every role,
+ * once it runs) a line that cannot be written at once is counted and dropped.
+ * Values that came from outside pass through %s only after text_esc.  Never
+ * credentials, signed URLs, tokens or bodies.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -22,7 +22,23 @@ void log_set_nonblock(bool on);
  */
 void log_hold(bool on);
 bool log_enabled(enum log_level level);
-uint64_t log_dropped(void);	/* lines that could not be written */
+
+/*
+ * So many lines of one code are written within LOG_BURST_MS, by this process;
+ * the others are counted, and told when the time is over and the next one
+ * comes.  0, and before this is called: all.  Lines without a code (one for
+ * each request) are always written.
+ */
+enum { LOG_BURST_MS = 10000 };
+void log_set_burst(unsigned lines);
+
+struct log_counts {
+	uint64_t dropped;	/* lines that could not be written */
+	uint64_t suppressed;	/* ... that were beyond the burst */
+	unsigned busiest;	/* of the code with most lines now, how many; at most burst */
+	unsigned burst;
+};
+void log_count(struct log_counts *ret);
 
 /*
  * id: the request's, or NULL.  code: a stable name such as "EO-MOVER-SPOOL"

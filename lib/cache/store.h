@@ -32,6 +32,8 @@ enum { META_MAX = 16384 };
 int object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out);
 int object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_t *ret_inode, struct err *e);
 
+struct store_space { uint64_t used, max; };	/* bytes of the store, and how full it may be */
+
 enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED };
 
 struct store_object {
@@ -58,8 +60,9 @@ struct store_ops {
 	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
 	int (*spool_open)(struct store *s, struct err *e);
 	/*
-	 * Mover.  NULL and e when the store takes nothing now (min_free). spool_fd is borrowed
-	 * until the fill is freed.
+	 * Mover.  NULL and e when the store takes nothing now (e->sys is ENOSPC where it would be
+	 * fuller than cache.min_free allows; m->length is 0 when it is not known).  spool_fd is
+	 * borrowed until the fill is freed.
 	 */
 	struct store_fill *(*fill_begin)(struct store *s, const char *key, int spool_fd,
 	    const struct object_meta *m, struct err *e);
@@ -72,6 +75,10 @@ struct store_ops {
 	void (*fill_free)(struct store_fill *f);
 	/* Each second or so: let go of what was kept for lookups and is out of date. */
 	void (*tick)(struct store *s);
+	/* Mover.  How full is it? 0, or -1 and e. */
+	int (*space)(struct store *s, struct store_space *ret, struct err *e);
+	/* A reload: what of the configuration can change while the store is open. */
+	void (*set_config)(struct store *s, const struct config *c);
 	/* Is the store there and writable? For -/ready. */
 	int (*check)(struct store *s, struct err *e);
 	void (*free)(struct store *s);

@@ -168,6 +168,8 @@ static const struct store_ops directory_ops = {
 	.fill_state = directory_fill_state,
 	.fill_free = directory_fill_free,
 	.tick = directory_tick,
+	.space = directory_space,
+	.set_config = directory_set_config,
 	.check = directory_check,
 	.free = directory_free,
 };
@@ -183,7 +185,7 @@ store_open(const struct config *c, bool mover, struct err *e)
 	d->root_fd = -1;
 	d->spool_fd = -1;
 	d->lookups = directory_lookups_new();
-	d->min_free_percent = c->cache_min_free_percent;
+	directory_set_config(&d->store, c);
 	if (mover && (fd_mkdirs(d->path, 0750, e) != 0 || fd_mkdirs(d->spool_path, 0750, e) != 0))
 		goto fail;
 	if (directory_refresh(d, e) != 0)

@@ -49,6 +49,8 @@ void directory_fill_advance(struct store_fill *f, uint64_t upto);
 void directory_fill_finish(struct store_fill *f, const struct object_meta *m);
 enum fill_state directory_fill_state(const struct store_fill *f, struct err *e);
 void directory_fill_free(struct store_fill *f);
+int directory_space(struct store *s, struct store_space *ret, struct err *e);
+void directory_set_config(struct store *s, const struct config *c);
 /* Is the spool on the root's file system, and can a file go from one to the other? */
 int directory_probe(struct store_directory *d, struct err *e);
 /* Remove what a process that ended left in the spool. */

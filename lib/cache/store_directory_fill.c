@@ -321,21 +321,47 @@ out:
 	return r;
 }
 
-/* Less than cache.min_free of the file system left? */
-static int
-check_free(struct store_directory *d, struct err *e)
+int
+directory_space(struct store *s, struct store_space *ret, struct err *e)
 {
+	struct store_directory *d = (struct store_directory *)s;
 	struct statvfs vfs;
+	uint64_t kept;
 
 	if (fstatvfs(d->root_fd, &vfs) != 0)
 		return err_sys(e, errno, "cannot ask for the free space of '%s'", d->path);
-	if (vfs.f_blocks > 0 && (double)vfs.f_bavail * 100 < (double)vfs.f_blocks * d->min_free_percent)
-		return err_set(e, "less than %u %% of '%s' is free", d->min_free_percent, d->path);
+	*ret = (struct store_space){ 0, UINT64_MAX };
+	if (vfs.f_blocks == 0)	/* a file system that does not say */
+		return 0;
+	/* what is kept for root is neither used nor ours */
+	ret->max = (vfs.f_blocks - vfs.f_bfree + vfs.f_bavail) * vfs.f_frsize;
+	ret->used = (vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize;
+	kept = vfs.f_blocks / 100 * d->min_free_percent * vfs.f_frsize;
+	ret->max = ret->max > kept ? ret->max - kept : 0;
 	return 0;
 }
 
+/* Would less than cache.min_free be left with n bytes more? */
+static int
+check_free(struct store_directory *d, uint64_t n, struct err *e)
+{
+	struct store_space space = { 0, 0 };
+
+	if (directory_space(&d->store, &space, e) != 0)
+		return -1;
+	if (space.used + n > space.max)
+		return err_sys(e, ENOSPC, "cache.min_free is %u %% of '%s'", d->min_free_percent, d->path);
+	return 0;
+}
+
+void
+directory_set_config(struct store *s, const struct config *c)
+{
+	((struct store_directory *)s)->min_free_percent = c->cache_min_free_percent;
+}
+
 struct store_fill *
-directory_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m UNUSED, struct err *e)
+directory_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m, struct err *e)
 {
 	struct store_directory *d = (struct store_directory *)s;
 	struct store_fill *f;
@@ -344,7 +370,7 @@ directory_fill_begin(struct store *s, const char *key, int spool_fd, const struc
 		(void)err_set(e, "no key: '%.200s'", key);
 		return NULL;
 	}
-	if (directory_refresh(d, e) != 0 || check_free(d, e) != 0)
+	if (directory_refresh(d, e) != 0 || check_free(d, m->length, e) != 0)
 		return NULL;
 	f = mem_alloc(sizeof(*f));
 	f->d = d;

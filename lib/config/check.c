@@ -460,6 +460,10 @@ check_sizes(const struct config *c, struct faults *f)
 
 	if (c->spool_transfer_max > c->spool_max)
 		faults_add_path(f, "spool.max_transfer", "is more than spool.max");
+	if (c->spool_memory_max > c->spool_max)
+		faults_add_path(f, "spool.memory", "is more than spool.max");
+	if (c->stac_item_max > c->stac_keep_max)
+		faults_add_path(f, "stac.keep_max", "is less than stac.item_max");
 	for (size_t i = 0; i < c->retentions.n; i++) {
 		path = mem_printf("%s/%s", c->cache_path, c->retentions.v[i]);
 		if (strcmp(path, c->dir_spool) == 0)

@@ -77,6 +77,7 @@ struct config {
 	struct strs stac_headers;	/* "Name: value" lines of that file: secret */
 	uint64_t stac_item_max;		/* bytes */
 	uint32_t stac_keep_ms;		/* an item is kept so long */
+	uint64_t stac_keep_max;		/* bytes of all items of one mover */
 	/* eodag */
 	char *eodag_python;		/* the environment's directory; "" = the system's */
 	char *eodag_config_file;	/* user credentials for EODAG, read by the resolver's parent */
@@ -87,6 +88,7 @@ struct config {
 	uint32_t eodag_idle_ms;		/* an idle resolver ends */
 	uint32_t eodag_cooldown_ms;	/* after a crash or timeout */
 	uint64_t eodag_memory_max;	/* bytes of address space of one resolver */
+	uint32_t eodag_queue;		/* jobs of one backend at one mover */
 	/* identity */
 	char *user_param, *groups_param, *groups_separator;
 	struct group_members *groups;
@@ -125,6 +127,7 @@ struct config {
 	uint32_t drain_ms;		/* SIGTERM: running transfers get so long */
 	uint32_t upgrade_drain_ms;	/* SIGUSR2: the same, while another master serves */
 	uint32_t start_ms;		/* a role that is not ready by then is killed */
+	uint32_t clients_max;		/* of one mover */
 	/* upstream (net) */
 	/* "127.0.0.1", "10.0.0.0/8", "::1": private addresses that may be connected to */
 	struct strs allow_private;
@@ -137,10 +140,11 @@ struct config {
 	struct backend_limits *backends;
 	size_t n_backends;
 	/* spool */
-	uint64_t spool_max, spool_transfer_max;	/* bytes */
+	uint64_t spool_max, spool_transfer_max, spool_memory_max;	/* bytes */
 	uint32_t clients_per_transfer_max, transfers_max;
 	/* log */
 	enum log_level log_level;
+	uint32_t log_burst;		/* lines of one code in LOG_BURST_MS; 0: all */
 	char *user;			/* that children of a root master run as; NULL: as it */
 
 	uint64_t generation;		/* set by the master, +1 per reload */

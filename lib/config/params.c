@@ -188,6 +188,10 @@ const struct param config_params[] = {
 	  .text = "A larger item is refused." },
 	{ "stac.keep", PARAM_DURATION, AT(stac_keep_ms), 0, HOUR, "\"60s\"",
 	  .text = "How long a fetched item is used again before the catalogue is asked anew." },
+	{ "stac.keep_max", PARAM_SIZE, AT(stac_keep_max), MIB, 64 * GB, "\"64 MB\"",
+	  .text = "What the items of one mover may take, those that are kept and those that "
+		  "come. Beyond it the oldest that nobody waits for goes; a request whose item "
+		  "finds no room even so is answered 503." },
 
 	/* eodag */
 	{ "eodag.python", PARAM_PATH, AT(eodag_python), 0, LEN_PATH, "\"\"",
@@ -217,6 +221,10 @@ const struct param config_params[] = {
 	{ "eodag.memory_max", PARAM_SIZE, AT(eodag_memory_max), 256 * MIB, 1024 * GB, "\"2 GB\"",
 	  .text = "The address space of one resolver. One that wants more fails, and nobody "
 		  "else does." },
+
+	{ "eodag.queue", PARAM_INTEGER, AT(eodag_queue), 1, 65536, "4096",
+	  .text = "How many assets of one backend may wait for their resolve, in one mover; users "
+		  "take turns. More are answered 503." },
 
 	/* identity */
 	{ "identity.user_param", PARAM_STRING, AT(user_param), 1, LEN_SET, "\"EODATA_USER\"",
@@ -337,6 +345,11 @@ const struct param config_params[] = {
 		  "takes longer is killed. The new program of an upgrade gets twice that, then the "
 		  "old one goes on without it." },
 
+	{ "pool.clients", PARAM_INTEGER, AT(clients_max), 1, 1000000, "65536",
+	  .text = "How many clients one mover serves at once; fewer where the limit on open files "
+		  "does not give each of them three. More wait in the queue to the mover, and "
+		  "are answered 503 when it is full." },
+
 	/* upstream */
 	{ "upstream.allow_private", PARAM_STRINGS, AT(allow_private), 0, 1000, "[]",
 	  .length = LEN_GROUP,
@@ -375,6 +388,10 @@ const struct param config_params[] = {
 	{ "spool.max_transfer", PARAM_SIZE, AT(spool_transfer_max), MIB, INT64_MAX, "\"20 GB\"",
 	  .text = "What one of them may take. A larger one goes on without the spool, for one "
 		  "client." },
+	{ "spool.memory", PARAM_SIZE, AT(spool_memory_max), 512 * KIB, GB, "\"1 MiB\"",
+	  .text = "What one transfer may keep in memory where its file cannot be made or cannot "
+		  "grow, as on a full disk. It goes on unstored, and its slowest client paces "
+		  "the provider." },
 	{ "spool.clients_per_transfer", PARAM_INTEGER, AT(clients_per_transfer_max), 1, 65536,
 	  "4096",
 	  .text = "How many clients may share one transfer. More are answered 503." },
@@ -385,6 +402,9 @@ const struct param config_params[] = {
 	{ "log.level", PARAM_WORD, AT(log_level), .fallback = "\"info\"",
 	  WORDS("error", "warn", "info", "debug"),
 	  .text = "The least important lines that are written. \"info\" is one line per request." },
+	{ "log.burst", PARAM_INTEGER, AT(log_burst), 0, 1000000, "100",
+	  .text = "How many lines of one warning or error, by its code, a process writes in 10 "
+		  "seconds. The others are counted, and told in one line. 0 writes all." },
 };
 const size_t config_params_n = ARRAY_LEN(config_params);
 

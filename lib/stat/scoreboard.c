@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 2, LOOK_MS = 500 };
+enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 3, LOOK_MS = 500 };
 
 static struct slot *own;
 
@@ -132,6 +132,10 @@ stat_claim(enum role role, unsigned index)
 	memset(own->note, 0, sizeof(own->note));
 	for (size_t i = 0; i < GAUGE_N; i++)
 		SET(&own->gauge[i], 0u);
+	for (size_t i = 0; i < BOUND_N; i++) {
+		SET(&own->bound[i].used, 0u);
+		SET(&own->bound[i].max, 0u);
+	}
 	SET(&own->state, (uint32_t)SLOT_STARTING);
 	SET(&own->pid, (uint32_t)getpid());
 }
@@ -155,6 +159,22 @@ stat_gauge(enum gauge g, uint64_t v)
 {
 	if (own != NULL && g < GAUGE_N)
 		SET(&own->gauge[g], v);
+}
+
+void
+stat_bound(enum bound b, uint64_t used, uint64_t max)
+{
+	if (own == NULL || b >= BOUND_N)
+		return;
+	SET(&own->bound[b].used, used);
+	SET(&own->bound[b].max, max);
+}
+
+void
+stat_bound_reached(enum bound b)
+{
+	if (own != NULL && b < BOUND_N)
+		__atomic_fetch_add(&own->bound[b].reached, 1, __ATOMIC_RELAXED);
 }
 
 void
@@ -189,24 +209,37 @@ stat_deadline(int64_t mono_ms, const char *note)
 	__atomic_store_n(&own->deadline_mono_ms, mono_ms, __ATOMIC_RELEASE);
 }
 
+/* The log is below this room, so it cannot tell by itself. */
+static void
+count_log(void)
+{
+	static uint64_t dropped, suppressed;
+	struct log_counts now;
+
+	log_count(&now);
+	stat_add(COUNT_LOG_DROPPED, now.dropped - dropped);
+	stat_add(COUNT_LOG_SUPPRESSED, now.suppressed - suppressed);
+	stat_bound(BOUND_LOG, now.busiest, now.burst);
+	if (now.suppressed != suppressed)
+		stat_bound_reached(BOUND_LOG);
+	dropped = now.dropped;
+	suppressed = now.suppressed;
+}
+
 void
 stat_heartbeat(void)
 {
-	static uint64_t counted;
 	static int64_t looked_ms;
 	int64_t now = clock_mono_ms();
-	uint64_t dropped;
 	struct mallinfo2 heap;
 
 	if (own == NULL)
 		return;
 	SET(&own->heartbeat_mono_ms, now);
-	if (now - looked_ms < LOOK_MS)
+	if (now - looked_ms < LOOK_MS)	/* workers come here for each request */
 		return;
 	looked_ms = now;
-	dropped = log_dropped();
-	stat_add(COUNT_LOG_DROPPED, dropped - counted);
-	counted = dropped;
+	count_log();
 	heap = mallinfo2();
 	stat_gauge(GAUGE_HEAP_BYTES, heap.uordblks + heap.hblkhd);
 }
@@ -240,6 +273,18 @@ slot_state_name(enum slot_state s)
 	return (unsigned)s < SLOT_STATES ? name[s] : "unknown";
 }
 
+const char *
+bound_name(enum bound b)
+{
+	static const char *const name[BOUND_N] = {
+#define X(id, prom, help) prom,
+		BOUNDS(X)
+#undef X
+	};
+
+	return (unsigned)b < BOUND_N ? name[b] : "unknown";
+}
+
 uint64_t
 scoreboard_sum(const struct scoreboard *sb, enum counter c)
 {
@@ -250,4 +295,31 @@ scoreboard_sum(const struct scoreboard *sb, enum counter c)
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++)
 		sum += GET(&sb->slot[i].count[c]);
 	return sum;
+}
+
+const struct slot *
+scoreboard_fullest(const struct scoreboard *sb, enum bound b, struct bound_use *ret)
+{
+	const struct slot *s, *fullest = NULL;
+	double part, most = -1;
+	uint64_t max;
+
+	if (b >= BOUND_N)
+		return NULL;
+	*ret = (struct bound_use){ 0, 0, 0 };
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		s = &sb->slot[i];
+		ret->reached += GET(&s->bound[b].reached);
+		max = GET(&s->bound[b].max);
+		if (GET(&s->pid) == 0 || GET(&s->state) == SLOT_EMPTY || GET(&s->state) == SLOT_DEAD || max == 0)
+			continue;
+		part = (double)GET(&s->bound[b].used) / (double)max;
+		if (part > most) {
+			most = part;
+			fullest = s;
+			ret->used = GET(&s->bound[b].used);
+			ret->max = max;
+		}
+	}
+	return fullest;
 }

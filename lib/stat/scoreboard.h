@@ -47,7 +47,9 @@ enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_BUSY, SLOT_DRAININ
 	X(LEDGER_ERRORS, "ledger_errors_total", "ledger lines that had to be retried")	\
 	X(RESTARTS, "restarts_total", "children started again")				\
 	X(RELOADS, "reloads_total", "configurations taken")				\
-	X(LOG_DROPPED, "log_dropped_total", "log lines that could not be written")
+	X(UNSTORED, "unstored_total", "transfers that a dataset wanted stored and that were not")	\
+	X(LOG_DROPPED, "log_dropped_total", "log lines that could not be written")	\
+	X(LOG_SUPPRESSED, "log_suppressed_total", "warnings beyond log.burst")
 
 enum counter {
 #define X(name, prom, help) COUNT_##name,
@@ -70,6 +72,41 @@ enum gauge {
 #undef X
 	GAUGE_N
 };
+
+/*
+ * What is bounded: how much of it there is, how much there may be, and how
+ * often it was too little.  Set by the process that holds it; where max is 0
+ * it has none.  What happens beyond each is in eodata-proxy(8), BOUNDS.
+ */
+#define BOUNDS(X)									\
+	X(SPOOL, "spool_bytes", "bodies of all running transfers")			\
+	X(SPOOL_TRANSFER, "spool_transfer_bytes", "the body of one transfer")		\
+	X(SPOOL_MEMORY, "spool_memory_bytes", "what one transfer keeps in memory")	\
+	X(TRANSFERS, "transfers", "transfers at once")					\
+	X(TRANSFER_CLIENTS, "transfer_clients", "clients of one transfer")		\
+	X(CLIENTS, "clients", "connections of a mover")					\
+	X(CLIENT_MEMORY, "client_memory_bytes", "what is queued for one client")	\
+	X(CACHE, "cache_bytes", "what is used of the cache's file system")		\
+	X(PROVIDER_SLOTS, "provider_slots", "requests at one provider")			\
+	X(PROVIDER_QUEUE, "provider_queue", "requests that wait for one provider")	\
+	X(RESOLVE_QUEUE, "resolve_queue", "resolves of one backend that wait or run")	\
+	X(RESOLVE_MEMORY, "resolve_memory_bytes", "resolve jobs that wait or run")	\
+	X(RESOLVERS, "resolvers", "backends with a resolver")				\
+	X(RESOLVER_MEMORY, "resolver_memory_bytes", "address space of one resolver")	\
+	X(ITEMS, "items_bytes", "STAC items that are kept or on their way")		\
+	X(ASSETS, "assets", "assets that are remembered")				\
+	X(HANDOVERS, "handover_queue_bytes", "requests on their way to a mover")	\
+	X(WAITING, "waiting_connections", "connections of a worker without a whole request")	\
+	X(CHARGES, "charges_queued", "charges that the accountant has not taken")	\
+	X(LEDGER, "ledger_queued_bytes", "ledger lines that are not written")		\
+	X(LOG, "log_lines", "lines of one warning in ten seconds")
+enum bound {
+#define X(name, prom, help) BOUND_##name,
+	BOUNDS(X)
+#undef X
+	BOUND_N
+};
+struct bound_use { uint64_t used, max, reached; };
 
 /*
  * Which slot belongs to what.  A mover keeps its slot when it is replaced.
@@ -96,6 +133,7 @@ struct slot {
 	char note[SLOT_NOTE_MAX];	/* request id, or the backend of a resolver */
 	uint64_t count[COUNTER_N];
 	uint64_t gauge[GAUGE_N];
+	struct bound_use bound[BOUND_N];
 };
 
 struct scoreboard {
@@ -115,8 +153,8 @@ void scoreboard_detach(struct scoreboard *sb);				/* unmaps; NULL is fine */
 /* Set by role start-up: the slot that stat_* write to. */
 void stat_init(struct scoreboard *sb, unsigned slot);
 /*
- * Make it this process's: pid, role, index, start, SLOT_STARTING; gauges and
- * note are emptied, counters and jobs stay.  role_start does both; the
+ * Make it this process's: pid, role, index, start, SLOT_STARTING; gauges, the
+ * use of bounds and the note are emptied, counters and jobs stay.  role_start does both; the
  * broker's children do it themselves.
  */
 void stat_claim(enum role role, unsigned index);
@@ -124,15 +162,23 @@ void stat_generation(uint64_t generation);
 void stat_add(enum counter c, uint64_t n);		/* no-op before stat_init */
 #define stat_inc(c) stat_add((c), 1)
 void stat_gauge(enum gauge g, uint64_t v);
+void stat_bound(enum bound b, uint64_t used, uint64_t max);
+void stat_bound_reached(enum bound b);			/* role_bound does it and tells the operator */
 void stat_state(enum slot_state s);
 void stat_job_done(void);
 void stat_deadline(int64_t mono_ms, const char *note);	/* 0 clears */
-void stat_heartbeat(void);		/* and, twice a second at most, lost log lines and memory */
+void stat_heartbeat(void);		/* and, twice a second at most, memory and what log.h has counted */
 struct slot *stat_slot(void);
 
 const char *role_name(enum role r);
 const char *slot_state_name(enum slot_state s);
+const char *bound_name(enum bound b);
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+/*
+ * The living process with the fullest of it; NULL: nobody has this bound.
+ * *ret: its use and bound, and how often all have reached theirs.
+ */
+const struct slot *scoreboard_fullest(const struct scoreboard *sb, enum bound b, struct bound_use *ret);
 /* -/status and -/metrics */
 void scoreboard_json(const struct scoreboard *sb, struct buf *out);
 void scoreboard_prometheus(const struct scoreboard *sb, struct buf *out);

@@ -86,6 +86,27 @@ process_json(const struct slot *s, size_t i, struct buf *out)
 	buf_addc(out, '}');
 }
 
+/* Each with the process that is nearest to it. */
+static void
+bounds_json(const struct scoreboard *sb, struct buf *out)
+{
+	const char *comma = "";
+	const struct slot *s;
+	struct bound_use u;
+
+	for (size_t i = 0; i < BOUND_N; i++) {
+		s = scoreboard_fullest(sb, (enum bound)i, &u);
+		if (s == NULL)
+			continue;
+		buf_addf(out,
+		    "%s\"%s\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 ",\"reached\":%" PRIu64
+		    ",\"role\":\"%s\",\"index\":%" PRIu32 "}",
+		    comma, bound_name((enum bound)i), u.used, u.max, u.reached, role_name(GET(&s->role)),
+		    GET(&s->index));
+		comma = ",";
+	}
+}
+
 void
 scoreboard_json(const struct scoreboard *sb, struct buf *out)
 {
@@ -111,6 +132,8 @@ scoreboard_json(const struct scoreboard *sb, struct buf *out)
 	for (size_t i = 0; i < GAUGE_N; i++)
 		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", gauge_row[i].name,
 		    gauge_sum(sb, (enum gauge)i));
+	buf_adds(out, "},\"bounds\":{");
+	bounds_json(sb, out);
 	buf_adds(out, "}}\n");
 }
 
@@ -169,6 +192,27 @@ processes(const struct scoreboard *sb, struct buf *out)
 	}
 }
 
+/* One of the three numbers of each bound that a process has. */
+static void
+bounds(const struct scoreboard *sb, struct buf *out, const char *name, const char *type, const char *help, size_t at)
+{
+	const struct bound_use *u;
+	const struct slot *s;
+
+	head(out, name, type, help);
+	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
+		s = &sb->slot[i];
+		for (size_t b = 0; b < BOUND_N && in_use(s); b++) {
+			u = &s->bound[b];
+			if (GET(&u->max) == 0)
+				continue;
+			labels(out, name, s, i);
+			buf_addf(out, ",bound=\"%s\"} %" PRIu64 "\n", bound_name((enum bound)b),
+			    GET((const uint64_t *)((const char *)u + at)));
+		}
+	}
+}
+
 void
 scoreboard_prometheus(const struct scoreboard *sb, struct buf *out)
 {
@@ -184,5 +228,9 @@ scoreboard_prometheus(const struct scoreboard *sb, struct buf *out)
 	for (size_t i = 0; i < GAUGE_N; i++)
 		single(out, gauge_row[i].name, "gauge", gauge_row[i].help,
 		    gauge_sum(sb, (enum gauge)i));
+	bounds(sb, out, "bound_used", "gauge", "how much there is of what is bounded", offsetof(struct bound_use, used));
+	bounds(sb, out, "bound_max", "gauge", "how much of it there may be", offsetof(struct bound_use, max));
+	bounds(sb, out, "bound_reached_total", "counter", "how often it was too little",
+	    offsetof(struct bound_use, reached));
 	processes(sb, out);
 }

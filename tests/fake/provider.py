@@ -19,7 +19,10 @@ also answer wrongly: cut, too long, with a false range, not at all.
     /-/log                what was asked, as JSON
     /-/set?token_life=S   POST: life of tokens made from now on
     /-/revoke             POST: all tokens end now
-    /-/open?gate=NAME     POST: lets /bad/gate-NAME-AT/PATH and chunkgate-... go on
+    /-/open?gate=NAME     POST: lets /bad/gate-NAME-AT/PATH, chunkgate-... and headgate-NAME go on
+    /-/hold?what=WHAT&gate=NAME   POST: searches, tokens or items (WHAT: search, token, item) wait at
+                          the gate from now on; an item before its last byte, a search for its collection alone
+                          if &collection=C is given
     /-/reset              POST: counters back to nothing
 
 A second port (--other) answers /assets/open only and records the headers of
@@ -68,6 +71,7 @@ class State:
         self.tokens = {}            # token -> (end of its life, revoked)
         self.serial = 0
         self.gates = {}
+        self.holds = {}             # what -> (gate, collection or None)
         self.asked = {}             # path -> how often
         self.open = 0               # requests being answered
         self.reset()
@@ -112,6 +116,12 @@ class State:
     def gate(self, name):
         with self.lock:
             return self.gates.setdefault(name, threading.Event())
+
+    def hold(self, what, collections=()):
+        with self.lock:
+            name, only = self.holds.get(what, (None, None))
+        if name is not None and (only is None or only in collections):
+            self.gate(name).wait(120)
 
     def log(self, path, line):
         """One write(2) a line: several threads, and readers who tail."""
@@ -447,7 +457,11 @@ class Answer:
         if item.pop("fake:hide_origin", False):
             for asset in item.get("assets", {}).values():
                 asset.pop("alternate", None)
-        self.send_json(item, kind="application/geo+json")
+        body = json.dumps(item).encode()
+        self.conn.send_head(200, [("Content-Type", "application/geo+json"), ("Content-Length", len(body))])
+        self.conn.send_body(body[:-1], last=False)
+        self.state.hold("item", (segments[1],))
+        self.conn.send_body(body[-1:])
 
     def bad_item(self, case):
         conn = self.conn
@@ -474,6 +488,7 @@ class Answer:
     def search(self):
         self.state.count("searches")
         wanted = json.loads(self.request.body or b"{}")
+        self.state.hold("search", wanted.get("collections") or ())
         features = []
         for collection in wanted.get("collections") or []:
             for item in wanted.get("ids") or []:
@@ -503,6 +518,7 @@ class Answer:
         if form.get("username") != "u" or form.get("password") != "p":
             self.send_json({"error": "invalid_client"}, 401)
             return
+        self.state.hold("token")
         token = self.state.new_token()
         self.send_json({"access_token": token, "token_type": "bearer", "expires_in": self.state.token_life})
 
@@ -519,6 +535,9 @@ class Answer:
             state.revoke()
         elif what == "open":
             state.gate(query.get("gate", "")).set()
+        elif what == "hold" and query.get("what") in ("search", "token", "item"):
+            with state.lock:
+                state.holds[query["what"]] = (query.get("gate", ""), query.get("collection"))
         elif what == "reset":
             state.reset()
         else:
@@ -538,7 +557,7 @@ class Bad:
     """
     The same file, answered wrongly.  One method a case, '-' is '_'; what
     follows the name in the path is its argument: status-503, slow-100000, late-200,
-    gate-NAME-4096, chunkgate-NAME-4096.  All but norange know nothing of ranges unless they say so.
+    gate-NAME-4096, chunkgate-NAME-4096, headgate-NAME.  All but norange know nothing of ranges unless they say so.
     """
 
     def __init__(self, answer, segments):
@@ -551,7 +570,7 @@ class Bad:
 
     def answer(self, case):
         for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("late_", 1), ("gate_", 2), ("chunkgate_", 2),
-                                ("breaks_", 1), ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1),
+                                ("headgate_", 1), ("breaks_", 1), ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1),
                                 ("breaksexpired_", 1), ("breaksskewed_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
@@ -822,6 +841,12 @@ class Bad:
         self.conn.sent = self.f.size
         self.conn.log_now()
         self.conn.send_raw(b"0\r\n\r\n")
+
+    def headgate(self, name):
+        """Nothing until the gate NAME opens."""
+        if not self.state.gate(name).wait(120):
+            self.cut()
+        self.a.send_asset(self.f)
 
     def paced(self, pause, first=None):
         wanted = parse_range(self.request.header("Range"), self.f.size)

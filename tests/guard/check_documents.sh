@@ -22,6 +22,15 @@ for name in $(comm -23 "$tmp/named" "$tmp/tests"); do
 	bad=1
 done
 
+# bounds
+sed -n '/^#define BOUNDS/,/^enum bound/p' lib/stat/scoreboard.h | sed -n 's/^[[:space:]]*X([A-Z_]*, "\([a-z_]*\)".*/\1/p' | sort >"$tmp/bounds"
+sed -n '/^\.Sh BOUNDS/,/^\.Sh SIGNALS/s/^\.It Li \([a-z_]*\).*/\1/p' man/eodata-proxy.8 | sort >"$tmp/told"
+for name in $(comm -3 "$tmp/bounds" "$tmp/told"); do
+	echo "$name: in one of lib/stat/scoreboard.h and eodata-proxy(8), BOUNDS"
+	bad=1
+done
+[ "$(wc -l <"$tmp/bounds")" -gt 10 ] || { echo "too few bounds found in lib/stat/scoreboard.h"; bad=1; }
+
 # files
 for doc in README.md HACKING.md DESIGN.md CHANGELOG.md; do
 	for path in $(grep -oE '(^|[ `(])(lib|fcgi-app|tests|scripts|conf-examples|man)/[A-Za-z0-9_./-]*[a-z0-9]' "$doc" |

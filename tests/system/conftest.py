@@ -116,11 +116,16 @@ class Asset:
 class Stack:
     serial = itertools.count(1)
 
-    def __init__(self, *options, extra=None, as_nobody=False):
-        """as_nobody: all of it as a user without rights, where root runs the tests."""
+    def __init__(self, *options, extra=None, as_nobody=False, prepare=None):
+        """
+        as_nobody: all of it as a user without rights, where root runs the tests.
+        prepare(its folder) comes before anything is started there.
+        """
         parent = os.environ.get("TMPDIR", "/tmp")
         self.dir = tempfile.mkdtemp(prefix="eodata-test-", dir=parent)
         os.chmod(self.dir, 0o711)
+        if prepare is not None:
+            prepare(self.dir)
         command = [sys.executable, STACK, "up", self.dir, *options]
         if as_nobody and os.geteuid() == 0:
             shutil.chown(self.dir, "nobody", "nogroup")

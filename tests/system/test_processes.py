@@ -50,8 +50,7 @@ def everyone(stack):
 
 
 def resolvers(stack):
-    """The broker has the same name."""
-    return [pid for pid, name in everyone(stack).items() if name == "eodata-proxy-resolver" and pid not in stack.pids("broker")]
+    return [pid for pid, name in everyone(stack).items() if name.startswith("eodata-proxy-resolver: ")]
 
 
 # -- reload

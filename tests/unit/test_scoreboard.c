@@ -196,7 +196,7 @@ wild_numbers_of_others_are_shown_without_harm(void)
 {
 	int fd;
 	struct scoreboard *sb = fresh(&fd);
-	struct buf out = BUF_INIT(1 << 20);
+	struct buf out = BUF_INIT(4 << 20);
 
 	memset(sb->slot, 0xff, sizeof(sb->slot));
 	scoreboard_json(sb, &out);
@@ -228,6 +228,44 @@ gauges_of_the_dead_do_not_count(void)
 	done(sb, fd);
 }
 
+static void
+a_bound_shows_the_process_that_is_nearest_to_it(void)
+{
+	int fd;
+	struct scoreboard *sb = fresh(&fd);
+	struct buf out = BUF_INIT(1 << 20);
+	const struct slot *s;
+	struct bound_use u;
+
+	CHECK(scoreboard_fullest(sb, BOUND_CLIENTS, &u) == NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		stat_init(sb, SLOT_MOVERS + i);
+		stat_claim(ROLE_MOVER, i);
+		stat_bound(BOUND_CLIENTS, i == 1 ? 50 : 60, i == 1 ? 100 : 1000);
+		stat_bound_reached(BOUND_CLIENTS);
+	}
+	s = scoreboard_fullest(sb, BOUND_CLIENTS, &u);
+	CHECK(s == &sb->slot[SLOT_MOVERS + 1]);
+	CHECK_INT(u.used, 50);
+	CHECK_INT(u.max, 100);
+	CHECK_INT(u.reached, 3);
+	scoreboard_json(sb, &out);
+	CHECK(strstr(buf_str(&out), "\"bounds\":{\"clients\":{\"used\":50,\"max\":100,\"reached\":3,\"role\":\"mover\","
+	    "\"index\":1}}") != NULL);
+	buf_clear(&out);
+	scoreboard_prometheus(sb, &out);
+	CHECK(strstr(buf_str(&out), "eodata_proxy_bound_used{role=\"mover\",index=\"1\",slot=\"4\",bound=\"clients\"} 50\n") !=
+	    NULL);
+	/* the next process in the slot begins with nothing, and what was counted stays */
+	stat_init(sb, SLOT_MOVERS + 1);
+	stat_claim(ROLE_MOVER, 1);
+	s = scoreboard_fullest(sb, BOUND_CLIENTS, &u);
+	CHECK(s == &sb->slot[SLOT_MOVERS] || s == &sb->slot[SLOT_MOVERS + 2]);
+	CHECK_INT(u.reached, 3);
+	buf_release(&out);
+	done(sb, fd);
+}
+
 /* Twice the same role and index, as when a reload overlaps: promtool refuses doubles. */
 static void
 promtool_accepts_the_metrics(void)
@@ -246,6 +284,7 @@ promtool_accepts_the_metrics(void)
 		stat_init(sb, SLOT_WORKERS + i);
 		stat_claim(ROLE_WORKER, i / 2);
 		stat_add(COUNT_REQUESTS, i);
+		stat_bound(BOUND_WAITING, i, 256);
 	}
 	scoreboard_prometheus(sb, &out);
 	f = popen("promtool check metrics >&2", "w");
@@ -279,6 +318,7 @@ main(void)
 		UNIT(text_of_others_is_escaped_in_json),
 		UNIT(wild_numbers_of_others_are_shown_without_harm),
 		UNIT(gauges_of_the_dead_do_not_count),
+		UNIT(a_bound_shows_the_process_that_is_nearest_to_it),
 		UNIT(promtool_accepts_the_metrics),
 		UNIT(the_slots_do_not_overlap),
 	};
