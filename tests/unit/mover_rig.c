@@ -655,7 +655,6 @@ provider_request(struct rig *r, struct conn *c)
 
 	if (c->busy || end == NULL)
 		return;
-	c->in.data[end + 2 - c->in.data] = '\0';	/* what is behind it belongs to older requests */
 	path = strchr(c->in.data, '/');
 	s = path == NULL ? NULL : script_of(r, path + 1, strcspn(path + 1, "? /"));
 	if (s == NULL) {
@@ -740,6 +739,7 @@ provider_turn(struct rig *r, struct conn *c)
 		return;
 	}
 	c->in.len += n > 0 ? (size_t)n : 0;
+	c->in.data[c->in.len] = '\0';	/* headers are looked for as in a text */
 	provider_request(r, c);
 	if (c->fd != -1)
 		provider_write(c);
