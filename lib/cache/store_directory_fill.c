@@ -41,6 +41,7 @@ enum {
 	FILE_MODE = 0640,		/* the front reads by the directory's group */
 	DIRECTORY_MODE = 0750,
 	PUBLISH_ATTEMPTS = 32,		/* against tmpfiles, which removes empty directories */
+	NAME_ATTEMPTS = 32,		/* against sweeps of movers that start */
 	SWEEP_MAX = 100000,
 };
 
@@ -79,11 +80,54 @@ open_nameless(struct store_directory *d)
 	return fd;
 }
 
+/* A file with a name, locked.  -1 with errno. */
 static int
 open_named(struct store_directory *d, char name[TEMP_NAME_SIZE])
 {
+	struct stat st;
+	bool swept;
+	int fd;
+
+	for (int i = 0; i < NAME_ATTEMPTS; i++) {
+		temp_name(name);
+		fd = openat(d->spool_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+		if (fd == -1)
+			return -1;
+		/* a sweep may come between the name and the lock; without locks it takes what it likes */
+		swept = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+		if (!swept && fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return fd;
+		fd_close(&fd);
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+static int
+link_nameless(struct store_directory *d, int fd, char name[TEMP_NAME_SIZE])
+{
+	char proc[40];
+
 	temp_name(name);
-	return openat(d->spool_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, proc, d->spool_fd, name, AT_SYMLINK_FOLLOW);
+}
+
+/* The same, and where that can be had, nobody sees the name before it is locked. */
+static int
+open_temp(struct store_directory *d, char name[TEMP_NAME_SIZE])
+{
+	int fd = open_nameless(d), saved;
+
+	if (fd == -1)
+		return errno == EOPNOTSUPP ? open_named(d, name) : -1;
+	(void)flock(fd, LOCK_EX | LOCK_NB);
+	if (link_nameless(d, fd, name) == 0)
+		return fd;
+	saved = errno;
+	fd_close(&fd);
+	errno = saved;
+	return -1;
 }
 
 /*
@@ -133,7 +177,7 @@ directory_spool_open(struct store *s, struct err *e)
 	}
 	if (fd == -1)
 		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", d->spool_path);
-	/* without it a sweep could take it: then the publish fails, and no more */
+	/* so it has its name locked when it is published; without, a sweep could take it, and it is not */
 	(void)flock(fd, LOCK_EX | LOCK_NB);
 	return fd;
 }
@@ -144,7 +188,6 @@ name_spool(struct store_directory *d, int fd, char name[TEMP_NAME_SIZE])
 {
 	struct spool_name **link;
 	struct stat st;
-	char proc[40];
 
 	if (fstat(fd, &st) != 0)
 		return -1;
@@ -158,9 +201,7 @@ name_spool(struct store_directory *d, int fd, char name[TEMP_NAME_SIZE])
 			return 0;
 		}
 	}
-	temp_name(name);
-	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	return linkat(AT_FDCWD, proc, d->spool_fd, name, AT_SYMLINK_FOLLOW);
+	return link_nameless(d, fd, name);
 }
 
 /* Make the directory rel below the root, and open it; each step refuses links. */
@@ -212,11 +253,10 @@ open_target(struct store_directory *d, const char *key, const char **ret_base)
 static int
 write_temp(struct store_directory *d, const struct buf *text, char name[TEMP_NAME_SIZE], struct err *e)
 {
-	int fd = open_named(d, name);
+	int fd = open_temp(d, name);
 
 	if (fd == -1)
 		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", d->spool_path);
-	(void)flock(fd, LOCK_EX | LOCK_NB);
 	if (fd_write_all(fd, text->data, text->len) != 0) {
 		(void)err_sys(e, errno, "cannot write in dirs.spool '%s'", d->spool_path);
 		(void)unlinkat(d->spool_fd, name, 0);
@@ -423,7 +463,7 @@ directory_probe(struct store_directory *d, struct err *e)
 	if (root.st_dev != spool.st_dev)
 		return err_set(e, "dirs.spool '%s' is not on the file system of cache.path '%s'", d->spool_path,
 		    d->path);
-	fd = open_named(d, name);
+	fd = open_temp(d, name);
 	if (fd == -1)
 		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", d->spool_path);
 	/* two mounts of one file system have one st_dev, and still refuse a rename */
@@ -439,10 +479,10 @@ directory_probe(struct store_directory *d, struct err *e)
 	return r;
 }
 
-void
-directory_sweep(struct store_directory *d)
+static void
+sweep(int at)
 {
-	int dir_fd = openat(d->spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir_fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	DIR *dir;
 	int fd;
@@ -460,12 +500,19 @@ directory_sweep(struct store_directory *d)
 			break;
 		if (strncmp(entry->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) != 0)
 			continue;
-		fd = openat(d->spool_fd, entry->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+		fd = openat(at, entry->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 		if (fd == -1)
 			continue;
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			(void)unlinkat(d->spool_fd, entry->d_name, 0);	/* somebody else was faster */
+			(void)unlinkat(at, entry->d_name, 0);	/* somebody else was faster, or a directory */
 		fd_close(&fd);
 	}
 	(void)closedir(dir);
+}
+
+void
+directory_sweep(struct store_directory *d)
+{
+	sweep(d->spool_fd);
+	sweep(d->root_fd);	/* for an instant directory_probe has its file there */
 }

@@ -650,7 +650,7 @@ without_nameless_files_the_spool_is_swept(void)
 static void
 g10_stale_names_are_swept_at_start_and_live_ones_stay(void)
 {
-	char stale[256], live[256];
+	char stale[256], live[256], probe[256];
 	struct err e = ERR_NONE;
 	struct place p;
 	int fd;
@@ -658,7 +658,10 @@ g10_stale_names_are_swept_at_start_and_live_ones_stay(void)
 	place_open(&p);
 	(void)snprintf(stale, sizeof(stale), "%s/eo-stale", p.spool);
 	(void)snprintf(live, sizeof(live), "%s/eo-live", p.spool);
+	(void)snprintf(probe, sizeof(probe), "%s/eo-probe", p.root);
 	fd = open(stale, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	fd_close(&fd);
+	fd = open(probe, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	fd_close(&fd);
 	fd = open(live, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	CHECK_INT(flock(fd, LOCK_EX), 0);
@@ -669,9 +672,60 @@ g10_stale_names_are_swept_at_start_and_live_ones_stay(void)
 	p.s = store_open(&p.c, true, &e);
 	MUST(p.s != NULL);
 	CHECK_INT(access(stale, F_OK), -1);
+	CHECK_INT(access(probe, F_OK), -1);
 	CHECK_INT(access(live, F_OK), 0);
 	fd_close(&fd);
 	place_close(&p);
+}
+
+/* Movers of one master start at once: none takes what another has just made. */
+static void
+start_at_once(void)
+{
+	enum { PROCESSES = 8, STARTS = 200 };
+	struct err e = ERR_NONE;
+	struct place p;
+	struct store *s;
+	pid_t pid[PROCESSES];
+	int status, go[2];
+	char c;
+
+	place_open(&p);
+	MUST(pipe(go) == 0);
+	for (int i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		if (pid[i] != 0)
+			continue;
+		close(go[1]);
+		(void)!read(go[0], &c, 1);	/* until all are there */
+		for (int k = 0; k < STARTS; k++) {
+			s = store_open(&p.c, true, &e);
+			if (s == NULL) {
+				fprintf(stderr, "start %d: %s\n", k, e.text);
+				_exit(1);
+			}
+			s->ops->free(s);
+		}
+		_exit(0);
+	}
+	close(go[0]);
+	close(go[1]);
+	for (int i = 0; i < PROCESSES; i++) {
+		CHECK_INT(waitpid(pid[i], &status, 0), pid[i]);
+		CHECK_INT(status, 0);
+	}
+	CHECK_INT(rmdir(p.spool), 0);	/* and nothing stays */
+	CHECK_INT(mkdir(p.spool, 0700), 0);
+	place_close(&p);
+}
+
+static void
+a_sweep_takes_nothing_from_a_mover_that_starts(void)
+{
+	start_at_once();
+	directory_without_tmpfile = true;
+	start_at_once();
+	directory_without_tmpfile = false;
 }
 
 static void
@@ -790,6 +844,7 @@ main(void)
 		UNIT(the_same_holds_without_openat2),
 		UNIT(without_nameless_files_the_spool_is_swept),
 		UNIT(g10_stale_names_are_swept_at_start_and_live_ones_stay),
+		UNIT(a_sweep_takes_nothing_from_a_mover_that_starts),
 		UNIT(f9_g11_a_full_disk_refuses_fills),
 		UNIT(g9_a_length_that_is_wrong_is_not_published),
 		UNIT(spool_on_another_file_system_is_refused),
