@@ -132,7 +132,7 @@ on_answer(struct accounts *a, const void *data, size_t n)
 	HASH_FIND(hh, a->open, &ar.seq, sizeof(ar.seq), r);
 	if (r == NULL)
 		return;
-	granted = ar.answer.verdict == QUOTA_OK || ar.answer.verdict == QUOTA_AWAY_ALLOW;
+	granted = ar.answer.verdict == QUOTA_OK;	/* QUOTA_AWAY_ALLOW left nothing in the counters */
 	if (r->ch == NULL) {
 		if (granted)
 			give_back(a, r);

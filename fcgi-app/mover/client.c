@@ -94,8 +94,8 @@ settle_and_log(struct client *c)
 
 	/* what is still queued never reached the front */
 	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
-	s.actual[QUOTA_REQUESTS] = c->h.charge.reserved[QUOTA_REQUESTS];
-	s.actual[QUOTA_MISSES] = c->h.charge.reserved[QUOTA_MISSES];
+	s.actual[QUOTA_REQUESTS] = 1;
+	s.actual[QUOTA_MISSES] = c->h.hit_key == NULL;
 	s.actual[QUOTA_BYTES] = c->delivered;
 	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
 	account_settle(c->m, &s);

@@ -265,6 +265,12 @@ over_quota(struct decision *d, const struct request *r)
 	quota_members(q, &d->members);
 }
 
+uint64_t
+decision_bytes(const struct decision *d)
+{
+	return d->has_range ? d->last - d->first + 1 : d->object.meta.length;
+}
+
 /* Steps 4 and 6: what is to be reserved.  What d came to is kept unless the quota says no. */
 static void
 reserve_begin(struct decision *d, const struct decide_env *env, const struct request *r)
@@ -280,7 +286,7 @@ reserve_begin(struct decision *d, const struct decide_env *env, const struct req
 	if (d->kind == DECISION_MISS)
 		d->add[QUOTA_MISSES] = 1;
 	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM)
-		d->add[QUOTA_BYTES] = d->has_range ? d->last - d->first + 1 : d->object.meta.length;
+		d->add[QUOTA_BYTES] = decision_bytes(d);
 	if (env->counters == NULL || d->charge.n == 0) {
 		/* nothing limits, so nothing is counted; the books are kept all the same */
 		for (int k = 0; k < QUOTA_KINDS; k++)

@@ -68,6 +68,9 @@ void decide_begin(struct decision *d, const struct decide_env *env, const struct
 void decide_reserve(struct decision *const d[], const struct request *const r[], size_t n,
     const struct decide_env *env);
 
+/* Of DECISION_FRONT and DECISION_STREAM: how many of the object's bytes the answer carries. */
+uint64_t decision_bytes(const struct decision *d);
+
 /* Turn d into an error answer; detail is copied. */
 void decision_problem(struct decision *d, const struct request *r, int status, enum problem_source source,
     const char *type, const char *detail);

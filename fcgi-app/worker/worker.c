@@ -164,9 +164,9 @@ settle(struct worker *w, const struct outcome *o)
 		.estimated = d->kind == DECISION_FRONT,
 	};
 
-	s.actual[QUOTA_REQUESTS] = d->charge.reserved[QUOTA_REQUESTS];
-	if (d->kind == DECISION_FRONT)	/* what the front will send: as reserved, until its log says more */
-		s.actual[QUOTA_BYTES] = d->charge.reserved[QUOTA_BYTES];
+	s.actual[QUOTA_REQUESTS] = 1;
+	if (d->kind == DECISION_FRONT)	/* what the front was told to send, until its log says more */
+		s.actual[QUOTA_BYTES] = decision_bytes(d);
 	settle_add(&w->settle, &s);
 }
 

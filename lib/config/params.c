@@ -63,8 +63,8 @@ static const struct param quota_params[] = {
 	  .fallback = "\"allow\"",
 	  WORDS("allow", "refuse"),
 	  .text = "What happens while memcached cannot be asked, or has lost its counters and "
-		  "they are made again from the ledger: requests pass without being counted, or "
-		  "are answered 503 at once." },
+		  "they are made again from the ledger: requests pass unchecked, and are counted "
+		  "when they end or when it is back; or they are answered 503 at once." },
 };
 static const struct param_rows quota_rows = {
 	quota_params, ARRAY_LEN(quota_params), sizeof(struct quota_set), AT(n_quotas), 1000, "set",

@@ -23,7 +23,7 @@ struct charge {
 		char subject[CHARGE_SUBJECT_MAX + 1];
 		char group[IDENTITY_GROUP_MAX + 1];	/* charged group, "" for a user: for the ledger */
 	} entry[RULE_QUOTAS_MAX];
-	uint64_t reserved[QUOTA_KINDS];	/* so far */
+	uint64_t reserved[QUOTA_KINDS];	/* so far: what the counters hold for it */
 };
 
 /*

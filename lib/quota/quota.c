@@ -338,9 +338,8 @@ want_answer(struct counters *s, struct plan *p, const struct quota_want *w, bool
 	const struct applied *a;
 
 	if (away) {
+		/* not remembered: settling must not take back what the counters never got */
 		w->answer->verdict = away_verdict(p);
-		if (w->answer->verdict == QUOTA_AWAY_ALLOW)
-			remember(w->charge, w->add);
 		return;
 	}
 	a = over_longest(p, w->add);

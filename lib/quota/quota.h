@@ -28,9 +28,10 @@ struct quota_answer {
 
 /*
  * Reserve add[kind] of each kind for every limit of the charge's sets.  A kind
- * with add 0 is not looked at.  On QUOTA_OK and QUOTA_AWAY_ALLOW ch->reserved
- * grows; else nothing is kept.  Counted in the windows of ch->at_ms; where one
- * of them is over by now, in the present one.
+ * with add 0 is not looked at.  On QUOTA_OK ch->reserved grows, so it is what the
+ * counters hold for this charge; else nothing is kept.  QUOTA_AWAY_ALLOW is
+ * counted when it is settled, if the store is back by then.  Counted in the windows
+ * of ch->at_ms; where one of them is over by now, in the present one.
  */
 void quota_reserve(struct counters *s, const struct config *c, struct charge *ch, const uint64_t add[QUOTA_KINDS],
     struct quota_answer *ret);

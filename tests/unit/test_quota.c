@@ -499,11 +499,31 @@ a_store_that_is_away_gives_the_configured_answer_and_refuse_wins(void)
 	sets[1].refuse_when_unavailable = true;
 	ch = charge_of("alice", "s2");
 	CHECK_INT(reserve(&store_away, &ch, 1, 0, NULL), QUOTA_AWAY_ALLOW);	/* no limit of "pool" is asked */
-	CHECK_INT(ch.reserved[QUOTA_REQUESTS], 1);
 	CHECK_INT(reserve(&store_away, &ch, 1, 5, NULL), QUOTA_AWAY_REFUSE);
-	CHECK_INT(ch.reserved[QUOTA_REQUESTS], 1);
+	CHECK_INT(ch.reserved[QUOTA_REQUESTS], 0);
 	CHECK_INT(ch.reserved[QUOTA_BYTES], 0);
 	CHECK_INT(reserve(NULL, &ch, 1, 0, NULL), QUOTA_AWAY_ALLOW);
+}
+
+/* The store was away and is back: nothing is given back that it never got, and what was used counts. */
+static void
+what_passed_uncounted_is_counted_when_it_is_settled(void)
+{
+	struct counters *s = counters_memory_new();
+	uint64_t actual[QUOTA_KINDS] = { [QUOTA_BYTES] = 7 };
+	struct charge other, ch;
+	struct quota_answer a;
+
+	fresh();
+	limit(0, QUOTA_BYTES, WINDOW_DAY, 1000);
+	other = charge_of("alice", "");
+	CHECK_INT(reserve(s, &other, 0, 500, &a), QUOTA_OK);
+	ch = charge_of("alice", "");
+	CHECK_INT(reserve(&store_away, &ch, 0, 300, NULL), QUOTA_AWAY_ALLOW);
+	CHECK_INT(quota_settle(s, &config, &ch, actual), 0);
+	CHECK_INT(reserve(s, &other, 0, 1, &a), QUOTA_OK);
+	CHECK_INT(a.used, 508);
+	s->free(s);
 }
 
 /* G3 */
@@ -779,6 +799,7 @@ main(void)
 		UNIT(two_limits_over_one_count_add_once),
 		UNIT(without_limits_nobody_asks_the_store),
 		UNIT(a_store_that_is_away_gives_the_configured_answer_and_refuse_wins),
+		UNIT(what_passed_uncounted_is_counted_when_it_is_settled),
 		UNIT(g3_nonsense_in_a_counter_is_over_never_free),
 		UNIT(g7_at_midnight_a_new_window_starts_once),
 		UNIT(g7_two_hosts_over_a_day_of_25_hours_admit_the_limit_once_a_day),
