@@ -10,6 +10,12 @@
  * While the ledger cannot be written, charges wait in memory; when that is
  * full, in the sockets; then with their senders.  None is dropped.
  *
+ * A settlement stays in its socket until its line is written, and the
+ * scoreboard says how far it is: counters, then ledger.  So the accountant
+ * that takes over from one that was killed goes on where that one was, and a
+ * charge is neither lost nor there twice.  Only what was on its way to the
+ * counters in that instant is unknown: they are left as they are.
+ *
  * It ends last: on DRAIN when its sockets are empty, and when the master is
  * gone once its senders are gone too.
  */
@@ -20,12 +26,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "accountant/ledger.h"
 #include "accountant/rebuild.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/text.h"
 #include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
@@ -42,6 +50,12 @@ enum {
 	WORKERS = 0,			/* index of the workers' socket; mover i is 1 + i */
 	CONTROL = -1,
 };
+
+/*
+ * What is in hand, on the scoreboard: a hash of the message, and in its last two bits how far
+ * it is.  NONE: nobody has begun with it.
+ */
+enum hand { HAND_NONE, HAND_COUNTING, HAND_COUNTED, HAND_UNCOUNTED, HAND_MASK = 3 };
 
 /* RUN -> DRAIN (the master said so) -> end; RUN or DRAIN -> ORPHAN (the master is gone) -> end. */
 enum life { LIFE_RUN, LIFE_DRAIN, LIFE_ORPHAN };
@@ -269,44 +283,113 @@ settle(struct accountant *a, struct account_settle *s)
 	return counted;
 }
 
+static uint64_t
+mark_of(const void *data, size_t n)
+{
+	return text_hash(TEXT_HASH, data, n) & ~(uint64_t)HAND_MASK;
+}
+
+/* before: how far the accountant before this one was with it. */
 static void
-take_settle(struct accountant *a, const struct peer *p, const void *data, size_t n)
+take_settle(struct accountant *a, const struct peer *p, const void *data, size_t n, enum hand before)
 {
 	struct account_settle *s = &a->settle;
 	struct buf *line = &a->line;
-	bool counted;
+	bool counted = before == HAND_COUNTED;
+	uint64_t mark = mark_of(data, n);
 
 	if (account_settle_get(data, n, s) == -1) {
 		drop((size_t)(p - a->peer));
 		return;
 	}
-	counted = settle(a, s);
+	if (before == HAND_NONE) {
+		stat_hand(mark | HAND_COUNTING);
+		counted = settle(a, s);
+	}
+	stat_hand(mark | (counted ? HAND_COUNTED : HAND_UNCOUNTED));
 	buf_clear(line);
 	ledger_line(line, s, counted, clock_wall_ms());
 	if (!buf_ok(line)) {	/* only without memory: the bound is larger than any message */
 		log_error(s->charge.id, "EO-LEDGER", "no memory for a ledger line");
 		return;
 	}
-	ledger_add(a->ledger, line->data, line->len);
+	if (before == HAND_NONE || !ledger_has(a->ledger, line->data, line->len))
+		ledger_add(a->ledger, line->data, line->len);
 	ledger_try(a);
 	stat_inc(COUNT_SETTLED);
 	stat_job_done();
 }
 
+/*
+ * The next message, which stays in the socket.  More than ACCOUNT_MAX: one that is too long.  0:
+ * an empty one, or the end.  -1 with errno.
+ */
+static ssize_t
+peer_look(const struct peer *p, void *data)
+{
+	ssize_t n;
+
+	do {
+		n = recv(p->fd, data, ACCOUNT_MAX, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	} while (n == -1 && errno == EINTR);
+	return n;
+}
+
+/* That one is done. */
+static void
+peer_next(const struct peer *p)
+{
+	(void)recv(p->fd, NULL, 0, MSG_DONTWAIT);	/* it is there; the rest of a message goes with its beginning */
+}
+
+static bool
+peer_hung_up(const struct peer *p)
+{
+	struct pollfd look = { .fd = p->fd };
+
+	return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
+}
+
+/* And out of the socket. */
 static void
 take(struct accountant *a, struct peer *p, const void *data, size_t n)
 {
-	switch (account_type(data, n)) {
+	switch (n > ACCOUNT_MAX ? ACCOUNT_BAD : account_type(data, n)) {
 	case ACCOUNT_RESERVE:
+		/* first: asked once more it would be reserved once more; a mover that gets no answer goes on */
+		peer_next(p);
 		take_reserve(a, p, data, n);
 		break;
 	case ACCOUNT_SETTLE:
-		take_settle(a, p, data, n);
+		take_settle(a, p, data, n, HAND_NONE);
+		peer_next(p);
+		stat_hand(0);
 		break;
 	default:
 		drop((size_t)(p - a->peer));
+		peer_next(p);
 		break;
 	}
+}
+
+/* The one before this one died with a message in hand: it is the first of its socket. */
+static void
+finish_what_was_in_hand(struct accountant *a)
+{
+	static char data[ACCOUNT_MAX];
+	uint64_t hand = stat_in_hand();
+	ssize_t n;
+
+	for (size_t i = 0; i < a->n_peers && (hand & HAND_MASK) != HAND_NONE; i++) {
+		n = peer_look(&a->peer[i], data);
+		if (n <= 0 || n > ACCOUNT_MAX || account_type(data, (size_t)n) != ACCOUNT_SETTLE ||
+		    mark_of(data, (size_t)n) != (hand & ~(uint64_t)HAND_MASK))
+			continue;
+		take_settle(a, &a->peer[i], data, (size_t)n, (enum hand)(hand & HAND_MASK));
+		peer_next(&a->peer[i]);
+		break;
+	}
+	stat_hand(0);
 }
 
 static void
@@ -329,21 +412,17 @@ may_read(const struct accountant *a, const struct peer *p)
 
 /* At most TURN_MAX messages; epoll says again when there are more.  How many came. */
 static int
-peer_read(struct accountant *a, struct peer *p, bool hung_up)
+peer_read(struct accountant *a, struct peer *p)
 {
-	static char data[ACCOUNT_MAX + 1];
+	static char data[ACCOUNT_MAX];
 	bool ended = false;
 	ssize_t n;
 	int i;
 
 	for (i = 0; i < TURN_MAX && may_read(a, p); i++) {
-		n = fd_recv(p->fd, data, ACCOUNT_MAX, NULL, 0, NULL);
-		if (n > 0) {
+		n = peer_look(p, data);
+		if (n > 0 || (n == 0 && !peer_hung_up(p))) {
 			take(a, p, data, (size_t)n);
-		} else if (n == 0 && !hung_up) {
-			drop((size_t)(p - a->peer));	/* an empty datagram */
-		} else if (n == -1 && errno == EMSGSIZE) {
-			drop((size_t)(p - a->peer));
 		} else if (n == -1 && errno == EAGAIN) {
 			break;
 		} else {
@@ -437,9 +516,9 @@ is_over(struct accountant *a, bool quiet)
  * some milliseconds, where the death of nobody but the master's loses them.
  */
 static void
-workers_read(struct accountant *a, bool hung_up)
+workers_read(struct accountant *a)
 {
-	a->resting = peer_read(a, &a->peer[WORKERS], hung_up) > 0 && a->peer[WORKERS].fd != -1 && a->life == LIFE_RUN;
+	a->resting = peer_read(a, &a->peer[WORKERS]) > 0 && a->peer[WORKERS].fd != -1 && a->life == LIFE_RUN;
 }
 
 /* How long to wait for events. */
@@ -480,17 +559,14 @@ turn(struct accountant *a)
 		if ((ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
 			quiet = false;
 			if (p == &a->peer[WORKERS])
-				workers_read(a, (ev[i].events & EPOLLHUP) != 0);
+				workers_read(a);
 			else
-				(void)peer_read(a, p, (ev[i].events & EPOLLHUP) != 0);
+				(void)peer_read(a, p);
 		}
 	}
 	if (rested && a->peer[WORKERS].fd != -1) {
-		struct pollfd look = { .fd = a->peer[WORKERS].fd, .events = POLLIN };
-
 		quiet = false;
-		(void)poll(&look, 1, 0);	/* for the hang-up */
-		workers_read(a, (look.revents & POLLHUP) != 0);
+		workers_read(a);
 	}
 	ledger_try(a);
 	ledger_tick(a);
@@ -515,7 +591,6 @@ open_all(struct accountant *a)
 {
 	a->ledger = ledger_new(a->env->config->dir_state);	/* a reload does not change it */
 	a->rebuild = rebuild_new(a->env->config->dir_state);
-	counters_open(a);
 	a->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (a->epoll == -1)
 		die("cannot make an epoll: %s", strerror(errno));
@@ -527,6 +602,8 @@ open_all(struct accountant *a)
 		a->peer[i].events = EPOLLIN;
 		watch(a, a->peer[i].fd, (int)i);
 	}
+	finish_what_was_in_hand(a);	/* its line is for counters that are made anew, too */
+	counters_open(a);
 }
 
 int

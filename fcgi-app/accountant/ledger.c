@@ -204,16 +204,23 @@ open_checked(struct ledger *l, const char *path, struct err *e)
 	return 0;
 }
 
+static void
+day_text(char ret[DAY_SIZE], int64_t ms)
+{
+	struct tm tm;
+
+	utc((time_t)(ms / 1000), &tm);
+	(void)strftime(ret, DAY_SIZE, "%Y-%m-%d", &tm);	/* fits until the year 99999 */
+}
+
 /* The file of today is open in l->fd. */
 static int
 open_today(struct ledger *l, struct err *e)
 {
 	char day[DAY_SIZE], *path;
-	struct tm tm;
 	int r;
 
-	utc((time_t)(clock_wall_ms() / 1000), &tm);
-	(void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);	/* fits until the year 99999 */
+	day_text(day, clock_wall_ms());
 	if (l->fd != -1 && strcmp(day, l->day) == 0)
 		return 0;
 	if (l->fd != -1 && l->dirty)
@@ -230,6 +237,50 @@ open_today(struct ledger *l, struct err *e)
 		memcpy(l->day, day, sizeof(day));
 	free(path);
 	return r;
+}
+
+/* Does the file end with this text, or with it and a newline? */
+static bool
+ends_with(int fd, const char *text, size_t n)
+{
+	char *end = mem_alloc(n + 1);
+	off_t from, size = lseek(fd, 0, SEEK_END);
+	ssize_t got = -1;
+	bool same;
+
+	from = size > (off_t)n ? size - (off_t)n - 1 : 0;
+	if (size >= (off_t)n)
+		got = pread(fd, end, n + 1, from);
+	if (got > (ssize_t)n && end[got - 1] == '\n')
+		got--;
+	same = got >= (ssize_t)n && memcmp(end + got - n, text, n) == 0;
+	free(end);
+	return same;
+}
+
+bool
+ledger_has(struct ledger *l, const char *line, size_t n)
+{
+	const char *from = memmem(line, n, ",\"at\":", 6);
+	char day[DAY_SIZE], *path;
+	bool has;
+	int fd;
+
+	if (from == NULL || open_today(l, NULL) == -1)
+		return false;
+	n -= (size_t)(from - line) + 1;		/* and without the newline */
+	if (ends_with(l->fd, from, n))
+		return true;
+	if (lseek(l->fd, 0, SEEK_END) > 0)
+		return false;
+	/* the first of its day: the one before may have died before midnight */
+	day_text(day, clock_wall_ms() - 86400000);
+	path = mem_printf("%s/%s.jsonl", l->dir, day);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	free(path);
+	has = fd != -1 && ends_with(fd, from, n);
+	fd_close(&fd);
+	return has;
 }
 
 /* Write the first waiting line.  0, or -1 and e: it waits on. */

@@ -27,6 +27,11 @@ void ledger_free(struct ledger *l);		/* what waits is lost: look at ledger_queue
 /* Append the line of a settled charge to out, with its newline. */
 void ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64_t now_ms);
 
+/*
+ * Is this line, but for the time of its writing, the last of the ledger already?  For an
+ * accountant that takes over from one that died as it wrote.
+ */
+bool ledger_has(struct ledger *l, const char *line, size_t n);
 /* Take a line (it ends with a newline) to be written by ledger_flush. */
 void ledger_add(struct ledger *l, const char *line, size_t n);
 /* Write what waits.  0: nothing waits any more.  -1 and e: the rest waits on. */

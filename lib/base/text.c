@@ -227,6 +227,16 @@ text_random_hex(char *dst, size_t n)
 	dst[n] = '\0';
 }
 
+uint64_t
+text_hash(uint64_t h, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h;
+}
+
 /*
  * '*', '?' and '[...]' with ranges and '!'; a backslash takes the next
  * character as it is.  Linear but for '*', which backtracks to the last one

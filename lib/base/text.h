@@ -30,6 +30,12 @@ bool text_has_control(const char *s, size_t n);
 int text_hex_value(char c);		/* 0 to 15, or -1 */
 /* n random hex digits and a NUL (getrandom). */
 void text_random_hex(char *dst, size_t n);
+/*
+ * FNV-1a, the same in every process and build; not against enemies.  h: TEXT_HASH, or what
+ * came of the bytes before.
+ */
+#define TEXT_HASH	0xcbf29ce484222325u
+uint64_t text_hash(uint64_t h, const void *data, size_t n);
 /* Shell glob over the whole text, case-sensitive, '*' also crosses '/'.
  * The pattern comes from the configuration, the text never acts as one. */
 bool text_glob(const char *pattern, const char *text);

@@ -125,16 +125,11 @@ unsigned
 handover_owner(const struct handover *h, unsigned movers)
 {
 	const char *const part[] = { h->backend, h->collection, h->item, h->asset };
-	uint64_t hash = 0xcbf29ce484222325u;	/* FNV-1a: the same in every process and build */
+	uint64_t hash = TEXT_HASH;
 
 	MUST(movers > 0);
-	for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-		for (const char *p = part[i];; p++) {	/* with the NUL, so that "a" "b" is not "ab" "" */
-			hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
-			if (*p == '\0')
-				break;
-		}
-	}
+	for (size_t i = 0; i < ARRAY_LEN(part); i++)	/* with the NUL, so that "a" "b" is not "ab" "" */
+		hash = text_hash(hash, part[i], strlen(part[i]) + 1);
 	/* the low bits of FNV are its weakest */
 	return (unsigned)((hash ^ hash >> 32) % movers);
 }

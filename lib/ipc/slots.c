@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 enum { TABLE_MAGIC = 0x736f6c73, TABLE_VERSION = 1, REAP_EVERY_MS = 250 };
 
@@ -72,10 +73,8 @@ start_time(uint32_t pid)
 static uint64_t
 hash(const char *backend)
 {
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = text_hash(TEXT_HASH, backend, strlen(backend));
 
-	for (; *backend != '\0'; backend++)
-		h = (h ^ (uint8_t)*backend) * 0x100000001b3u;
 	return h == 0 ? 1 : h;
 }
 

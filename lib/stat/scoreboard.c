@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 3, LOOK_MS = 500 };
+enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 4, LOOK_MS = 500 };
 
 static struct slot *own;
 
@@ -242,6 +242,19 @@ stat_heartbeat(void)
 	count_log();
 	heap = mallinfo2();
 	stat_gauge(GAUGE_HEAP_BYTES, heap.uordblks + heap.hblkhd);
+}
+
+void
+stat_hand(uint64_t what)
+{
+	if (own != NULL)
+		SET(&own->hand, what);
+}
+
+uint64_t
+stat_in_hand(void)
+{
+	return own == NULL ? 0 : GET(&own->hand);
 }
 
 struct slot *

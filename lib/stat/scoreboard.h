@@ -128,6 +128,7 @@ struct slot {
 	int64_t started_wall_ms;
 	uint64_t generation;		/* of the configuration it runs */
 	uint64_t jobs;			/* finished */
+	uint64_t hand;			/* what it was in the middle of: its successor finds it */
 	int64_t deadline_mono_ms;	/* 0: none; past it, the master kills */
 	int64_t heartbeat_mono_ms;	/* loops set it every turn */
 	char note[SLOT_NOTE_MAX];	/* request id, or the backend of a resolver */
@@ -168,6 +169,9 @@ void stat_state(enum slot_state s);
 void stat_job_done(void);
 void stat_deadline(int64_t mono_ms, const char *note);	/* 0 clears */
 void stat_heartbeat(void);		/* and, twice a second at most, memory and what log.h has counted */
+/* 0: nothing.  stat_claim leaves it, so that a process can end what the one before it has begun. */
+void stat_hand(uint64_t what);
+uint64_t stat_in_hand(void);
 struct slot *stat_slot(void);
 
 const char *role_name(enum role r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The ledger, and the accountant as a process on the descriptors that the
- * master would give it.
+ * master would give it.  The linker puts the functions below in the place of
+ * what moves a charge on, so that the process can be killed between any two.
  */
 #include "base/base.h"
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,9 +29,92 @@
 #include "role.h"
 #include "unit.h"
 
-enum { START_S = 1795343415, FILE_MAX = 16 << 20, CHILD_MS = 20000 };	/* 2026-11-22T10:30:15Z */
+enum { EPOCH = 7, START_S = 1795343415, FILE_MAX = 16 << 20, CHILD_MS = 20000 };	/* 2026-11-22T10:30:15Z */
 
 static char room[64];
+
+/* -- a death at any step ---------------------------------------------------------- */
+
+ssize_t __real_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n);
+ssize_t __real_recv(int fd, void *data, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *data, size_t n, int flags);
+struct counters *__real_counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct err *e);
+struct counters *__wrap_counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct err *e);
+int __real_counters_look(struct counters *s, struct counters_look *ret);
+int __wrap_counters_look(struct counters *s, struct counters_look *ret);
+
+static unsigned steps_left;	/* in the child; 0: it lives */
+static uint64_t *counted;	/* one counter for all, and it outlives the child; NULL: memcached's */
+
+static void
+step(void)
+{
+	if (steps_left > 0 && --steps_left == 0)
+		(void)raise(SIGKILL);
+}
+
+/* Before and after, and with half a line. */
+ssize_t
+__wrap_write(int fd, const void *data, size_t n)
+{
+	ssize_t done;
+
+	step();
+	if (steps_left == 1) {
+		(void)!__real_write(fd, data, n / 2);
+		step();
+	}
+	done = __real_write(fd, data, n);
+	step();
+	return done;
+}
+
+ssize_t
+__wrap_recv(int fd, void *data, size_t n, int flags)
+{
+	ssize_t done;
+
+	step();
+	done = __real_recv(fd, data, n, flags);
+	step();
+	return done;
+}
+
+static int
+shared_run(struct counters *s UNUSED, struct counter_op *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		step();
+		*counted += ops[i].subtract ? -ops[i].add : ops[i].add;
+		ops[i].ret_value = *counted;
+		step();
+	}
+	return 0;
+}
+
+static void
+shared_free(struct counters *s UNUSED)
+{
+}
+
+struct counters *
+__wrap_counters_memcached_new(const struct strs *servers, uint32_t timeout_ms, struct err *e)
+{
+	static struct counters shared = { .run = shared_run, .free = shared_free };
+
+	return counted != NULL ? &shared : __real_counters_memcached_new(servers, timeout_ms, e);
+}
+
+/* It has lost nothing. */
+int
+__wrap_counters_look(struct counters *s, struct counters_look *ret)
+{
+	if (counted == NULL)
+		return __real_counters_look(s, ret);
+	*ret = (struct counters_look){ .epoch = EPOCH, .newest = EPOCH, .cas = { 1 } };
+	return 0;
+}
 
 static void
 set_clock(int64_t wall_s)
@@ -582,6 +667,7 @@ struct run {
 	int kept[1 + MOVERS];		/* the accountant's ends, as the master keeps them; -1 closed */
 	struct config *config;
 	struct quota_set *set;
+	struct scoreboard *scoreboard;
 };
 
 static void
@@ -597,10 +683,10 @@ pair(int *ours, int *theirs)
 static void
 child(struct run *r, int control)
 {
-	struct role_env env = { .config = r->config, .role = ROLE_ACCOUNTANT };
+	struct role_env env = { .config = r->config, .role = ROLE_ACCOUNTANT, .scoreboard = r->scoreboard };
 	int high[2 + MOVERS], to[2 + MOVERS], fd;
 
-	env.scoreboard = scoreboard_create(&fd, NULL);
+	stat_init(r->scoreboard, SLOT_ACCOUNTANT);
 	for (int i = 0; i < 2 + MOVERS; i++) {	/* out of the way first */
 		high[i] = fcntl(i == 0 ? control : r->kept[i - 1], F_DUPFD, 200);
 		to[i] = i == 0 ? FD_CONTROL : FD_FIRST + i - 1;
@@ -621,9 +707,13 @@ static struct run *
 run_new(bool refuse)
 {
 	struct run *r = mem_alloc(sizeof(*r));
+	int fd;
 
 	fresh();
 	clock_shift_ms(0);		/* the child is another process: real time */
+	r->scoreboard = scoreboard_create(&fd, NULL);
+	MUST(r->scoreboard != NULL);
+	fd_close(&fd);
 	r->pid = -1;
 	r->set = mem_alloc(sizeof(*r->set));
 	*r->set = (struct quota_set){ .name = mem_strdup("standard"), .refuse_when_unavailable = refuse,
@@ -637,19 +727,30 @@ run_new(bool refuse)
 	return r;
 }
 
+/* It is killed at that step; 0: it lives. */
 static void
-run_start(struct run *r)
+run_spawn(struct run *r, unsigned until)
 {
-	uint64_t generation = 99;
 	int control;
 
+	fd_close(&r->control);
 	pair(&r->control, &control);
 	(void)fflush(NULL);
 	r->pid = fork();
 	MUST(r->pid != -1);
-	if (r->pid == 0)
+	if (r->pid == 0) {
+		steps_left = until;
 		child(r, control);
+	}
 	fd_close(&control);
+}
+
+static void
+run_start(struct run *r)
+{
+	uint64_t generation = 99;
+
+	run_spawn(r, 0);
 	for (int i = 0; i < 1000 && control_read_child(r->control, &generation) != CONTROL_READY; i++)
 		(void)usleep(10000);
 	CHECK_INT(generation, 0);
@@ -668,6 +769,7 @@ run_end(struct run *r)
 	}
 	fd_close(&r->control);
 	config_free(r->config);
+	scoreboard_detach(r->scoreboard);
 	free(r);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
@@ -734,6 +836,101 @@ what_was_queued_before_the_end_is_in_the_books(void)
 	CHECK_INT(run_end(r), 0);
 	CHECK_INT(books("bytes", &lines), 3030);
 	CHECK_INT(lines, 60);
+}
+
+enum { CHARGES = 4, RESERVED = 100 };
+
+/* Fewer bytes than were reserved, as many, more, and none. */
+static const uint64_t came_to[CHARGES] = { 30, RESERVED, 130, 0 };
+
+static void
+send_charges(struct run *r)
+{
+	char id[16], *record;
+	FILE *f;
+
+	*counted = CHARGES * RESERVED;
+	record = mem_printf("%s/counters.epoch", room);
+	f = fopen(record, "w");
+	MUST(f != NULL && fprintf(f, "%d done 0\n", EPOCH) > 0 && fclose(f) == 0);
+	free(record);
+	for (int i = 0; i < CHARGES; i++) {
+		struct account_settle s;
+		struct buf msg = BUF_INIT(ACCOUNT_MAX);
+
+		(void)snprintf(id, sizeof(id), "charge%d", i);
+		s = settle_of(id, RESERVED);
+		s.actual[QUOTA_BYTES] = came_to[i];
+		account_settle_put(&msg, &s);
+		CHECK_INT(fd_send(r->peer[i % (1 + MOVERS)], msg.data, msg.len, NULL, 0), 0);
+		buf_release(&msg);
+	}
+}
+
+/* Each charge is in the books once, and the counter is what they say. */
+static void
+check_charges(unsigned until)
+{
+	char *path = today(), *text = contents(path);
+	uint64_t least = 0, most = 0, other;
+	size_t lines;
+
+	CHECK_INT(add_up(text, "bytes", &lines), 260);
+	CHECK_INT(lines, CHARGES);
+	for (int i = 0; i < CHARGES; i++) {
+		char id[32];
+		const char *line, *end;
+		bool known;
+
+		(void)snprintf(id, sizeof(id), "\"id\":\"charge%d\"", i);
+		line = strstr(text, id);
+		while (line != NULL && strchr(line, '\n') != NULL && strchr(line, '\n')[-1] != '}')
+			line = strstr(line + 1, id);	/* a fragment */
+		CHECK(line != NULL);
+		if (line == NULL)
+			break;
+		end = strchr(line, '\n');
+		known = end != NULL && memmem(line, (size_t)(end - line), "\"counted\":true", 14) != NULL;
+		other = known ? came_to[i] : RESERVED;
+		least += came_to[i] < other ? came_to[i] : other;
+		most += came_to[i] < other ? other : came_to[i];
+	}
+	if (*counted < least || *counted > most)
+		fprintf(stderr, "killed at step %u: the counter is %lu\n%s", until, (unsigned long)*counted, text);
+	CHECK(*counted >= least && *counted <= most);
+	free(text);
+	free(path);
+}
+
+static void
+g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice(void)
+{
+	bool died = true;
+	unsigned until;
+	int status;
+
+	counted = mmap(NULL, sizeof(*counted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(counted != MAP_FAILED);
+	for (until = 1; died && until < 1000; until++) {
+		struct run *r = run_new(false);
+
+		r->config->memcached.v = mem_alloc(sizeof(char *));
+		r->config->memcached.v[r->config->memcached.n++] = mem_strdup("/ours");
+		send_charges(r);
+		run_spawn(r, until);
+		(void)control_send(r->control, CONTROL_DRAIN, -1);	/* it may be dead */
+		CHECK_INT(waitpid(r->pid, &status, 0), r->pid);
+		died = WIFSIGNALED(status);
+		CHECK(died ? WTERMSIG(status) == SIGKILL : status == 0);
+		run_spawn(r, 0);
+		CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
+		CHECK_INT(run_end(r), 0);
+		check_charges(until);
+	}
+	CHECK(!died);
+	CHECK(until > 8 * CHARGES);	/* it was killed in the midst of them */
+	MUST(munmap(counted, sizeof(*counted)) == 0);
+	counted = NULL;
 }
 
 static void
@@ -940,6 +1137,7 @@ main(void)
 		UNIT(what_waits_has_a_bound),
 		UNIT(the_ledger_adds_up_to_the_counters),
 		UNIT(what_was_queued_before_the_end_is_in_the_books),
+		UNIT(g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice),
 		UNIT(an_accountant_without_a_master_waits_for_its_senders),
 		UNIT(a_mover_gets_the_answer_to_its_question),
 		UNIT(a_reload_is_taken_in_place),
