@@ -7,7 +7,7 @@
  *	RESERVING  the answer is known; the accountant is asked for its bytes
  *	SENDING    head and body go out as the front takes them
  *	FLUSHING   END_REQUEST (or the visible cut) is queued behind the rest
- *	LINGERING  all is written; the front closes, or is let go
+ *	LINGERING  all is written, logged and settled; the front closes, or is let go
  *
  * A failure before the head is a problem answer; after it, eight bytes of
  * 0xff and a close, which every front sees as a broken answer.
@@ -118,7 +118,8 @@ client_end(struct client *c)
 	struct mover *m = c->m;
 
 	let_go_of_sources(c);
-	settle_and_log(c);
+	if (c->state != CLIENT_LINGERING)
+		settle_and_log(c);
 	timer_clear(m->loop, &c->timer);
 	timer_clear(m->loop, &c->go_timer);
 	loop_unwatch(m->loop, &c->watch);
@@ -248,6 +249,7 @@ client_flush(struct client *c)
 		client_end(c);
 		return;
 	}
+	settle_and_log(c);	/* who has it all has paid, also when this process is killed before the front closes */
 	c->state = CLIENT_LINGERING;
 	(void)shutdown(c->fd, SHUT_WR);	/* an error shows as the end soon enough */
 	timer_set(c->m->loop, &c->timer, clock_mono_ms() + CLIENT_LINGER_MS, on_end_timer, c);

@@ -383,7 +383,7 @@ front_read(struct front *f)
 		f->eof = n <= 0;
 		f->raw.len += n > 0 ? (size_t)n : 0;
 		front_take(f);
-		if (f->ended)	/* as a front does */
+		if (f->ended && !f->keeps)	/* as a front does */
 			(void)shutdown(f->fd, SHUT_RDWR);
 	}
 }

@@ -59,6 +59,7 @@ struct front {
 	bool ended, bogus, eof;		/* END_REQUEST, eight bytes of 0xff, the close */
 	bool text;			/* the body is kept behind the head */
 	uint64_t stop_at;		/* reads no more once it has so many */
+	bool keeps;			/* the connection open after the end, which no front does */
 };
 
 /* How one asks. */

@@ -83,6 +83,26 @@ a_cold_whole_is_delivered_published_and_charged_once(void)
 	rig_stop(&r);
 }
 
+/* Else a death in between would lose the charge of an answer that its client has. */
+static void
+an_answer_is_settled_with_its_last_byte_not_when_the_front_has_closed(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+
+	rig_start(&r, "");
+	(void)rig_script(&r, SCRIPT("a", 1000));
+	f = rig_ask(&r, &a);
+	f->keeps = true;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 1000);
+	RIG_UNTIL(&r, r.actual[QUOTA_BYTES] == 1000);
+	CHECK_INT(r.actual[QUOTA_BYTES], 1000);
+	CHECK_INT(rig_gauge(&r, GAUGE_CLIENTS), 1);
+	rig_stop(&r);
+}
+
 static void
 who_joins_a_stalled_transfer_gets_every_byte(void)
 {
@@ -1178,7 +1198,7 @@ f9_without_descriptors_nobody_gets_a_wrong_byte_and_each_charge_ends(void)
 	for (unsigned n = LEAST; n < MOST; n++) {
 		set_descriptors(&r, n);
 		f = rig_ask(&r, &a);
-		RIG_UNTIL(&r, OVER(f) && r.settles > n - LEAST);
+		RIG_UNTIL(&r, OVER(f) && r.settles > n - LEAST && rig_gauge(&r, GAUGE_CLIENTS) == 0);
 		CHECK(!f->wrong);
 		lost += f->eof && !f->headed;
 		refused += f->ended && strstr(f->head, "Status: 50") != NULL;
@@ -1299,6 +1319,7 @@ main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
 		UNIT(a_cold_whole_is_delivered_published_and_charged_once),
+		UNIT(an_answer_is_settled_with_its_last_byte_not_when_the_front_has_closed),
 		UNIT(who_joins_a_stalled_transfer_gets_every_byte),
 		UNIT(many_clients_share_one_fetch),
 		UNIT(the_last_byte_waits_for_the_checksum),
