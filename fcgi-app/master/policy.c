@@ -13,7 +13,7 @@ policy_died(struct policy *p, bool worked, int64_t lived_ms, int64_t now_ms)
 
 	if (worked) {
 		p->failures = 0;
-		p->not_before_ms = now_ms;
+		p->not_before_ms = lived_ms < POLICY_PACE_MS ? now_ms + POLICY_PACE_MS - lived_ms : now_ms;
 		return;
 	}
 	if (lived_ms >= POLICY_SETTLED_MS)

@@ -9,6 +9,7 @@
 #include "base/base.h"
 
 enum {
+	POLICY_PACE_MS = 1000,		/* whatever kills them, no more starts of one than one in so long */
 	POLICY_WAIT_MIN_MS = 100,
 	POLICY_WAIT_MAX_MS = 10000,
 	POLICY_SETTLED_MS = 60000,	/* who lived so long was not a failed start */

@@ -32,9 +32,23 @@ who_finished_a_job_is_started_again_at_once(void)
 {
 	struct policy p = { 4, 0 };
 
-	policy_died(&p, true, 5, 1000);
+	policy_died(&p, true, POLICY_PACE_MS, 1000);
 	CHECK_INT(policy_wait_ms(&p, 1000), 0);
 	CHECK_INT(p.failures, 0);
+}
+
+/* F5: a request that kills each worker that gets it makes no storm of forks. */
+static void
+f5_who_dies_of_its_work_is_started_once_a_second(void)
+{
+	struct policy p = { 0, 0 };
+	int64_t now_ms = 1000;
+
+	for (int i = 0; i < 100; i++) {
+		policy_died(&p, true, 5, now_ms + 5);
+		now_ms += 5 + policy_wait_ms(&p, now_ms + 5);
+	}
+	CHECK_INT(now_ms, 1000 + 100 * POLICY_PACE_MS);
 }
 
 static void
@@ -438,6 +452,7 @@ main(void)
 {
 	static const struct unit_test t[] = {
 		UNIT(who_finished_a_job_is_started_again_at_once),
+		UNIT(f5_who_dies_of_its_work_is_started_once_a_second),
 		UNIT(who_did_nothing_waits_twice_as_long_each_time_up_to_a_limit),
 		UNIT(a_million_failures_still_wait_the_limit),
 		UNIT(an_idle_one_that_lived_long_waits_the_shortest),
