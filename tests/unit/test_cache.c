@@ -263,6 +263,82 @@ metadata_that_is_no_header_is_not_written(void)
 	buf_release(&b);
 }
 
+/* ---- a death at any step of writing ----
+ *
+ * The linker puts these in the place of what changes the file system.
+ */
+
+int __real_renameat(int from, const char *a, int to, const char *b);
+int __wrap_renameat(int from, const char *a, int to, const char *b);
+int __real_linkat(int from, const char *a, int to, const char *b, int flags);
+int __wrap_linkat(int from, const char *a, int to, const char *b, int flags);
+int __real_unlinkat(int at, const char *name, int flags);
+int __wrap_unlinkat(int at, const char *name, int flags);
+int __real_mkdirat(int at, const char *name, mode_t mode);
+int __wrap_mkdirat(int at, const char *name, mode_t mode);
+int __real_futimens(int fd, const struct timespec t[2]);
+int __wrap_futimens(int fd, const struct timespec t[2]);
+ssize_t __real_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n);
+
+static unsigned steps_left;	/* in a child; 0: it lives */
+
+static void
+step(void)
+{
+	if (steps_left > 0 && --steps_left == 0)
+		(void)raise(SIGKILL);
+}
+
+#define STEPS(call)			\
+	do {				\
+		ssize_t done_;		\
+					\
+		step();			\
+		done_ = (call);		\
+		step();			\
+		return done_;		\
+	} while (0)
+
+int
+__wrap_renameat(int from, const char *a, int to, const char *b)
+{
+	STEPS(__real_renameat(from, a, to, b));
+}
+
+int
+__wrap_linkat(int from, const char *a, int to, const char *b, int flags)
+{
+	STEPS(__real_linkat(from, a, to, b, flags));
+}
+
+int
+__wrap_unlinkat(int at, const char *name, int flags)
+{
+	STEPS(__real_unlinkat(at, name, flags));
+}
+
+int
+__wrap_mkdirat(int at, const char *name, mode_t mode)
+{
+	STEPS(__real_mkdirat(at, name, mode));
+}
+
+int
+__wrap_futimens(int fd, const struct timespec t[2])
+{
+	STEPS(__real_futimens(fd, t));
+}
+
+/* And half of it. */
+ssize_t
+__wrap_write(int fd, const void *data, size_t n)
+{
+	if (steps_left == 1)
+		(void)!__real_write(fd, data, n / 2);
+	STEPS(__real_write(fd, data, n));
+}
+
 /* ---- the directory store ---- */
 
 #define KEY "30d/peps/C/item/asset"
@@ -728,6 +804,58 @@ a_sweep_takes_nothing_from_a_mover_that_starts(void)
 	directory_without_tmpfile = false;
 }
 
+/* Kill who publishes text at each step; what is found then is old (or nothing), or text. */
+static unsigned
+die_publishing(const char *old, const char *text)
+{
+	struct err e = ERR_NONE;
+	unsigned until = 0;
+	bool died = true;
+	const char *found;
+	struct place p;
+	int status;
+	pid_t pid;
+
+	while (died && until < 1000) {
+		until++;
+		place_open(&p);
+		if (old != NULL)
+			CHECK_INT(publish_text(&p, KEY, old), 0);
+		pid = fork();
+		if (pid == 0) {
+			steps_left = until;
+			_exit(publish_text(&p, KEY, text) == 0 ? 0 : 1);
+		}
+		CHECK_INT(waitpid(pid, &status, 0), pid);
+		died = WIFSIGNALED(status);
+		CHECK(died ? WTERMSIG(status) == SIGKILL : status == 0);
+		p.s->ops->free(p.s);
+		p.s = store_open(&p.c, true, &e);	/* the next one sweeps */
+		MUST(p.s != NULL);
+		found = look(&p, KEY);
+		CHECK(found == NULL || strcmp(found, text) == 0 || (old != NULL && strcmp(found, old) == 0));
+		CHECK(died || found != NULL);
+		CHECK_INT(rmdir(p.spool), 0);		/* nothing is left in it */
+		CHECK_INT(mkdir(p.spool, 0700), 0);
+		CHECK_INT(publish_text(&p, KEY, "afterwards"), 0);
+		CHECK_STR(look(&p, KEY), "afterwards");
+		place_close(&p);
+	}
+	CHECK(!died);
+	return until;
+}
+
+static void
+g10_a_mover_killed_at_any_step_publishes_all_or_nothing(void)
+{
+	CHECK(die_publishing(NULL, "hello") > 16);
+	CHECK(die_publishing("hello", "world") > 12);		/* of the same length: only the inode tells */
+	CHECK(die_publishing("hello", "a longer one") > 12);
+	directory_without_tmpfile = true;
+	CHECK(die_publishing("hello", "world") > 8);
+	directory_without_tmpfile = false;
+}
+
 static void
 f9_g11_a_full_disk_refuses_fills(void)
 {
@@ -845,6 +973,7 @@ main(void)
 		UNIT(without_nameless_files_the_spool_is_swept),
 		UNIT(g10_stale_names_are_swept_at_start_and_live_ones_stay),
 		UNIT(a_sweep_takes_nothing_from_a_mover_that_starts),
+		UNIT(g10_a_mover_killed_at_any_step_publishes_all_or_nothing),
 		UNIT(f9_g11_a_full_disk_refuses_fills),
 		UNIT(g9_a_length_that_is_wrong_is_not_published),
 		UNIT(spool_on_another_file_system_is_refused),
