@@ -124,6 +124,7 @@ fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops
 	f->arg = arg;
 	response_init(&f->response, r);
 	LIST_INSERT_HEAD(&n->all, f, entry);
+	n->n_fetches++;
 	if (copy_request(f, r, e) != 0) {
 		fetch_destroy(f);
 		return NULL;
@@ -176,6 +177,7 @@ fetch_destroy(struct fetch *f)
 	deadlines_remove(&f->net->deadlines, &f->deadline);
 	net_work_remove(f->net, f);
 	LIST_REMOVE(f, entry);
+	f->net->n_fetches--;
 	response_release(&f->response);
 	if (f->url != f->first)
 		url_free(f->url);

@@ -33,6 +33,7 @@ struct net {
 	struct deadlines deadlines;		/* of fetches: ours */
 	struct kept kept;			/* every connection that has carried a request */
 	LIST_HEAD(, fetch) all;
+	size_t n_fetches;			/* in it */
 	TAILQ_HEAD(, fetch) work;		/* for the next turn: see fetch.h, no callback from inside a call */
 	size_t n_work;
 	unsigned inside;			/* in libcurl, where its rules forbid much */
