@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import http.client
 import multiprocessing
+import resource
 import select
 import socket
 import time
@@ -104,6 +105,8 @@ def run_all(clients, seconds, meanwhile=None):
     their own.  meanwhile() is called ten times a second.  Gives the seconds that
     it took.
     """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * len(clients) + 256)), hard))
     for client in clients:
         client.connect()
     epoll = select.epoll(len(clients))

@@ -27,6 +27,7 @@ WORKERS = 4
 SLOW = 128 << 10        # bytes a second of a slow provider
 CONFIG = {
     "pool": {"workers": WORKERS}, "log": {"level": "info"},
+    "backends": {"*": {"slots": 1024, "queue": 4096}},
     "memcached_timeout": "2s",      # a machine that others use must not open the circuit breaker
     "quotas": {
         "standard": {"per": "user", "requests": ["100000000 per second"], "bytes": ["1000000 TB per month"],
@@ -98,6 +99,7 @@ class Bench:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="eodata-bench-"))
         self.dir.chmod(0o711)
         self.ended = []         # what to call at the end, last first
+        self.kept = {}          # what one case measured for another, by its name
         self.shared = self.made_origin = None
 
     @property
