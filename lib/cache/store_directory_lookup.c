@@ -33,6 +33,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/text.h"
 #include "cache/key.h"
 
 enum {
@@ -109,11 +110,7 @@ failed(const char *what, const char *key, struct err *e)
 static struct folder *
 folder_place(struct store_directory *d, const char *rel)
 {
-	uint32_t hash = 2166136261u;	/* FNV-1a */
-
-	for (const char *p = rel; *p != '\0'; p++)
-		hash = (hash ^ (uint8_t)*p) * 16777619u;
-	return &d->lookups->folder[hash % FOLDERS];
+	return &d->lookups->folder[text_hash(TEXT_HASH, rel, strlen(rel)) % FOLDERS];
 }
 
 /* The folder rel; *ret_kept: it was open already.  NULL with errno. */
