@@ -233,6 +233,7 @@ asset_free(struct asset *a)
 	free(a->collection);
 	free(a->item);
 	free(a->name);
+	free(a->user);
 	free(a);
 }
 
@@ -508,6 +509,7 @@ static void
 on_item(void *arg, int status, const char *json, size_t len, const struct failure *f)
 {
 	struct asset *a = arg;
+	char *user = a->user;
 	struct resolve_job j = {
 		.trace = a->trace, .backend = a->backend, .collection = a->collection, .item = a->item, .asset = a->name,
 		.item_json = status == 200 ? json : NULL, .item_json_len = status == 200 ? len : 0,
@@ -515,17 +517,21 @@ on_item(void *arg, int status, const char *json, size_t len, const struct failur
 	};
 
 	a->item_wait = NULL;
-	if (status != 200 && status != 0) {
+	a->user = NULL;
+	if (status == 200 || status == 0) {
+		a->ticket = resolvers_ask(a->m, &j, user, on_resolved, a);
+	} else {
 		asset_failed(a, f);
 		asset_unref(a);
-		return;
 	}
-	a->ticket = resolvers_ask(a->m, &j, on_resolved, a);
+	free(user);
 }
 
 void
 asset_want(struct asset *a, struct want *w, const struct handover *h, const struct source *refused)
 {
+	char user[USER_KEY_SIZE];
+
 	MUST(w->asset == NULL && w->told == NULL);
 	if (refused != NULL && refused == a->source) {
 		asset_drop_source(a, refused);
@@ -541,6 +547,7 @@ asset_want(struct asset *a, struct want *w, const struct handover *h, const stru
 	a->refs++;	/* until the answer */
 	(void)snprintf(a->trace, sizeof(a->trace), "%s", h->trace);
 	(void)snprintf(a->id, sizeof(a->id), "%s", h->id);
+	a->user = mem_strdup(user_key(h, user));
 	a->item_wait = items_want(a->m, a->backend, a->collection, a->item, a->id, a->trace, on_item, a);
 }
 

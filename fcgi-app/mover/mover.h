@@ -139,6 +139,7 @@ struct asset {
 	struct item_wait *item_wait;
 	struct resolve_ticket *ticket;
 	char trace[TRACE_SIZE], id[CHARGE_ID_MAX + 1];	/* of the request that asked */
+	char *user;			/* the same, until the resolvers are asked; or NULL */
 	struct want_list wants;
 	struct resource *resources;	/* hash by sub-path */
 	TAILQ_ENTRY(asset) lru;
@@ -197,7 +198,9 @@ struct resolve_ticket;
 typedef void resolved_fn(void *arg, const struct resolve_answer *a);	/* borrowed; a failure has kind RESOLVE_FAILED */
 struct resolvers *resolvers_new(struct mover *m);
 void resolvers_free(struct resolvers *r);
-struct resolve_ticket *resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, void *arg);
+/* user: whose turn it takes, as user_key says it. */
+struct resolve_ticket *resolvers_ask(struct mover *m, const struct resolve_job *job, const char *user, resolved_fn *fn,
+    void *arg);
 void resolvers_cancel(struct resolve_ticket *t);	/* NULL is fine */
 void resolvers_expire(struct mover *m);		/* each tick */
 

@@ -18,22 +18,13 @@ enum {
 	COOL_MAX_S = 3600,
 };
 
-struct queue_user {
-	UT_hash_handle hh;
-	TAILQ_ENTRY(queue_user) link;	/* in the backend's round */
-	TAILQ_HEAD(, turn) line;
-	char name[];
-};
-
 struct backend {
 	UT_hash_handle hh;
 	struct slots *slots;
 	unsigned busy;			/* of this mover */
-	unsigned queued;
+	struct lines lines;		/* those who wait */
 	int64_t cool_until_ms;		/* mono */
 	struct timer timer;		/* RETRY_MS while somebody waits */
-	struct queue_user *users;	/* hash by name: those who wait */
-	TAILQ_HEAD(, queue_user) round;	/* whose turn is next, first */
 	TAILQ_HEAD(, turn) background;	/* running, and making way */
 	char name[];
 };
@@ -83,7 +74,7 @@ backend_get(struct slots *s, const char *name)
 		b = mem_alloc(sizeof(*b) + strlen(name) + 1);
 		memcpy(b->name, name, strlen(name) + 1);
 		b->slots = s;
-		TAILQ_INIT(&b->round);
+		lines_init(&b->lines);
 		TAILQ_INIT(&b->background);
 		HASH_ADD_STR(s->backends, name, b);
 	}
@@ -107,7 +98,7 @@ slots_idle(struct mover *m, const char *backend)
 {
 	struct backend *b = backend_get(m->slots, backend);
 
-	return b->queued == 0 && clock_mono_ms() >= b->cool_until_ms && used(b) + 1 < limits(b)->slots;
+	return b->lines.n == 0 && clock_mono_ms() >= b->cool_until_ms && used(b) + 1 < limits(b)->slots;
 }
 
 static void
@@ -116,7 +107,7 @@ gauge_queued(const struct slots *s)
 	uint64_t n = 0;
 
 	for (const struct backend *b = s->backends; b != NULL; b = b->hh.next)
-		n += b->queued;
+		n += b->lines.n;
 	stat_gauge(GAUGE_QUEUED, n);
 }
 
@@ -136,7 +127,7 @@ slots_tell_bounds(struct mover *m)
 
 	for (const struct backend *b = m->slots->backends; b != NULL; b = b->hh.next) {
 		fuller(&slots, used(b), limits(b)->slots);
-		fuller(&queue, b->queued, limits(b)->queue);
+		fuller(&queue, b->lines.n, limits(b)->queue);
 	}
 	stat_bound(BOUND_PROVIDER_SLOTS, slots.used, slots.max);
 	stat_bound(BOUND_PROVIDER_QUEUE, queue.used, queue.max);
@@ -159,62 +150,23 @@ take_slot(struct backend *b, struct turn *t)
 
 /* -- waiting ------------------------------------------------------------------ */
 
-static void
-leave_line(struct turn *t)
-{
-	struct backend *b = t->backend;
-	struct queue_user *u = t->user;
-
-	TAILQ_REMOVE(&u->line, t, link);
-	t->user = NULL;
-	b->queued--;
-	if (TAILQ_EMPTY(&u->line)) {
-		TAILQ_REMOVE(&b->round, u, link);
-		HASH_DEL(b->users, u);
-		free(u);
-	}
-	gauge_queued(b->slots);
-}
-
-static void
-join_line(struct backend *b, struct turn *t, const char *user)
-{
-	struct queue_user *u;
-
-	HASH_FIND_STR(b->users, user, u);
-	if (u == NULL) {
-		u = mem_alloc(sizeof(*u) + strlen(user) + 1);
-		memcpy(u->name, user, strlen(user) + 1);
-		TAILQ_INIT(&u->line);
-		HASH_ADD_STR(b->users, name, u);
-		TAILQ_INSERT_TAIL(&b->round, u, link);
-	}
-	TAILQ_INSERT_TAIL(&u->line, t, link);
-	t->user = u;
-	b->queued++;
-	gauge_queued(b->slots);
-}
-
 static void on_retry(void *arg);
 
 /* Slots to those who wait, a user at a time. */
 static void
 serve(struct backend *b)
 {
-	struct queue_user *u;
 	struct turn *t;
 
-	while (!TAILQ_EMPTY(&b->round)) {
-		u = TAILQ_FIRST(&b->round);
-		t = TAILQ_FIRST(&u->line);
+	while (b->lines.n > 0) {
+		t = (struct turn *)lines_first(&b->lines);
 		if (!take_slot(b, t))
 			break;
-		TAILQ_REMOVE(&b->round, u, link);
-		TAILQ_INSERT_TAIL(&b->round, u, link);
-		leave_line(t);
+		(void)lines_take(&b->lines);
+		gauge_queued(b->slots);
 		t->go(t->arg);
 	}
-	if (b->queued > 0)
+	if (b->lines.n > 0)
 		timer_set(b->slots->m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
 	else
 		timer_clear(b->slots->m->loop, &b->timer);
@@ -250,7 +202,7 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 	}
 	if (background && !slots_idle(m, backend))
 		return TURN_FULL;
-	if (b->queued == 0 && take_slot(b, t)) {
+	if (b->lines.n == 0 && take_slot(b, t)) {
 		t->backend = b;
 		t->background = background;
 		if (background)
@@ -260,12 +212,13 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 	if (background)
 		return TURN_FULL;
 	stat_bound_reached(BOUND_PROVIDER_SLOTS);
-	if (b->queued >= limits(b)->queue) {
+	if (b->lines.n >= limits(b)->queue) {
 		role_bound(BOUND_PROVIDER_QUEUE, NULL, limits(b)->queue, "answered 503", b->name);
 		return TURN_FULL;
 	}
 	t->backend = b;
-	join_line(b, t, user);
+	lines_add(&b->lines, &t->wait, user);
+	gauge_queued(b->slots);
 	make_way(b);
 	if (b->timer.place == 0)
 		timer_set(m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
@@ -290,17 +243,16 @@ turn_give(struct turn *t)
 		return;
 	turn_foreground(t);
 	t->backend = NULL;
-	if (t->user != NULL) {
-		t->backend = b;
-		leave_line(t);
-		t->backend = NULL;
+	if (t->wait.line != NULL) {
+		lines_remove(&b->lines, &t->wait);
+		gauge_queued(b->slots);
 		return;
 	}
 	b->busy--;
 	if (t->slot != -1)
 		provider_slots_give(b->slots->host, t->slot);
 	t->slot = -1;
-	if (b->queued > 0)	/* from the loop: a callback may be what gave it */
+	if (b->lines.n > 0)	/* from the loop: a callback may be what gave it */
 		timer_set(b->slots->m->loop, &b->timer, clock_mono_ms(), on_retry, b);
 }
 
@@ -308,7 +260,6 @@ void
 turn_cool(struct turn *t, int64_t seconds)
 {
 	struct backend *b = t->backend;
-	struct queue_user *u;
 	int64_t until;
 
 	seconds = seconds < 1 ? 1 : seconds > COOL_MAX_S ? COOL_MAX_S : seconds;
@@ -316,12 +267,11 @@ turn_cool(struct turn *t, int64_t seconds)
 	if (until > b->cool_until_ms)
 		b->cool_until_ms = until;
 	log_warn(NULL, "EO-MOVER-COOLDOWN", "the provider allows no more now backend=%s seconds=%lld waiting=%u", b->name,
-	    (long long)seconds, b->queued);
-	while (!TAILQ_EMPTY(&b->round)) {
-		u = TAILQ_FIRST(&b->round);
-		t = TAILQ_FIRST(&u->line);
-		leave_line(t);
+	    (long long)seconds, b->lines.n);
+	while (b->lines.n > 0) {
+		t = (struct turn *)lines_take(&b->lines);
 		t->backend = NULL;
 		t->cooled(t->arg, seconds);
 	}
+	gauge_queued(b->slots);
 }

@@ -8,12 +8,13 @@
 #ifndef MOVER_QUEUE_H
 #define MOVER_QUEUE_H
 
+#include "mover/lines.h"
 #include "mover/mover.h"
 
 struct turn {
-	TAILQ_ENTRY(turn) link;		/* in its user's line, or among those that make way */
+	struct waiter wait;		/* first: in its user's line, while it waits */
+	TAILQ_ENTRY(turn) link;		/* among those that make way */
 	struct backend *backend;	/* NULL: neither waiting nor running */
-	struct queue_user *user;	/* while it waits */
 	int slot;			/* of the host's table, or -1 */
 	void (*go)(void *arg);		/* its slot has come; never from inside turn_take */
 	bool background;		/* it runs, and makes way */

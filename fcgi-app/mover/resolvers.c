@@ -3,12 +3,13 @@
  * The mover's side of the conversation with the broker and the resolvers.
  *
  * A link is one backend's resolver: NONE -> ASKED (the broker) -> UP -> NONE
- * again when it is gone.  Its first open job is the one that the resolver
- * works on, so when the link breaks that one has failed; the others are asked
- * again once.
+ * again when it is gone.  Jobs wait in lines, a user's behind each other; a few
+ * are with the resolver.  The first of those is the one that it works on, so
+ * when the link breaks that one has failed; the others are asked again once.
  */
 #include "base/base.h"
 
+#include "mover/lines.h"
 #include "mover/mover.h"
 
 #include <errno.h>
@@ -25,13 +26,17 @@
 
 enum {
 	JOBS_BYTES_MAX = 64 << 20,	/* jobs of all backends that are open */
+	AHEAD = 4,			/* jobs with one resolver, so that it never waits for us */
 	CONNECT_WAIT_MS = 10000,	/* for the broker */
 };
 
 struct resolve_ticket {
+	struct waiter wait;		/* first: in its user's line, until it is sent */
 	TAILQ_ENTRY(resolve_ticket) link;
+	uint64_t sent;			/* the how manieth on its link; 0: it waits */
 	struct link *on;
 	uint64_t job;
+	char *user;
 	resolved_fn *fn;		/* NULL: cancelled */
 	void *arg;
 	unsigned again;			/* on how many links it was */
@@ -50,8 +55,10 @@ struct link {
 	bool want_out;
 	bool bye;			/* it ends in order: what is open was not begun */
 	struct timer timer;		/* ASKED: the broker's deadline */
-	TAILQ_HEAD(ticket_list, resolve_ticket) jobs;
-	size_t n_jobs;
+	TAILQ_HEAD(ticket_list, resolve_ticket) jobs;	/* all, in the order of their coming */
+	size_t n_jobs, n_sent;
+	struct lines lines;		/* those that wait */
+	uint64_t sends;
 	char backend[RESOLVE_BACKEND_MAX + 1];
 };
 
@@ -64,15 +71,19 @@ struct resolvers {
 };
 
 static void link_ask(struct link *l);
+static void link_feed(struct link *l);
 
 static void
 ticket_free(struct resolve_ticket *t)
 {
 	timer_clear(t->on->rs->m->loop, &t->timer);
+	lines_remove(&t->on->lines, &t->wait);
 	TAILQ_REMOVE(&t->on->jobs, t, link);
 	t->on->n_jobs--;
+	t->on->n_sent -= t->sent != 0;
 	t->on->rs->bytes -= t->frame.cap;
 	buf_release(&t->frame);
+	free(t->user);
 	free(t);
 }
 
@@ -135,15 +146,23 @@ static void
 link_broken(struct link *l)
 {
 	struct resolve_ticket *t;
-	bool bye = l->bye, first = true;
+	bool bye = l->bye;
+	uint64_t first = UINT64_MAX;
 
 	link_close(l);
 	if (!bye)
 		stat_inc(COUNT_RESOLVER_DEATHS);
 	TAILQ_FOREACH(t, &l->jobs, link) {
-		t->doomed = t->fn == NULL || (!bye && (first || t->again > 1));
-		first = false;
+		if (t->sent != 0 && t->sent < first)
+			first = t->sent;
 	}
+	TAILQ_FOREACH(t, &l->jobs, link) {
+		t->doomed = t->fn == NULL || (!bye && t->sent != 0 && (t->sent == first || t->again > 1));
+		if (t->sent != 0 && !t->doomed)
+			lines_add(&l->lines, &t->wait, t->user);
+		t->sent = 0;
+	}
+	l->n_sent = 0;
 	do {
 		TAILQ_FOREACH(t, &l->jobs, link) {
 			if (t->doomed)
@@ -207,14 +226,11 @@ link_take_answers(struct link *l)
 }
 
 static void
-on_link(void *arg, uint32_t events)
+link_read(struct link *l)
 {
-	struct link *l = arg;
 	char chunk[65536];
 	ssize_t n;
 
-	if ((events & EPOLLOUT) != 0)
-		link_write(l);
 	for (int i = 0; i < 16; i++) {
 		n = recv(l->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -228,17 +244,44 @@ on_link(void *arg, uint32_t events)
 	}
 }
 
+static void
+on_link(void *arg, uint32_t events UNUSED)
+{
+	struct link *l = arg;
+
+	link_read(l);
+	link_feed(l);	/* writes, too */
+}
+
 static void on_job_refused(void *arg);
 
 static void
 link_send_job(struct link *l, struct resolve_ticket *t)
 {
+	t->sent = ++l->sends;
+	l->n_sent++;
 	if (l->out.len + t->frame.len > l->out.max) {	/* of jobs that were given up, and a resolver that reads nothing */
 		timer_set(l->rs->m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
 		return;
 	}
 	MUST(buf_add(&l->out, t->frame.data, t->frame.len) == 0);
 	t->again++;
+}
+
+/* As many as may be with the resolver, a user's after another's. */
+static void
+link_feed(struct link *l)
+{
+	struct waiter *w;
+
+	while (l->state == LINK_UP && l->n_sent < AHEAD) {
+		w = lines_take(&l->lines);
+		if (w == NULL)
+			break;
+		link_send_job(l, (struct resolve_ticket *)w);
+	}
+	if (l->state == LINK_UP)
+		link_write(l);
 }
 
 static void
@@ -269,10 +312,6 @@ link_ask(struct link *l)
 static void
 link_up(struct link *l, int fd)
 {
-	struct resolve_ticket *t, *next;
-
-	if (l->state == LINK_UP)
-		link_close(l);
 	timer_clear(l->rs->m->loop, &l->timer);
 	l->fd = fd;
 	if (fd_set_nonblock(fd, true) == -1 ||
@@ -283,12 +322,7 @@ link_up(struct link *l, int fd)
 		return;
 	}
 	l->state = LINK_UP;
-	for (t = TAILQ_FIRST(&l->jobs); t != NULL && l->state == LINK_UP; t = next) {
-		next = TAILQ_NEXT(t, link);
-		link_send_job(l, t);
-	}
-	if (l->state == LINK_UP)
-		link_write(l);
+	link_feed(l);
 }
 
 static void
@@ -423,6 +457,7 @@ link_get(struct resolvers *rs, const char *backend)
 	buf_init(&l->in, RESOLVE_FRAME_MAX + 4 + 65536);
 	buf_init(&l->out, JOBS_BYTES_MAX);
 	TAILQ_INIT(&l->jobs);
+	lines_init(&l->lines);
 	HASH_ADD_STR(rs->links, backend, l);
 	return l;
 }
@@ -443,7 +478,7 @@ is_too_much(const struct link *l)
 }
 
 struct resolve_ticket *
-resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, void *arg)
+resolvers_ask(struct mover *m, const struct resolve_job *job, const char *user, resolved_fn *fn, void *arg)
 {
 	struct resolvers *rs = m->resolvers;
 	struct resolve_job j = *job;
@@ -453,6 +488,7 @@ resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, v
 
 	j.job = t->job = ++rs->next_job;
 	t->on = l;
+	t->user = mem_strdup(user);
 	t->fn = fn;
 	t->arg = arg;
 	resolve_job_put(&msg, &j);
@@ -466,13 +502,11 @@ resolvers_ask(struct mover *m, const struct resolve_job *job, resolved_fn *fn, v
 		timer_set(m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
 	} else {
 		timer_set(m->loop, &t->timer, clock_mono_ms() + mover_config(m)->answer_deadline_ms, on_job_late, t);
+		lines_add(&l->lines, &t->wait, user);
 		if (l->state == LINK_NONE)
 			link_ask(l);
-		else if (l->state == LINK_UP) {
-			link_send_job(l, t);
-			if (l->state == LINK_UP)
-				link_write(l);
-		}
+		else
+			link_feed(l);
 	}
 	buf_release(&msg);
 	return t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The mover's loop (timers, events of descriptors that go away in mid-turn)
- * and its spool.
+ * The mover's loop (timers, events of descriptors that go away in mid-turn),
+ * its lines of those who wait, and its spool.
  */
 #include "base/base.h"
 
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "mover/lines.h"
 #include "mover/loop.h"
 #include "mover/spool.h"
 #include "unit/unit.h"
@@ -225,6 +226,46 @@ dropping_gives_back_whole_blocks_and_keeps_the_rest(void)
 	spool_release(&s);
 }
 
+static void
+users_take_turns_and_each_waits_behind_its_own(void)
+{
+	static const char *const user[] = { "a", "a", "a", "b", "", "a", "b" };
+	static const size_t want[] = { 0, 3, 4, 1, 6, 2, 5 };
+	struct waiter w[ARRAY_LEN(user)] = { 0 };
+	struct lines l;
+
+	lines_init(&l);
+	CHECK(lines_first(&l) == NULL && lines_take(&l) == NULL);
+	for (size_t i = 0; i < ARRAY_LEN(user); i++)
+		lines_add(&l, &w[i], user[i]);
+	CHECK_INT(l.n, ARRAY_LEN(user));
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		CHECK(lines_first(&l) == &w[want[i]]);
+		CHECK(lines_take(&l) == &w[want[i]]);
+		CHECK(w[want[i]].line == NULL);
+	}
+	CHECK(l.n == 0 && l.users == NULL);
+}
+
+static void
+who_gives_up_keeps_nobody_waiting(void)
+{
+	struct waiter a[2] = { 0 }, b = { 0 };
+	struct lines l;
+
+	lines_init(&l);
+	lines_add(&l, &a[0], "a");
+	lines_add(&l, &b, "b");
+	lines_add(&l, &a[1], "a");
+	lines_remove(&l, &a[0]);
+	lines_remove(&l, &a[0]);
+	CHECK_INT(l.n, 2);
+	CHECK(lines_take(&l) == &a[1] && lines_take(&l) == &b && lines_take(&l) == NULL);
+	lines_add(&l, &a[0], "a");	/* and comes again */
+	lines_remove(&l, &a[0]);
+	CHECK(l.n == 0 && l.users == NULL);
+}
+
 int
 main(void)
 {
@@ -236,6 +277,8 @@ main(void)
 		UNIT(a_file_that_cannot_grow_goes_on_in_memory_and_keeps_what_it_had),
 		UNIT(a_read_does_not_cross_from_file_to_memory),
 		UNIT(dropping_gives_back_whole_blocks_and_keeps_the_rest),
+		UNIT(users_take_turns_and_each_waits_behind_its_own),
+		UNIT(who_gives_up_keeps_nobody_waiting),
 	};
 
 	return unit_run("mover_parts", tests, ARRAY_LEN(tests));

@@ -850,6 +850,43 @@ a_resolver_that_dies_fails_the_job_in_work_alone(void)
 	rig_stop(&r);
 }
 
+/* Its resolver works on one after the other: who asks for much waits behind his own. */
+static void
+users_take_turns_at_a_resolver(void)
+{
+	static const char *const much[] = { "m0", "m1", "m2", "m3", "m4", "m5" };
+	struct asking a = ASK("modest");
+	struct front *f[ARRAY_LEN(much) + 1];
+	struct rig r;
+
+	rig_start(&r, "");
+	r.collect = true;
+	for (size_t i = 0; i < ARRAY_LEN(much); i++) {
+		struct asking g = ASK(much[i]);
+
+		(void)rig_script(&r, SCRIPT(much[i], 1000));
+		g.user = "greedy";
+		f[i] = rig_ask(&r, &g);
+	}
+	(void)rig_script(&r, SCRIPT("modest", 1000));
+	RIG_UNTIL(&r, r.n_open == 4);	/* as many as are with it at once */
+	a.user = "modest";
+	f[ARRAY_LEN(much)] = rig_ask(&r, &a);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_CLIENTS) == ARRAY_LEN(f));
+	rig_answer_jobs(&r);
+	r.collect = true;
+	RIG_UNTIL(&r, r.n_open == 3);
+	CHECK(strcmp(r.open_assets[0], "modest") != 0);
+	CHECK_STR(r.open_assets[1], "modest");
+	rig_answer_jobs(&r);
+	for (size_t i = 0; i < ARRAY_LEN(f); i++) {
+		RIG_UNTIL(&r, OVER(f[i]));
+		CHECK_WHOLE(f[i], 1000);
+	}
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 static void
 credentials_of_less_than_a_minute_are_used(void)
 {
@@ -1345,6 +1382,7 @@ main(int argc, char **argv)
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
 		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
 		UNIT(a_resolver_that_dies_fails_the_job_in_work_alone),
+		UNIT(users_take_turns_at_a_resolver),
 		UNIT(credentials_of_less_than_a_minute_are_used),
 		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
 		UNIT(nobody_waits_longer_than_the_deadline),
