@@ -352,14 +352,36 @@ want_answer(struct counters *s, struct plan *p, const struct quota_want *w, bool
 	answer_fill(w->answer, a, p->op[a->op].ret_value, now_ms);
 }
 
+/*
+ * One of a turn was refused: those behind it have counted what is given back
+ * now.  Taken out of what they see, they are judged as if they had come after.
+ */
+static void
+leave_out(const struct counter_op *refused, size_t n_refused, struct counter_op *op, size_t n)
+{
+	for (size_t i = 0; i < n_refused; i++) {
+		const struct counter_op *r = &refused[i];
+
+		for (size_t k = 0; k < n; k++) {
+			if (strcmp(op[k].key, r->key) != 0)
+				continue;
+			if (r->ret_value > COUNT_MAX)
+				op[k].ret_value = UINT64_MAX;	/* it may have wrapped just there */
+			else if (op[k].ret_value <= COUNT_MAX && op[k].ret_value >= op[k].add + r->add)
+				op[k].ret_value -= r->add;
+		}
+	}
+}
+
 /* From the first on as many as one round trip can have.  How many these were. */
 static size_t
 reserve_some(struct counters *s, const struct config *c, const struct quota_want *want, size_t n)
 {
 	static struct counter_op op[COUNTERS_MAX];
+	const struct counter_op *mine;
 	bool limited[QUOTA_WANTS_MAX], away;
 	int64_t now_ms = clock_wall_ms();
-	size_t n_ops = 0, done = 0, at = 0;
+	size_t n_ops = 0, done = 0, at = 0, n_mine;
 
 	while (done < n) {
 		struct plan *p = &plans[done];
@@ -377,9 +399,13 @@ reserve_some(struct counters *s, const struct config *c, const struct quota_want
 	for (size_t i = 0; i < done; i++) {
 		if (!limited[i])
 			continue;
-		memcpy(plans[i].op, op + at, plans[i].n_ops * sizeof(op[0]));
-		at += plans[i].n_ops;
+		mine = op + at;
+		n_mine = plans[i].n_ops;
+		at += n_mine;
+		memcpy(plans[i].op, mine, n_mine * sizeof(op[0]));
 		want_answer(s, &plans[i], &want[i], away, now_ms);
+		if (want[i].answer->verdict == QUOTA_OVER)
+			leave_out(mine, n_mine, op + at, n_ops - at);
 	}
 	return done;
 }

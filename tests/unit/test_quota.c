@@ -12,7 +12,7 @@
 #include "quota/quota.h"
 #include "unit.h"
 
-static struct quota_set sets[4];
+static struct quota_set sets[RULE_QUOTAS_MAX];
 static struct config config = { .quotas = sets };
 static struct rule rule;
 
@@ -115,6 +115,51 @@ count_post(struct counters *s UNUSED, const struct counter_op *ops UNUSED, size_
 
 static struct counters store_away = { away_run, count_post, NULL };
 static struct counters store_nonsense = { nonsense_run, count_post, NULL };
+
+/* A wrap (or whatever) is seen by the first that asks; the next ones see a small number. */
+static int
+wrapped_run(struct counters *s UNUSED, struct counter_op *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		ops[i].ret_value = i == 0 ? UINT64_MAX : ops[i].add;
+	return 0;
+}
+
+static struct counters *counted;	/* behind counted_run */
+
+static int
+counted_run(struct counters *s UNUSED, struct counter_op *ops, size_t n)
+{
+	calls++;
+	MUST(n <= COUNTERS_MAX);
+	return counted->run(counted, ops, n);
+}
+
+static struct counters store_wrapped = { wrapped_run, count_post, NULL };
+static struct counters store_counted = { counted_run, count_post, NULL };
+
+/* As a worker's turn: one charge of n bytes each, together.  Their verdicts, a letter each. */
+static const char *
+reserve_together(struct counters *s, const char *const names[], const uint64_t bytes[], size_t n, struct quota_answer *ret)
+{
+	static char verdicts[QUOTA_WANTS_MAX + 1];
+	uint64_t add[QUOTA_WANTS_MAX][QUOTA_KINDS] = { { 0 } };
+	struct charge ch[QUOTA_WANTS_MAX];
+	struct quota_want want[QUOTA_WANTS_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		ch[i] = charge_of(names[i], "s2");
+		add[i][QUOTA_BYTES] = bytes[i];
+		want[i] = (struct quota_want){ &ch[i], add[i], &ret[i] };
+	}
+	quota_reserve_all(s, &config, want, n);
+	for (size_t i = 0; i < n; i++) {
+		verdicts[i] = ret[i].verdict == QUOTA_OK ? 'y' : ret[i].verdict == QUOTA_OVER ? 'n' : '?';
+		CHECK_INT(ch[i].reserved[QUOTA_BYTES], ret[i].verdict == QUOTA_OK ? bytes[i] : 0);
+	}
+	verdicts[n] = '\0';
+	return verdicts;
+}
 
 /* -- windows -------------------------------------------------------------------- */
 
@@ -647,6 +692,77 @@ a_late_reservation_counts_in_the_present_window(void)
 /* -- settling ---------------------------------------------------------------------------- */
 
 static void
+of_a_turn_who_is_refused_takes_nothing_from_those_behind(void)
+{
+	static const char *const one[] = { "a", "a", "a", "a", "a" };
+	static const char *const two[] = { "a", "b", "c" };
+	struct counters *s = counters_memory_new();
+	struct quota_answer a[QUOTA_WANTS_MAX];
+	struct charge ch;
+
+	fresh();
+	limit(0, QUOTA_BYTES, WINDOW_DAY, 100);
+	ch = charge_of("a", "");
+	CHECK_INT(reserve(s, &ch, 0, 90, NULL), QUOTA_OK);
+	CHECK_STR(reserve_together(s, one, (const uint64_t[]){ 50, 5, 20, 200, 5 }, 5, a), "nynny");
+	CHECK_INT(a[0].used, 90);
+	CHECK_INT(a[1].used, 95);
+	CHECK_INT(a[2].used, 95);
+	CHECK_INT(a[3].used, 95);
+	CHECK_INT(a[4].used, 100);
+	CHECK_INT(used_bytes(s, "a", ""), 100);
+	/* a's own limit refuses, so the pool of both has room for b */
+	fresh();
+	limit(0, QUOTA_BYTES, WINDOW_DAY, 20);
+	limit(1, QUOTA_BYTES, WINDOW_DAY, 30);
+	s->free(s);
+	s = counters_memory_new();
+	ch = charge_of("a", "s2");
+	CHECK_INT(reserve(s, &ch, 0, 5, NULL), QUOTA_OK);
+	CHECK_STR(reserve_together(s, two, (const uint64_t[]){ 20, 20, 6 }, 3, a), "nyn");
+	CHECK_INT(a[1].used, 20);
+	CHECK_STR(a[2].set, "pool");
+	CHECK_INT(a[2].used, 25);
+	s->free(s);
+}
+
+static void
+g3_nonsense_that_one_of_a_turn_sees_is_over_for_those_behind(void)
+{
+	static const char *const names[] = { "a", "a", "b" };
+	struct quota_answer a[QUOTA_WANTS_MAX];
+
+	fresh();
+	limit(0, QUOTA_BYTES, WINDOW_DAY, 100);
+	CHECK_STR(reserve_together(&store_wrapped, names, (const uint64_t[]){ 5, 5, 5 }, 3, a), "nny");
+}
+
+static void
+a_turn_with_more_counters_than_one_round_trip_has_takes_more(void)
+{
+	static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "a" };
+	struct quota_answer a[QUOTA_WANTS_MAX];
+
+	fresh();
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		sets[i].name = mem_printf("set%zu", i);
+		rule.quota[i] = i;
+		for (unsigned w = 0; w < WINDOWS; w++)
+			limit(i, QUOTA_BYTES, (enum quota_window)w, 10);
+	}
+	sets[1].per_group = false;
+	rule.n_quotas = config.n_quotas = ARRAY_LEN(sets);
+	counted = counters_memory_new();
+	calls = 0;	/* 40 counters each, so four at a time */
+	CHECK_STR(reserve_together(&store_counted, names, (const uint64_t[]){ 6, 6, 6, 6, 6, 6, 6, 6 }, 8, a), "yyyyyyyn");
+	CHECK_INT(calls, 2);
+	CHECK_INT(a[7].used, 6);
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		free(sets[i].name);
+	counted->free(counted);
+}
+
+static void
 settling_moves_by_the_difference(void)
 {
 	struct counters *s = counters_memory_new();
@@ -805,6 +921,9 @@ main(void)
 		UNIT(g7_two_hosts_over_a_day_of_25_hours_admit_the_limit_once_a_day),
 		UNIT(g7_a_leap_second_gives_no_second_credit),
 		UNIT(a_late_reservation_counts_in_the_present_window),
+		UNIT(of_a_turn_who_is_refused_takes_nothing_from_those_behind),
+		UNIT(g3_nonsense_that_one_of_a_turn_sees_is_over_for_those_behind),
+		UNIT(a_turn_with_more_counters_than_one_round_trip_has_takes_more),
 		UNIT(settling_moves_by_the_difference),
 		UNIT(settling_as_reserved_asks_nobody),
 		UNIT(settling_skips_windows_that_are_over),
