@@ -3,7 +3,7 @@
  * The worker: one request after the other, each decided in well under a
  * millisecond.  What can be slow is handed over with the connection, so
  * nothing here waits for anybody but the counters (bounded), the mover's queue
- * (50 ms) and, once, the accountant (1 s).
+ * (50 ms in a turn) and, once, the accountant (1 s).
  *
  * READY -> DRAINING (the master said so: nothing new is accepted, what was
  * accepted is answered) -> end.  When the master is gone, the same at once.
@@ -67,6 +67,7 @@ struct worker {
 	bool draining, gone;
 	struct job job[CALLS_MAX];
 	struct job *at;			/* the one at hand */
+	int64_t handover_by_ms;		/* mono: full queues are waited for until then, by all of a turn */
 	struct buf line;		/* for the log; its memory stays */
 };
 
@@ -99,6 +100,7 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 		.charge = d->charge,
 	};
 	struct buf limit = BUF_INIT(512), policy = BUF_INIT(512);
+	int64_t left_ms = w->handover_by_ms - clock_mono_ms();
 	unsigned owner;
 	int rc;
 
@@ -109,7 +111,8 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 	memcpy(h.id, r->id, sizeof(h.id));
 	memcpy(h.trace, r->trace, sizeof(h.trace));
 	owner = handover_owner(&h, w->movers);
-	rc = handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object_fd : -1, HANDOVER_WAIT_MS);
+	rc = handover_send(FD_FIRST + (int)owner, &h, call->fd, hit ? d->object_fd : -1,
+	    left_ms > 0 ? (int)left_ms : 0);
 	buf_release(&limit);
 	buf_release(&policy);
 	if (rc == 0) {
@@ -316,6 +319,7 @@ serve(struct worker *w)
 		n++;
 	} while (n < CALLS_MAX && acceptor_more(w->acceptor, &w->job[n].call));
 	decide_reserve(decision, request, n, &w->decide);
+	w->handover_by_ms = clock_mono_ms() + HANDOVER_WAIT_MS;
 	log_hold(true);
 	for (size_t i = 0; i < n; i++)
 		job_book(w, &w->job[i]);
