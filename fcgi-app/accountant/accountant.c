@@ -42,6 +42,7 @@
 enum {
 	TICK_MS = 1000,
 	TURN_MAX = 64,			/* messages of one socket per turn */
+	WORKERS_TURNS = 8,		/* of that, to be done with what lies in the workers' */
 	REST_MS = 2,
 	ANSWERS_MAX = 256,		/* waiting for a mover to read */
 	ORPHAN_MS = 5000,		/* without a master: senders get so long to end */
@@ -350,6 +351,8 @@ peer_hung_up(const struct peer *p)
 	return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
 }
 
+static void workers_look(struct accountant *a);
+
 /* And out of the socket. */
 static void
 take(struct accountant *a, struct peer *p, const void *data, size_t n)
@@ -361,6 +364,9 @@ take(struct accountant *a, struct peer *p, const void *data, size_t n)
 		take_reserve(a, p, data, n);
 		break;
 	case ACCOUNT_SETTLE:
+		/* perhaps of a hit that had vanished: then a worker's line of it comes before the mover's */
+		if (p != &a->peer[WORKERS])
+			workers_look(a);
 		take_settle(a, p, data, n, HAND_NONE);
 		peer_next(p);
 		stat_hand(0);
@@ -414,7 +420,7 @@ may_read(const struct accountant *a, const struct peer *p)
 static int
 peer_read(struct accountant *a, struct peer *p)
 {
-	static char data[ACCOUNT_MAX];
+	char data[ACCOUNT_MAX];		/* not static: a mover's message waits for the workers' */
 	bool ended = false;
 	ssize_t n;
 	int i;
@@ -430,7 +436,8 @@ peer_read(struct accountant *a, struct peer *p)
 			break;
 		}
 	}
-	asks_answer(a, p);
+	if (p != &a->peer[WORKERS])	/* who ask nothing, while questions of a mover may be in hand */
+		asks_answer(a, p);
 	if (ended)
 		peer_end(a, p);
 	if (ledger_full(a->ledger))
@@ -521,6 +528,18 @@ workers_read(struct accountant *a)
 	a->resting = peer_read(a, &a->peer[WORKERS]) > 0 && a->peer[WORKERS].fd != -1 && a->life == LIFE_RUN;
 }
 
+/* Read all that lies in their socket now. */
+static void
+workers_look(struct accountant *a)
+{
+	struct pollfd look = { .fd = a->peer[WORKERS].fd, .events = POLLIN };
+
+	for (int i = 0; i < WORKERS_TURNS && look.fd != -1 && poll(&look, 1, 0) == 1; i++) {
+		workers_read(a);
+		look.fd = a->peer[WORKERS].fd;
+	}
+}
+
 /* How long to wait for events. */
 static int
 turn_ms(const struct accountant *a)
@@ -564,9 +583,10 @@ turn(struct accountant *a)
 				(void)peer_read(a, p);
 		}
 	}
-	if (rested && a->peer[WORKERS].fd != -1) {
+	if (rested) {
 		quiet = false;
-		workers_read(a);
+		a->resting = false;	/* unless something has come */
+		workers_look(a);
 	}
 	ledger_try(a);
 	ledger_tick(a);

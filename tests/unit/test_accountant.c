@@ -786,24 +786,37 @@ send_settle(struct run *r, int peer, const char *id, uint64_t bytes)
 	buf_release(&msg);
 }
 
-static enum quota_verdict
-ask_reserve(struct run *r, int peer, uint64_t seq)
+static void
+send_reserve(struct run *r, int peer, uint64_t seq)
 {
 	struct account_settle s = settle_of("reserve", 0);
 	struct account_reserve ask = { .seq = seq, .charge = s.charge, .add = { [QUOTA_BYTES] = 5 } };
-	struct account_reserved answer = { 0 };
 	struct buf msg = BUF_INIT(ACCOUNT_MAX);
-	char data[ACCOUNT_MAX];
-	ssize_t n;
 
 	account_reserve_put(&msg, &ask);
 	CHECK_INT(fd_send(r->peer[peer], msg.data, msg.len, NULL, 0), 0);
 	buf_release(&msg);
+}
+
+static enum quota_verdict
+take_reserved(struct run *r, int peer, uint64_t seq)
+{
+	struct account_reserved answer = { 0 };
+	char data[ACCOUNT_MAX];
+	ssize_t n;
+
 	n = fd_recv(r->peer[peer], data, sizeof(data), NULL, 0, NULL);
 	CHECK(n > 0);
 	CHECK_INT(account_reserved_get(data, n < 0 ? 0 : (size_t)n, &answer), 0);
 	CHECK_INT(answer.seq, seq);
 	return answer.answer.verdict;
+}
+
+static enum quota_verdict
+ask_reserve(struct run *r, int peer, uint64_t seq)
+{
+	send_reserve(r, peer, seq);
+	return take_reserved(r, peer, seq);
 }
 
 /* The ledger of real time; a test that passes midnight UTC would see two. */
@@ -931,6 +944,77 @@ g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice(void)
 	CHECK(until > 8 * CHARGES);	/* it was killed in the midst of them */
 	MUST(munmap(counted, sizeof(*counted)) == 0);
 	counted = NULL;
+}
+
+/* Of the lines with this id: the first names this asset? */
+static bool
+is_before(const char *text, const char *id, const char *asset)
+{
+	char want[64];
+	const char *line, *end, *found;
+
+	(void)snprintf(want, sizeof(want), "\"id\":\"%s\"", id);
+	line = strstr(text, want);
+	CHECK(line != NULL);
+	end = line == NULL ? NULL : strchr(line, '\n');
+	(void)snprintf(want, sizeof(want), "\"asset\":\"%s\"", asset);
+	found = line == NULL ? NULL : strstr(line, want);
+	return found != NULL && found < end;
+}
+
+static void
+send_settle_of(struct run *r, int peer, const char *id, const char *asset)
+{
+	struct account_settle s = settle_of(id, 1);
+	struct buf msg = BUF_INIT(ACCOUNT_MAX);
+
+	s.asset = asset;
+	account_settle_put(&msg, &s);
+	CHECK_INT(fd_send(r->peer[peer], msg.data, msg.len, NULL, 0), 0);
+	buf_release(&msg);
+}
+
+/* A hit whose file had vanished: the worker's line, then the mover's takes its place. */
+static void
+what_a_worker_has_said_stands_before_what_a_mover_says_after_it(void)
+{
+	enum { ROUNDS = 40 };
+	struct run *r = run_new(false);
+	char *path, *text, id[16];
+	size_t lines;
+
+	for (int i = 0; i < 100; i++)
+		send_settle(r, 0, "other", 1);
+	send_settle_of(r, 0, "vanished", "by-worker");
+	send_reserve(r, 1, 7);		/* a question that is in hand meanwhile is its mover's all the same */
+	send_settle_of(r, 1, "vanished", "by-mover");
+	run_start(r);
+	CHECK_INT(take_reserved(r, 1, 7), QUOTA_AWAY_ALLOW);
+	/* and while the workers' socket is read by the clock */
+	for (size_t i = 0; i < ROUNDS; i++) {
+		send_settle(r, 0, "other", 1);
+		for (int ms = 0; ms < CHILD_MS; ms++) {
+			(void)books("bytes", &lines);
+			if (lines >= 103 + 3 * i)
+				break;
+			(void)usleep(1000);
+		}
+		(void)snprintf(id, sizeof(id), "round%zu", i);
+		send_settle_of(r, 0, id, "by-worker");
+		send_settle_of(r, 1, id, "by-mover");
+	}
+	CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
+	CHECK_INT(run_end(r), 0);
+	path = today();
+	text = contents(path);
+	CHECK(is_before(text, "vanished", "by-worker"));
+	for (size_t i = 0; i < ROUNDS; i++) {
+		(void)snprintf(id, sizeof(id), "round%zu", i);
+		CHECK(is_before(text, id, "by-worker"));
+	}
+	CHECK_INT(count(text, "\n"), 102 + 3 * ROUNDS);
+	free(text);
+	free(path);
 }
 
 static void
@@ -1138,6 +1222,7 @@ main(void)
 		UNIT(the_ledger_adds_up_to_the_counters),
 		UNIT(what_was_queued_before_the_end_is_in_the_books),
 		UNIT(g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice),
+		UNIT(what_a_worker_has_said_stands_before_what_a_mover_says_after_it),
 		UNIT(an_accountant_without_a_master_waits_for_its_senders),
 		UNIT(a_mover_gets_the_answer_to_its_question),
 		UNIT(a_reload_is_taken_in_place),
