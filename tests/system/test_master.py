@@ -533,6 +533,18 @@ class Reload(unittest.TestCase):
         p.until(lambda: len(p.pids("worker")) == 3 and len(p.seen_now()) == 7, "it is the last one's")
         self.assertEqual(p.log().count("reloading generation="), 2)
 
+    def test_ctl_waits_for_its_own_and_not_for_one_that_is_under_way(self):
+        p = Proxy(self).start()
+        release = p.tell_role("hang", "worker")
+        p.signal(signal.SIGHUP)
+        p.until(lambda: "reloading generation=2" in p.log(), "one is under way")
+        with subprocess.Popen([CTL, "--run", p.run, "reload"], stdout=subprocess.PIPE) as ctl:
+            p.until(lambda: "ctl" in open("/proc/%d/comm" % ctl.pid, encoding="ascii").read(), "it runs")
+            release()
+            for pid in [s["pid"] for s in p.status()["processes"] if s["state"] == "starting"]:
+                os.kill(pid, signal.SIGKILL)  # those that hang
+            self.assertEqual(ctl.communicate(timeout=LIMIT_S)[0], b"configuration 3 is in force\n")
+
     def test_many_in_a_row_end_in_the_last_one(self):
         p = Proxy(self).start()
         for _ in range(5):
