@@ -219,7 +219,7 @@ answers_send(struct peer *p)
 		int r;
 
 		account_reserved_put(&msg, &p->answer[p->first]);
-		MUST(buf_ok(&msg));
+		buf_must(&msg);
 		r = fd_send(p->fd, msg.data, msg.len, NULL, 0);
 		buf_release(&msg);
 		if (r == -1 && errno == EAGAIN)

@@ -210,8 +210,7 @@ key_of(struct buf *key, const struct charge *ch, char span)
 		(void)buf_add(key, ch->entry[i].set, strlen(ch->entry[i].set) + 1);
 		(void)buf_add(key, ch->entry[i].group, strlen(ch->entry[i].group) + 1);
 	}
-	if (!buf_ok(key))
-		mem_none();
+	buf_must(key);
 }
 
 /* 0, or -1: the counters are away. */

@@ -86,7 +86,7 @@ post(struct accounts *a, struct buf *msg)
 {
 	struct parcel *p;
 
-	MUST(buf_ok(msg));
+	buf_must(msg);
 	p = mem_alloc(sizeof(*p) + msg->len);
 	p->n = msg->len;
 	memcpy(p->data, msg->data, msg->len);

@@ -154,6 +154,7 @@ make_disposition(const struct source *s, const struct resource *r, const struct 
 		return NULL;
 	}
 	if (resp->disposition == NULL || disposition_filename(resp->disposition, strlen(resp->disposition), &name) < 0) {
+		(void)buf_fits(&name);
 		buf_clear(&name);
 		p = s->filename;
 		n = p == NULL ? 0 : strlen(p);
@@ -165,9 +166,10 @@ make_disposition(const struct source *s, const struct resource *r, const struct 
 		}
 		(void)buf_add(&name, p, n);
 	}
+	buf_must(&name);
 	disposition_write(&out, buf_str(&name));
 	buf_release(&name);
-	if (!buf_ok(&out)) {
+	if (!buf_fits(&out)) {
 		buf_release(&out);
 		return NULL;
 	}
@@ -313,7 +315,7 @@ asset_get(struct mover *m, const struct handover *h)
 	(void)buf_add(&key, h->collection, strlen(h->collection) + 1);
 	(void)buf_add(&key, h->item, strlen(h->item) + 1);
 	(void)buf_add(&key, h->asset, strlen(h->asset) + 1);
-	MUST(buf_ok(&key));	/* they came in one message */
+	buf_must(&key);	/* they came in one message */
 	HASH_FIND(hh, m->assets->all, key.data, key.len, a);
 	if (a == NULL) {
 		a = mem_alloc(sizeof(*a) + key.len);

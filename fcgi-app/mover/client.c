@@ -259,11 +259,11 @@ client_flush(struct client *c)
 static void
 answer_text(struct client *c, const struct buf *text)
 {
-	MUST(buf_ok(text));
+	buf_must(text);
 	let_go_of_sources(c);
 	fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, text->data, text->len);
 	fcgi_end(&c->out, c->h.fcgi_id, 0);
-	MUST(buf_ok(&c->out));
+	buf_must(&c->out);
 	client_flush(c);
 }
 
@@ -334,7 +334,7 @@ client_whole(struct client *c)
 	if (t != NULL)
 		transfer_leave(t, c);
 	fcgi_end(&c->out, c->h.fcgi_id, 0);
-	MUST(buf_ok(&c->out));
+	buf_must(&c->out);
 	client_flush(c);
 }
 
@@ -413,7 +413,7 @@ queue_record(struct client *c, size_t most)
 	if (n == 0)
 		return 0;
 	p = buf_reserve(&c->out, FCGI_HEADER + (size_t)n);
-	MUST(p != NULL);
+	buf_must(&c->out);
 	if (c->body == BODY_SPOOL)
 		got = transfer_read(c->transfer, p + FCGI_HEADER, (size_t)n, c->pos);
 	else
@@ -454,7 +454,7 @@ client_queue(struct client *c, const char *data, size_t n)
 		c->out_off = 0;
 	}
 	fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, data, n);
-	MUST(buf_ok(&c->out));	/* DIRECT_QUEUE_MAX and one chunk are below CLIENT_OUT_MAX */
+	buf_must(&c->out);	/* DIRECT_QUEUE_MAX and one chunk are below CLIENT_OUT_MAX */
 	c->pos += n;
 	c->delivered += n;
 	rate_spent(c, n);
@@ -606,12 +606,12 @@ send_head(struct client *c)
 	buf_release(&extra);
 	if (c->status >= 400)
 		stat_inc(COUNT_CLIENT_ERRORS);
-	MUST(buf_ok(&text));
+	buf_must(&text);
 	if (c->body == BODY_NONE) {
 		answer_text(c, &text);
 	} else {
 		fcgi_record(&c->out, FCGI_STDOUT, c->h.fcgi_id, text.data, text.len);
-		MUST(buf_ok(&c->out));
+		buf_must(&c->out);
 		c->state = CLIENT_SENDING;
 		c->head_sent = true;
 		c->progress = true;

@@ -264,7 +264,8 @@ link_send_job(struct link *l, struct resolve_ticket *t)
 		timer_set(l->rs->m->loop, &t->timer, clock_mono_ms(), on_job_refused, t);
 		return;
 	}
-	MUST(buf_add(&l->out, t->frame.data, t->frame.len) == 0);
+	(void)buf_add(&l->out, t->frame.data, t->frame.len);
+	buf_must(&l->out);
 	t->again++;
 }
 

@@ -247,7 +247,7 @@ keep_handover(struct transfer *t, const struct handover *h)
 	memcpy(bare.id, h->id, sizeof(bare.id));
 	memcpy(bare.trace, h->trace, sizeof(bare.trace));
 	handover_put(&b, &bare);
-	MUST(buf_ok(&b));
+	buf_must(&b);
 	n = b.len;
 	t->texts = buf_take(&b);
 	MUST(handover_get(t->texts, n, &t->h) == 0);

@@ -23,7 +23,7 @@ add_ratelimit(struct buf *out, const struct decision *d)
 
 	if (d->has_quota)
 		quota_ratelimit(&d->quota, &limit, &policy);
-	if (limit.len > 0 && policy.len > 0 && buf_ok(&limit) && buf_ok(&policy))
+	if (limit.len > 0 && policy.len > 0 && buf_fits(&limit) && buf_fits(&policy))
 		(void)buf_join(out, "RateLimit: ", buf_str(&limit), "\r\nRateLimit-Policy: ", buf_str(&policy), "\r\n", NULL);
 	buf_release(&limit);
 	buf_release(&policy);
@@ -97,8 +97,7 @@ answer_object(struct buf *out, const struct config *c, const struct decision *d,
 	}
 	a.extra = buf_str(&extra);
 	answer_write(&a, out);
-	if (!buf_ok(&extra))
-		out->failed = true;
+	buf_inherit(out, &extra);
 	buf_release(&extra);
 }
 
@@ -133,8 +132,8 @@ answer_decision(struct buf *out, const struct config *c, struct decision *d, con
 		return d->has_range ? 206 : 200;	/* the front's, for the log */
 	case DECISION_PROBLEM:
 		add_ratelimit(&d->headers, d);
-		d->problem.headers = buf_ok(&d->headers) ? buf_str(&d->headers) : NULL;
-		d->problem.members = buf_ok(&d->members) && d->members.len > 0 ? buf_str(&d->members) : NULL;
+		d->problem.headers = buf_fits(&d->headers) ? buf_str(&d->headers) : NULL;
+		d->problem.members = buf_fits(&d->members) && d->members.len > 0 ? buf_str(&d->members) : NULL;
 		problem_write(out, &d->problem, head);
 		return d->problem.status;
 	case DECISION_OWN:

@@ -106,7 +106,7 @@ settle_add(struct settle_queue *q, const struct account_settle *s)
 		buf_clear(msg);
 		account_settle_put(msg, &short_one);
 	}
-	MUST(buf_ok(msg));
+	buf_must(msg);
 	one = mem_alloc(sizeof(*one) + msg->len);
 	one->len = msg->len;
 	memcpy(one->data, msg->data, msg->len);

@@ -241,7 +241,7 @@ carry_out(struct worker *w, struct call *call, const struct request *r, struct o
 		o->status = endpoint_answer(out, w->at->route.kind, r, w->env->scoreboard, w->decide.store, head);
 	else
 		o->status = answer_decision(out, w->env->config, d, r, head);
-	if (!buf_ok(out))
+	if (!buf_fits(out))
 		log_error(r->id, "EO-WORKER-ANSWER", "an answer does not fit into %d bytes", REPLY_MAX);
 }
 

@@ -27,14 +27,14 @@ buf_release(struct buf *b)
 	free(b->data);
 	b->data = NULL;
 	b->len = b->cap = 0;
-	b->failed = false;
+	b->failed = b->no_memory = false;
 }
 
 void
 buf_clear(struct buf *b)
 {
 	b->len = 0;
-	b->failed = false;
+	b->failed = b->no_memory = false;
 	if (b->data != NULL)
 		b->data[0] = '\0';
 }
@@ -55,7 +55,7 @@ buf_reserve(struct buf *b, size_t n)
 			cap *= 2;
 		p = realloc(b->data, cap);
 		if (p == NULL) {
-			b->failed = true;
+			b->failed = b->no_memory = true;
 			return NULL;
 		}
 		b->data = p;
@@ -159,6 +159,27 @@ bool
 buf_ok(const struct buf *b)
 {
 	return !b->failed;
+}
+
+bool
+buf_fits(const struct buf *b)
+{
+	if (b->no_memory)
+		mem_none();
+	return !b->failed;
+}
+
+void
+buf_must(const struct buf *b)
+{
+	MUST(buf_fits(b));
+}
+
+void
+buf_inherit(struct buf *out, const struct buf *part)
+{
+	out->failed = out->failed || part->failed;
+	out->no_memory = out->no_memory || part->no_memory;
 }
 
 const char *

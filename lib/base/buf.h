@@ -14,10 +14,10 @@ struct buf {
 	char *data;		/* NULL until the first append */
 	size_t len, cap;
 	size_t max;		/* bytes, without the NUL */
-	bool failed;
+	bool failed, no_memory;
 };
 
-#define BUF_INIT(maximum) { NULL, 0, 0, (maximum), false }
+#define BUF_INIT(maximum) { NULL, 0, 0, (maximum), false, false }
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b);		/* frees; NULL-safe; buffer unusable until init */
@@ -34,6 +34,12 @@ char *buf_reserve(struct buf *b, size_t n);
 /* Remove n bytes from the front.  n <= len. */
 void buf_consume(struct buf *b, size_t n);
 bool buf_ok(const struct buf *b);
+/* buf_ok for what may be too long; where it is memory that was missing the process ends. */
+bool buf_fits(const struct buf *b);
+/* out fails where this part of it has. */
+void buf_inherit(struct buf *out, const struct buf *part);
+/* For what always fits: where it is not whole there was no memory, which ends the process, or it is a bug. */
+void buf_must(const struct buf *b);
 /* The contents as a C string; "" when empty.  Borrowed until the next call. */
 const char *buf_str(const struct buf *b);
 /* Hand the memory to the caller (free(3) it); the buffer is empty after. */

@@ -14,7 +14,7 @@ struct digest;
 
 size_t digest_size(enum digest_algo algo);		/* bytes */
 const char *digest_name(enum digest_algo algo);		/* "sha256" */
-/* NULL when the algorithm is not to be had (FIPS without MD5). */
+/* NULL when the algorithm is not to be had (FIPS without MD5).  Without memory the process ends. */
 struct digest *digest_new(enum digest_algo algo);
 void digest_add(struct digest *d, const void *data, size_t n);
 /* Writes digest_size bytes.  Once only. */

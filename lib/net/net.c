@@ -171,12 +171,15 @@ run_deadlines(struct net *n)
 static void
 act(struct net *n, curl_socket_t fd, int bits)
 {
+	CURLMcode m;
 	int running;
 
 	n->inside++;
-	/* an error here is a socket that libcurl has let go of meanwhile */
-	(void)curl_multi_socket_action(n->multi, fd, bits, &running);
+	m = curl_multi_socket_action(n->multi, fd, bits, &running);
 	n->inside--;
+	/* without memory a socket is not watched, and nobody hears of it; other errors are of those that are gone */
+	if (m == CURLM_OUT_OF_MEMORY)
+		mem_none();
 	reap(n);
 }
 

@@ -226,11 +226,10 @@ disposition(struct response *p, const struct header_line *h)
 {
 	struct buf name = BUF_INIT(VALUE_MAX), whole = BUF_INIT(8 * VALUE_MAX);
 
-	if (p->r.disposition == NULL && disposition_filename(h->value, h->value_len, &name) == 0) {
+	if (p->r.disposition == NULL && disposition_filename(h->value, h->value_len, &name) == 0)
 		disposition_write(&whole, buf_str(&name));
-		if (buf_ok(&whole) && whole.len > 0)
-			p->r.disposition = buf_take(&whole);
-	}
+	if (buf_fits(&name) && buf_fits(&whole) && whole.len > 0)
+		p->r.disposition = buf_take(&whole);
 	buf_release(&name);
 	buf_release(&whole);
 }
@@ -242,6 +241,8 @@ media_type(struct response *p, const struct header_line *h)
 
 	if (p->r.media_type == NULL && header_media_type(h->value, h->value_len, &b) == 0 && b.len > 0)
 		p->r.media_type = buf_take(&b);
+	else
+		(void)buf_fits(&b);	/* one that is not there for want of memory is not one that is malformed */
 	buf_release(&b);
 }
 

@@ -90,8 +90,9 @@ encode(const char *text)
 		if (*text == ' ' || (uint8_t)*text > 0x7f)
 			text_percent(&b, text, 1);
 		else
-			(void)buf_addc(&b, *text);	/* there is room for any URL_MAX bytes */
+			(void)buf_addc(&b, *text);
 	}
+	buf_must(&b);		/* there is room for any URL_MAX bytes */
 	return buf_take(&b);
 }
 

@@ -52,8 +52,7 @@ mc_name_marks(struct mc *s, const struct strs *servers)
 	list_len = text.len;
 	for (size_t i = 0; i < servers->n; i++) {
 		(void)buf_adds(&text, servers->v[i]);
-		if (!buf_ok(&text))
-			mem_none();
+		buf_must(&text);
 		digest_sha256_hex(text.data, text.len, hex);
 		(void)snprintf(s->conn[i].mark, sizeof(s->conn[i].mark), "eo:m%.32s", hex);
 		text.len = list_len;

@@ -122,8 +122,7 @@ counter_key(char ret[COUNTER_KEY_SIZE], const struct charge_entry *entry, const 
 	for (size_t i = 0; i < ARRAY_LEN(part); i++)
 		(void)buf_add(&text, part[i], strlen(part[i]) + 1);	/* with its NUL */
 	(void)buf_addu(&text, (uint64_t)start_s);	/* never before 1970 */
-	if (!buf_ok(&text))
-		mem_none();
+	buf_must(&text);
 	digest_sha256_hex(text.data, text.len, hex);
 	buf_release(&text);
 	memcpy(ret, "eo:", 3);

@@ -178,6 +178,7 @@ disposition_filename(const char *v, size_t len, struct buf *out)
 {
 	struct buf value = BUF_INIT(HEADER_LINE_MAX), plain = BUF_INIT(FILENAME_MAX_BYTES * 2);
 	size_t at = 0, name, name_len;
+	bool starved = false;		/* a name that is not there for want of memory is no name less good */
 	int rc = -1;
 
 	buf_clear(out);
@@ -198,16 +199,24 @@ disposition_filename(const char *v, size_t len, struct buf *out)
 		at += value_of(v + at, len - at, &value);
 		if (name_len == 9 && strncasecmp(v + name, "filename*", 9) == 0) {
 			rc = extended(out, buf_str(&value), value.len);
+			starved = starved || out->no_memory;
 			if (rc == -1)
 				buf_clear(out);
 		} else if (name_len == 8 && strncasecmp(v + name, "filename", 8) == 0 && plain.len == 0) {
-			if (sanitize(&plain, buf_str(&value), value.len) == -1)
+			if (sanitize(&plain, buf_str(&value), value.len) == -1) {
+				starved = starved || plain.no_memory;
 				buf_clear(&plain);
+			}
 		}
+		starved = starved || value.no_memory;
 	}
 	/* filename* wins wherever it stands (RFC 6266 section 4.3) */
 	if (rc == -1 && plain.len > 0)
 		rc = buf_add(out, plain.data, plain.len);
+	if (starved) {
+		out->failed = out->no_memory = true;
+		rc = -1;
+	}
 	buf_release(&value);
 	buf_release(&plain);
 	return rc;
@@ -218,7 +227,7 @@ disposition_write(struct buf *out, const char *filename)
 {
 	struct buf name = BUF_INIT(FILENAME_MAX_BYTES * 2);
 
-	if (sanitize(&name, filename, strlen(filename)) == -1) {
+	if (sanitize(&name, filename, strlen(filename)) == -1 && !name.no_memory) {
 		buf_clear(&name);
 		(void)buf_adds(&name, "data");
 	}
@@ -232,8 +241,7 @@ disposition_write(struct buf *out, const char *filename)
 	}
 	(void)buf_adds(out, "\"; filename*=UTF-8''");
 	text_percent(out, name.data, name.len);
-	if (!buf_ok(&name))
-		out->failed = true;
+	buf_inherit(out, &name);
 	buf_release(&name);
 }
 

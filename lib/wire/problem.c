@@ -61,6 +61,7 @@ problem_write(struct buf *out, const struct problem *p, bool head)
 	struct buf body = BUF_INIT(PROBLEM_MAX / 2);
 
 	body_write(&body, p);
+	buf_inherit(out, &body);
 	(void)buf_addf(out, "Status: %d %s\r\n", p->status, http_reason(p->status));
 	(void)buf_addf(out, "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n", body.len);
 	(void)buf_adds(out, "Cache-Control: no-store\r\n");

@@ -32,7 +32,8 @@ struct problem {
 
 /*
  * Append a whole answer as FastCGI's STDOUT wants it: Status, headers, empty
- * line and, unless head, the body.  out needs room for PROBLEM_MAX.
+ * line and, unless head, the body.  out needs room for PROBLEM_MAX; it is
+ * whole or it has failed.
  */
 void problem_write(struct buf *out, const struct problem *p, bool head);
 
