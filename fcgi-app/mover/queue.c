@@ -15,7 +15,7 @@
 
 enum {
 	RETRY_MS = 20,		/* slots that other movers give back are looked for this often */
-	COOL_MAX_S = 3600,
+	COOL_MAX_S = PROVIDER_COOL_MAX_MS / 1000,
 };
 
 struct backend {
@@ -93,12 +93,25 @@ used(const struct backend *b)
 	return b->slots->host == NULL ? b->busy : provider_slots_used(b->slots->host, b->name);
 }
 
+/* How long the provider wants nobody yet: as this mover was told, or another of the host. */
+static int64_t
+cooling_ms(const struct backend *b)
+{
+	int64_t now = clock_mono_ms(), until = 0;
+
+	if (b->slots->host != NULL)
+		until = provider_slots_cool_until(b->slots->host, b->name);
+	if (b->cool_until_ms > until)
+		until = b->cool_until_ms;
+	return until > now ? until - now : 0;
+}
+
 bool
 slots_idle(struct mover *m, const char *backend)
 {
 	struct backend *b = backend_get(m->slots, backend);
 
-	return b->lines.n == 0 && clock_mono_ms() >= b->cool_until_ms && used(b) + 1 < limits(b)->slots;
+	return b->lines.n == 0 && cooling_ms(b) == 0 && used(b) + 1 < limits(b)->slots;
 }
 
 static void
@@ -152,12 +165,29 @@ take_slot(struct backend *b, struct turn *t)
 
 static void on_retry(void *arg);
 
+/* Who waits is told that the provider wants nobody for so long. */
+static void
+refuse_all(struct backend *b, int64_t seconds)
+{
+	struct turn *t;
+
+	while (b->lines.n > 0) {
+		t = (struct turn *)lines_take(&b->lines);
+		t->backend = NULL;
+		t->cooled(t->arg, seconds);
+	}
+	gauge_queued(b->slots);
+}
+
 /* Slots to those who wait, a user at a time. */
 static void
 serve(struct backend *b)
 {
+	int64_t cooling = b->lines.n == 0 ? 0 : cooling_ms(b);
 	struct turn *t;
 
+	if (cooling > 0)	/* another mover was told */
+		refuse_all(b, (cooling + 999) / 1000);
 	while (b->lines.n > 0) {
 		t = (struct turn *)lines_first(&b->lines);
 		if (!take_slot(b, t))
@@ -196,10 +226,9 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 	struct backend *b = backend_get(m->slots, backend);
 
 	MUST(t->backend == NULL);
-	if (clock_mono_ms() < b->cool_until_ms) {
-		*ret_s = (b->cool_until_ms - clock_mono_ms() + 999) / 1000;
+	*ret_s = (cooling_ms(b) + 999) / 1000;
+	if (*ret_s > 0)
 		return TURN_COOLING;
-	}
 	if (background && !slots_idle(m, backend))
 		return TURN_FULL;
 	if (b->lines.n == 0 && take_slot(b, t)) {
@@ -266,12 +295,9 @@ turn_cool(struct turn *t, int64_t seconds)
 	until = clock_mono_ms() + seconds * 1000;
 	if (until > b->cool_until_ms)
 		b->cool_until_ms = until;
+	if (b->slots->host != NULL)
+		(void)provider_slots_cool(b->slots->host, b->name, until);	/* full: this mover knows */
 	log_warn(NULL, "EO-MOVER-COOLDOWN", "the provider allows no more now backend=%s seconds=%lld waiting=%u", b->name,
 	    (long long)seconds, b->lines.n);
-	while (b->lines.n > 0) {
-		t = (struct turn *)lines_take(&b->lines);
-		t->backend = NULL;
-		t->cooled(t->arg, seconds);
-	}
-	gauge_queued(b->slots);
+	refuse_all(b, seconds);
 }

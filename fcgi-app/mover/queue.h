@@ -3,7 +3,8 @@
  * Turns at a provider.  A backend has so many slots on this host
  * (backends.NAME.slots, counted in the file of ipc/slots.h); who finds none
  * waits.  Users take turns: one who asks for much waits behind his own.  A
- * provider that said 429 is left alone for as long as it said.
+ * provider that said 429, to any mover of the host, is left alone for as long
+ * as it said.
  */
 #ifndef MOVER_QUEUE_H
 #define MOVER_QUEUE_H

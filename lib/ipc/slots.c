@@ -21,14 +21,19 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/text.h"
 
-enum { TABLE_MAGIC = 0x736f6c73, TABLE_VERSION = 1, REAP_EVERY_MS = 250 };
+#define OWNER_MIN	(UINT64_C(1) << 32)	/* far beyond the table's bytes */
+#define OWNER_MAX	(UINT64_C(1) << 62)	/* and still an off_t */
 
+enum { TABLE_MAGIC = 0x736f6c73, TABLE_VERSION = 2, REAP_EVERY_MS = 250 };
+
+/* A slot that is taken; or, with pid 0 and another hash of the backend, until when it wants nobody. */
 struct row {
 	uint64_t backend;	/* a hash; 0: free */
-	uint64_t start;		/* the owner's start time, in clock ticks since boot */
-	uint32_t pid;
+	uint64_t owner;		/* its number; or the end, in ms of CLOCK_MONOTONIC */
+	uint32_t pid;		/* the owner's, for people */
 	uint32_t unused;
 };
 
@@ -40,40 +45,25 @@ struct table {
 
 struct provider_slots {
 	struct table *table;
-	uint64_t start;
+	int fd;
+	uint64_t owner;
 	uint32_t pid;
 	int64_t reaped_ms;
 	bool mine[PROVIDER_SLOTS_MAX];
 };
 
-/* Field 22 of /proc/PID/stat; 0 when there is no such process. */
-static uint64_t
-start_time(uint32_t pid)
-{
-	char path[64], text[1024], *p;
-	unsigned long long v = 0;
-	FILE *f;
-	size_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return 0;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	(void)fclose(f);
-	text[n] = '\0';
-	p = strrchr(text, ')');	/* the name before it may hold anything */
-	if (p == NULL || p[1] == '\0' || p[2] == 'Z' || p[2] == 'X')
-		return 0;
-	if (sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &v) != 1)
-		return 0;
-	return v;
-}
-
 static uint64_t
 hash(const char *backend)
 {
 	uint64_t h = text_hash(TEXT_HASH, backend, strlen(backend));
+
+	return h == 0 ? 1 : h;
+}
+
+static uint64_t
+cool_hash(const char *backend)
+{
+	uint64_t h = ~hash(backend);
 
 	return h == 0 ? 1 : h;
 }
@@ -126,19 +116,31 @@ prepare(int fd, struct table **ret, struct err *e)
 }
 
 /*
- * The lock belongs to the process.  One of flock would belong to the open file,
- * and all movers of a master inherit the same: none would wait for another.
+ * A lock of this kind belongs to the process.  One of flock would belong to the
+ * open file, and all movers of a master inherit the same: none would wait for
+ * another, and none's would end with it.
  */
 static int
-file_lock(int fd, short type)
+byte_lock(int fd, short type, uint64_t at)
 {
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
 	int rc;
 
 	do
 		rc = fcntl(fd, F_SETLKW, &l);
 	while (rc == -1 && errno == EINTR);
 	return rc;
+}
+
+/* Take a number that no other has. */
+static int
+become_owner(struct provider_slots *s, struct err *e)
+{
+	process_random(&s->owner, sizeof(s->owner));
+	s->owner = OWNER_MIN + s->owner % (OWNER_MAX - OWNER_MIN);
+	if (byte_lock(s->fd, F_WRLCK, s->owner) == -1)
+		return err_sys(e, errno, "cannot lock a byte of the file of provider slots");
+	return 0;
 }
 
 struct provider_slots *
@@ -148,18 +150,22 @@ provider_slots_open(int fd, struct err *e)
 	struct table *t = NULL;
 	int rc;
 
-	if (file_lock(fd, F_WRLCK) == -1) {
+	if (byte_lock(fd, F_WRLCK, 0) == -1) {
 		(void)err_sys(e, errno, "cannot lock the file of provider slots");
 		return NULL;
 	}
 	rc = prepare(fd, &t, e);
-	(void)file_lock(fd, F_UNLCK);
+	(void)byte_lock(fd, F_UNLCK, 0);
 	if (rc < 0)
 		return NULL;
 	s = mem_alloc(sizeof(*s));
 	s->table = t;
+	s->fd = fd;
 	s->pid = (uint32_t)getpid();
-	s->start = start_time(s->pid);
+	if (become_owner(s, e) < 0) {
+		provider_slots_free(s);
+		s = NULL;
+	}
 	return s;
 }
 
@@ -179,13 +185,31 @@ unlock(struct provider_slots *s)
 	(void)pthread_mutex_unlock(&s->table->mutex);	/* we hold it */
 }
 
+/* A file that outlived a boot may hold any time: what cannot have been written since is none. */
 static bool
-alive(const struct row *r)
+is_cooling(const struct row *r)
 {
-	return start_time(r->pid) == r->start && r->start != 0;
+	int64_t left = (int64_t)r->owner - clock_mono_ms();
+
+	return left > 0 && left <= PROVIDER_COOL_MAX_MS;
 }
 
-/* Free what the dead held, of all backends.  Reads /proc, so not under the mutex, and not often. */
+static bool
+alive(const struct provider_slots *s, const struct row *r)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)r->owner, .l_len = 1 };
+
+	if (r->pid == 0)
+		return is_cooling(r);
+	if (r->owner == s->owner)	/* one's own locks are in nobody's way */
+		return true;
+	if (r->owner < OWNER_MIN || r->owner > OWNER_MAX)
+		return false;
+	/* where it cannot be told, nothing is taken away */
+	return fcntl(s->fd, F_GETLK, &l) == -1 || l.l_type != F_UNLCK;
+}
+
+/* Free what the dead held, of all backends.  A system call for each, so not under the mutex, and not often. */
 static bool
 reap(struct provider_slots *s)
 {
@@ -197,7 +221,7 @@ reap(struct provider_slots *s)
 	s->reaped_ms = clock_mono_ms();
 	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++) {
 		seen = s->table->row[i];
-		if (seen.backend == 0 || seen.pid == s->pid || alive(&seen))
+		if (seen.backend == 0 || alive(s, &seen))
 			continue;
 		if (!lock(s))
 			return found;
@@ -229,7 +253,7 @@ take(struct provider_slots *s, uint64_t backend, unsigned limit)
 	if (used < limit && free_row != -1) {
 		r = &s->table->row[free_row];
 		r->pid = s->pid;
-		r->start = s->start;
+		r->owner = s->owner;
 		r->backend = backend;	/* last: a row is free until it is whole */
 		s->mine[free_row] = true;
 	} else {
@@ -275,6 +299,55 @@ provider_slots_used(struct provider_slots *s, const char *backend)
 	return n;
 }
 
+/* The row of a cool-down, else a free one, else NULL.  Under the mutex. */
+static struct row *
+cool_row(struct provider_slots *s, uint64_t h)
+{
+	struct row *free_row = NULL;
+
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++) {
+		if (s->table->row[i].backend == h)
+			return &s->table->row[i];
+		if (s->table->row[i].backend == 0 && free_row == NULL)
+			free_row = &s->table->row[i];
+	}
+	return free_row;
+}
+
+int
+provider_slots_cool(struct provider_slots *s, const char *backend, int64_t until_ms)
+{
+	uint64_t h = cool_hash(backend);
+	struct row *r;
+
+	if (!lock(s))
+		return -1;
+	r = cool_row(s, h);
+	if (r != NULL && (r->backend == 0 || !is_cooling(r) || (int64_t)r->owner < until_ms)) {
+		r->pid = 0;
+		r->owner = (uint64_t)until_ms;
+		r->backend = h;
+	}
+	unlock(s);
+	return r == NULL ? -1 : 0;
+}
+
+int64_t
+provider_slots_cool_until(struct provider_slots *s, const char *backend)
+{
+	uint64_t h = cool_hash(backend);
+	int64_t until_ms = 0;
+	struct row *r;
+
+	if (!lock(s))
+		return 0;
+	r = cool_row(s, h);
+	if (r != NULL && r->backend == h && is_cooling(r))
+		until_ms = (int64_t)r->owner;
+	unlock(s);
+	return until_ms;
+}
+
 void
 provider_slots_free(struct provider_slots *s)
 {
@@ -284,6 +357,8 @@ provider_slots_free(struct provider_slots *s)
 		if (s->mine[i])
 			provider_slots_give(s, i);
 	}
+	if (s->owner != 0)
+		(void)byte_lock(s->fd, F_UNLCK, s->owner);
 	(void)munmap(s->table, sizeof(*s->table));
 	free(s);
 }

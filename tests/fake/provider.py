@@ -74,10 +74,13 @@ class State:
         self.holds = {}             # what -> (gate, collection or None)
         self.asked = {}             # path -> how often
         self.open = 0               # requests being answered
+        self.assets_open = 0        # of them, for assets
+        self.assets_peak = 0        # so many at most, since the last reset
         self.reset()
 
     def reset(self):
         with self.lock:
+            self.assets_peak = self.assets_open
             self.counts = {"assets": 0, "items": 0, "searches": 0, "tokens": 0, "other": 0}
             self.requests = []
             self.other_requests = []
@@ -89,6 +92,11 @@ class State:
     def opened(self, n):
         with self.lock:
             self.open += n
+
+    def assets_opened(self, n):
+        with self.lock:
+            self.assets_open += n
+            self.assets_peak = max(self.assets_peak, self.assets_open)
 
     def record(self, request):
         entry = {"method": request.method, "uri": request.uri, "headers": request.headers}
@@ -225,11 +233,15 @@ class Connection:
         """This request is one for the log: its line comes before its answer's end."""
         self.log_file = path
         self.logged = False
+        if path == self.state.args.upstream_log:
+            self.state.assets_opened(1)
 
     def log_now(self, more=0):
         if self.logged:
             return
         self.logged = True
+        if self.log_file == self.state.args.upstream_log:
+            self.state.assets_opened(-1)    # not after its end: another one may be here by then
         request = self.request
         self.state.log(self.log_file, "%s %s %d %d %s" % (
             request.method, request.uri, self.status, self.sent + more,
@@ -526,7 +538,8 @@ class Answer:
         what, query, state = segments[0] if segments else "", self.request.query, self.state
         if what == "log":
             with state.lock:
-                answer = dict(state.counts, open=state.open, requests=list(state.requests), other_requests=list(state.other_requests))
+                answer = dict(state.counts, open=state.open, assets_open=state.assets_open, assets_peak=state.assets_peak)
+                answer.update(requests=list(state.requests), other_requests=list(state.other_requests))
             self.send_json(answer)
             return
         if what == "set" and "token_life" in query:
@@ -557,7 +570,7 @@ class Bad:
     """
     The same file, answered wrongly.  One method a case, '-' is '_'; what
     follows the name in the path is its argument: status-503, slow-100000, late-200,
-    gate-NAME-4096, chunkgate-NAME-4096, headgate-NAME.  All but norange know nothing of ranges unless they say so.
+    gate-NAME-4096, chunkgate-NAME-4096, headgate-NAME, busy-7, busydate-7, busygate-NAME-7.  All but norange know nothing of ranges unless they say so.
     """
 
     def __init__(self, answer, segments):
@@ -570,8 +583,8 @@ class Bad:
 
     def answer(self, case):
         for name, arguments in (("status_", 1), ("stallat_", 1), ("slow_", 1), ("late_", 1), ("gate_", 2), ("chunkgate_", 2),
-                                ("headgate_", 1), ("breaks_", 1), ("breakschanged_", 1), ("breaksignorant_", 1), ("breakslogin_", 1),
-                                ("breaksexpired_", 1), ("breaksskewed_", 1)):
+                                ("headgate_", 1), ("busy_", 1), ("busydate_", 1), ("busygate_", 2), ("breaks_", 1), ("breakschanged_", 1),
+                                ("breaksignorant_", 1), ("breakslogin_", 1), ("breaksexpired_", 1), ("breaksskewed_", 1)):
             if case.replace("-", "_").startswith(name):
                 method, words = getattr(self, name[:-1]), case.split("-")[1:]
                 break
@@ -841,6 +854,20 @@ class Bad:
         self.conn.sent = self.f.size
         self.conn.log_now()
         self.conn.send_raw(b"0\r\n\r\n")
+
+    def busy(self, seconds):
+        """429 with so many seconds of Retry-After."""
+        self.conn.send_simple(429, b"later\n", [("Retry-After", seconds)])
+
+    def busydate(self, seconds):
+        """The same, as the time when it ends."""
+        self.conn.send_simple(429, b"later\n", [("Retry-After", email.utils.formatdate(time.time() + int(seconds), usegmt=True))])
+
+    def busygate(self, name, seconds):
+        """The same when the gate NAME opens."""
+        if not self.state.gate(name).wait(120):
+            self.cut()
+        self.busy(seconds)
 
     def headgate(self, name):
         """Nothing until the gate NAME opens."""

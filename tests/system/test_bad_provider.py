@@ -55,21 +55,6 @@ def test_retry_after_is_handed_on(stack):
     assert answer.headers["retry-after"] == "3", answer
 
 
-def test_a_provider_that_said_429_is_left_alone_for_as_long_as_it_said(make_stack):
-    stack = make_stack()
-    answer = stack.curl(stack.add(case="status-429", backend="loop_open").url)
-    is_problem(answer, 429)
-    assert answer.headers["retry-after"] == "7", answer
-    other = stack.add(backend="loop_open")
-    answer = stack.curl(other.url)
-    is_problem(answer, 429)
-    assert 1 <= int(answer.headers["retry-after"]) <= 7, answer
-    assert other.upstream() == []
-    same_provider_other_login = stack.add(backend="loop_header")
-    assert stack.curl(same_provider_other_login.url).status == 200
-    wait_until(lambda: stack.curl(other.url).status == 200, "the provider is asked again")
-
-
 @pytest.mark.parametrize("case", ["status-401", "status-403", "status-500"])
 def test_a_login_that_the_provider_refuses_is_never_asked_of_the_client(stack, case):
     answer = stack.curl(stack.add(case=case, backend="loop_header").url)

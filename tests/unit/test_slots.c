@@ -115,25 +115,26 @@ processes_share_the_limit_and_the_dead_give_back(void)
 }
 
 static void
-another_process_with_the_same_pid_is_not_the_owner(void)
+a_number_that_nobody_holds_is_no_owner(void)
 {
 	struct err e = ERR_NONE;
 	int fd = temp_file(), say;
 	uint8_t got = 0;
 	pid_t pid = taker(fd, NULL, 1, 1, &say);
 	struct provider_slots *s;
-	uint64_t start;
+	uint64_t owner;
 
 	CHECK_INT(read(say, &got, 1), 1);
 	CHECK_INT(got, 1);
-	/* the row's start time is its second word; the first row follows the mutex */
+	/* the owner's number stands before its pid; the first row follows the mutex */
 	s = provider_slots_open(fd, &e);
 	for (off_t at = 0; at < 4096; at += 8) {
 		uint32_t found = 0;
 
 		if (pread(fd, &found, sizeof(found), at) == (ssize_t)sizeof(found) && found == (uint32_t)pid) {
-			start = 1;
-			CHECK_INT(pwrite(fd, &start, sizeof(start), at - 8), sizeof(start));
+			CHECK_INT(pread(fd, &owner, sizeof(owner), at - 8), sizeof(owner));
+			owner++;
+			CHECK_INT(pwrite(fd, &owner, sizeof(owner), at - 8), sizeof(owner));
 		}
 	}
 	clock_shift_ms(1000);
@@ -161,14 +162,44 @@ a_file_of_something_else_is_made_anew(void)
 	fd_close(&fd);
 }
 
+static void
+who_wants_nobody_is_known_to_all_until_its_end(void)
+{
+	struct err e = ERR_NONE;
+	int fd = temp_file();
+	struct provider_slots *s = provider_slots_open(fd, &e), *other = provider_slots_open(fd, &e);
+	int64_t until = clock_mono_ms() + 5000;
+
+	CHECK_INT(provider_slots_cool_until(other, "peps"), 0);
+	CHECK_INT(provider_slots_cool(s, "peps", until), 0);
+	CHECK_INT(provider_slots_cool(s, "peps", until - 1000), 0);	/* a shorter one changes nothing */
+	CHECK_INT(provider_slots_cool_until(other, "peps"), until);
+	CHECK_INT(provider_slots_cool_until(other, "other"), 0);
+	CHECK_INT(provider_slots_used(other, "peps"), 0);		/* and is no slot */
+	CHECK(provider_slots_take(other, "peps", 1) >= 0);
+	provider_slots_free(s);		/* nor goes with who was told */
+	CHECK_INT(provider_slots_cool_until(other, "peps"), until);
+	CHECK_INT(provider_slots_take(other, "peps", 1), -1);		/* looks for the dead */
+	CHECK_INT(provider_slots_cool_until(other, "peps"), until);
+	clock_shift_ms(6000);
+	CHECK_INT(provider_slots_take(other, "peps", 1), -1);
+	CHECK_INT(provider_slots_cool_until(other, "peps"), 0);		/* its row is free again */
+	CHECK_INT(provider_slots_cool(other, "peps", clock_mono_ms() + 2 * (int64_t)PROVIDER_COOL_MAX_MS), 0);
+	CHECK_INT(provider_slots_cool_until(other, "peps"), 0);		/* of before a boot: nobody says so now */
+	clock_shift_ms(0);
+	provider_slots_free(other);
+	fd_close(&fd);
+}
+
 int
 main(void)
 {
 	static const struct unit_test tests[] = {
 		UNIT(no_more_than_the_limit_are_given),
 		UNIT(processes_share_the_limit_and_the_dead_give_back),
-		UNIT(another_process_with_the_same_pid_is_not_the_owner),
+		UNIT(a_number_that_nobody_holds_is_no_owner),
 		UNIT(a_file_of_something_else_is_made_anew),
+		UNIT(who_wants_nobody_is_known_to_all_until_its_end),
 	};
 
 	return unit_run("slots", tests, ARRAY_LEN(tests));
