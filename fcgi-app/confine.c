@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What each role may still reach when an outsider has taken it over.  Runs
- * in every child of the master; the master itself is not confined, since it
- * starts new versions of anything.
+ * in every child of the master, and in eodata-proxyctl.  The master itself
+ * keeps all files, since it starts new versions of anything.
  *
  * Landlock is three system calls and no library: a list of places with what
  * may be done there, and everything else is refused (EACCES).  It counts
@@ -75,18 +75,42 @@ static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/urandom",
 
 /* --- capabilities ----------------------------------------------------------- */
 
+#define CAP(name) ((uint64_t)1 << CAP_##name)
+
 int
-confine_capabilities(struct err *e)
+confine_capabilities(uint64_t keep, struct err *e)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+	struct __user_cap_data_struct c[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
 
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);	/* who may not has none to lose */
-	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);	/* goes with the permitted ones */
-	if (syscall(SYS_capset, &head, none) == -1)
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+		if (cap >= 64 || (keep >> cap & 1) == 0)
+			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);	/* who may not has none to lose */
+	}
+	if (keep == 0)
+		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);	/* goes with the permitted ones */
+	if (keep != 0 && syscall(SYS_capget, &head, c) == -1)
+		return err_sys(e, errno, "cannot look at capabilities");
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		c[i].permitted &= (uint32_t)(keep >> 32 * i);
+		c[i].effective = c[i].permitted;
+		c[i].inheritable &= c[i].permitted;
+	}
+	if (syscall(SYS_capset, &head, c) == -1)
 		return err_sys(e, errno, "cannot give up capabilities");
 	return 0;
+}
+
+int
+confine_master(struct err *e)
+{
+	/* folders, sockets and children of the user; a port below 1024; SO_SNDBUFFORCE; children drop their bounding sets */
+	static const uint64_t needed = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(KILL) | CAP(SETGID) | CAP(SETUID) |
+	    CAP(NET_BIND_SERVICE) | CAP(NET_ADMIN) | CAP(SETPCAP);
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return err_sys(e, errno, "cannot set no_new_privs");
+	return confine_capabilities(needed, e);
 }
 
 /* --- Landlock --------------------------------------------------------------- */
@@ -315,6 +339,34 @@ confine_role(enum role role, const struct config *c, const char *const *more, si
 	}
 	fd_close(&r.fd);
 	return ret;
+}
+
+int
+confine_tool(struct err *e)
+{
+	struct ruleset r = { .e = e, .fd = -1 };
+	int rc = -1;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return err_sys(e, errno, "cannot set no_new_privs");
+	if (confine_capabilities(CAP(KILL), e) == -1)
+		return -1;
+	r.version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_VERSION);
+	if (r.version < 1)
+		return err_set(e, "this kernel has no Landlock");
+	handle_all(&r);
+	if (r.version >= 4)
+		r.handled.net |= NET_CONNECT_TCP;
+	r.handled.scoped &= ~(uint64_t)SCOPE_SIGNAL;	/* what it is for */
+	r.fd = (int)syscall(SYS_landlock_create_ruleset, &r.handled, attr_size(r.version), 0);
+	if (ROLE_SANITIZED && r.fd != -1)
+		allow(&r, "/", READ | FS_EXECUTE);
+	if (r.fd == -1 || syscall(SYS_landlock_restrict_self, r.fd, 0) == -1)
+		(void)err_sys(e, errno, "cannot confine the process");
+	else
+		rc = 0;
+	fd_close(&r.fd);
+	return rc;
 }
 
 void

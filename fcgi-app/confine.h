@@ -11,10 +11,18 @@
 #include "stat/scoreboard.h"
 
 /*
- * No capability is left, also not in the bounding set where it may be
- * changed.  -1 and e: the kernel refused, which it has no reason to.
+ * No capability is left but those of keep (a bit each), also not in the
+ * bounding set where it may be changed.  -1 and e: the kernel refused, which
+ * it has no reason to.
  */
-int confine_capabilities(struct err *e);
+int confine_capabilities(uint64_t keep, struct err *e);
+/* The master: no_new_privs, and of root's capabilities those that its work needs. */
+int confine_master(struct err *e);
+/*
+ * eodata-proxyctl, once it has what it looks at: it may signal, and open or
+ * connect to nothing any more.  0, or -1 and e (also without Landlock).
+ */
+int confine_tool(struct err *e);
 
 enum confined { CONFINED, CONFINE_ABSENT, CONFINE_FAILED };
 

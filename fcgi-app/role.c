@@ -137,7 +137,7 @@ limits(void)
 	(void)umask(027);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		die("cannot set no_new_privs: %s", strerror(errno));
-	if (confine_capabilities(&e) == -1)
+	if (confine_capabilities(0, &e) == -1)
 		die("%s", e.text);
 	/* no core with secrets, no debugger of the same user; the leak checker needs to be one */
 	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)

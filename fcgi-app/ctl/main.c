@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "confine.h"
 #include "config/config.h"
 #include "stat/scoreboard.h"
 
@@ -266,9 +267,11 @@ static int
 run_command(const char *command, const char *run, uint32_t drain_ms, bool json)
 {
 	struct master m = { 0, -1, NULL };
+	struct err e = ERR_NONE;
 	int rc = 1;
 
 	if (connect_console(run, &m) == 0) {
+		(void)confine_tool(&e);	/* for what children have written is read from here on; it works without */
 		if (strcmp(command, "status") == 0)
 			rc = status(&m, json);
 		else if (strcmp(command, "reload") == 0)

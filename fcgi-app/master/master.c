@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "confine.h"
 #include "ipc/control.h"
 #include "master/listen.h"
 #include "master/notify.h"
@@ -145,6 +146,7 @@ read_config(struct master *m)
 static void
 own_process(void)
 {
+	struct err e = ERR_NONE;
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
@@ -157,6 +159,8 @@ own_process(void)
 		die("cannot become a reaper: %s", strerror(errno));
 	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		die("cannot forbid core dumps: %s", strerror(errno));
+	if (confine_master(&e) == -1)
+		die("%s", e.text);
 }
 
 static void

@@ -52,6 +52,34 @@ def test_f10_no_role_can_gain_anything(running, role):
             assert int(status["CapBnd"], 16) == 0
 
 
+# CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_ADMIN
+MASTERS = sum(1 << n for n in (0, 1, 3, 5, 6, 7, 8, 10, 12))
+KILL = 1 << 5
+
+
+def test_f10_the_master_keeps_what_it_needs_and_gains_nothing(running):
+    """Of root's capabilities, that is; one that is nobody special has none."""
+    status = proc_status(int(running.env["MASTER_PID"]))
+    assert status["NoNewPrivs"] == "1"
+    assert {int(status[name], 16) for name in ("CapPrm", "CapEff")} == {MASTERS if os.geteuid() == 0 else 0}
+    if os.geteuid() == 0:
+        assert int(status["CapBnd"], 16) == MASTERS
+
+
+def test_f10_the_tool_keeps_nothing_but_signals(make_stack):
+    """eodata-proxyctl while it waits: what it reads is written by processes that meet outsiders."""
+    stack = make_stack({"pool": {"drain": "30s"}})
+    asset = stack.add_gated()
+    finish = stack.begin(asset)
+    tool = subprocess.Popen([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", stack.run_dir, "stop"])
+    wait_until(lambda: proc_status(tool.pid)["NoNewPrivs"] == "1", "it has given up what it had")
+    status = proc_status(tool.pid)
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == (KILL if os.geteuid() == 0 else 0)
+    asset.open()
+    assert finish() == (0, asset.data)
+    assert tool.wait(30) == 0
+
+
 @pytest.mark.parametrize("role", ("worker", "mover", "resolver", "accountant"))
 def test_f10_every_role_that_meets_outsiders_is_confined(running, role):
     if landlock() < 2:

@@ -310,6 +310,48 @@ a_cache_that_is_made_anew_is_still_reached(void)
 	free(text);
 }
 
+/* eodata-proxyctl: what it reads is written by children, what it does is signal. */
+static void
+f10_the_tool_may_signal_and_nothing_else(void)
+{
+	unsigned before = CU_get_number_of_failures();
+	struct err e = ERR_NONE;
+	int status, rc;
+	pid_t pid;
+
+	(void)fflush(stderr);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0) {
+		rc = confine_tool(&e);
+		CHECK_INT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+		CHECK_INT(kill(getppid(), 0), 0);
+		if (version < 1) {
+			CHECK_INT(rc, -1);
+			fprintf(stderr, "skipped: this kernel has no Landlock\n");
+		} else {
+			CHECK_INT(rc, 0);
+			if (!ROLE_SANITIZED) {
+				CHECK_INT(try_read("/etc/passwd"), EACCES);
+				CHECK_INT(try_read(at("cache/a/f")), EACCES);
+			}
+			CHECK_INT(try_write(at("other/new")), EACCES);
+			CHECK_INT(try_write(at("run/new")), EACCES);
+			CHECK_INT(unlink(at("state/ledger/f")) == -1 ? errno : 0, EACCES);
+			CHECK(ptrace(PTRACE_ATTACH, getppid(), 0, 0) == -1 && errno == EPERM);
+			if (version >= NET_SINCE) {
+				CHECK_INT(try_tcp(true), EACCES);
+				CHECK_INT(try_tcp(false), EACCES);
+			}
+		}
+		(void)fflush(stderr);
+		_exit(CU_get_number_of_failures() == before ? 0 : 1);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 0);
+}
+
 /* A line of /proc/self/status. */
 static unsigned long long
 status_hex(const char *name)
@@ -339,14 +381,45 @@ f10_no_capability_is_left_and_none_comes_back(void)
 	if (pid == 0) {
 		bool root = (status_hex("CapEff:\t") & 1ULL << 8) != 0;		/* CAP_SETPCAP */
 
-		CHECK_INT(confine_capabilities(&e), 0);
+		CHECK_INT(confine_capabilities(0, &e), 0);
 		for (size_t i = 0; i < ARRAY_LEN(sets); i++)
 			CHECK_INT(status_hex(sets[i]), 0);
 		if (root) {
 			CHECK_INT(status_hex("CapBnd:\t"), 0);
 			CHECK(setuid(1) == -1 && errno == EPERM);
 		}
-		CHECK_INT(confine_capabilities(&e), 0);		/* who has none can say so again */
+		CHECK_INT(confine_capabilities(0, &e), 0);		/* who has none can say so again */
+		(void)fflush(stderr);
+		_exit(CU_get_number_of_failures() == before ? 0 : 1);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 0);
+}
+
+static void
+f10_a_root_master_keeps_what_it_needs_alone(void)
+{
+	/* CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_ADMIN */
+	static const unsigned long long needed = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12;
+	static const char *const sets[] = { "CapInh:\t", "CapPrm:\t", "CapEff:\t", "CapBnd:\t", "CapAmb:\t" };
+	unsigned before = CU_get_number_of_failures();
+	unsigned long long had = status_hex("CapEff:\t");
+	struct err e = ERR_NONE;
+	int status;
+	pid_t pid = fork();
+
+	MUST(pid != -1);
+	if (pid == 0) {
+		CHECK_INT(confine_master(&e), 0);
+		CHECK_INT(status_hex("CapEff:\t"), had & needed);
+		for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+			CHECK((had & 1 << 8) == 0 || (status_hex(sets[i]) & ~needed) == 0);
+		CHECK_INT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+		/* and its children have nothing of it */
+		CHECK_INT(confine_capabilities(0, &e), 0);
+		for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+			CHECK((had & 1 << 8) == 0 || status_hex(sets[i]) == 0);
 		(void)fflush(stderr);
 		_exit(CU_get_number_of_failures() == before ? 0 : 1);
 	}
@@ -365,6 +438,8 @@ main(void)
 		UNIT(f10_a_resolver_writes_its_own_folder_alone),
 		UNIT(a_cache_that_is_made_anew_is_still_reached),
 		UNIT(f10_no_capability_is_left_and_none_comes_back),
+		UNIT(f10_a_root_master_keeps_what_it_needs_alone),
+		UNIT(f10_the_tool_may_signal_and_nothing_else),
 	};
 	int status;
 
