@@ -25,7 +25,7 @@
 #include "ipc/control.h"
 #include "ipc/fds.h"
 
-enum { BOUND_TOLD_MS = 10000 };
+enum { TOLD_MS = 10000 };	/* between two lines of the same */
 
 _Static_assert((int)MOVERS_MAX == (int)SLOT_MOVERS_MAX, "one slot for each mover");
 
@@ -230,22 +230,48 @@ role_reload(struct role_env *env, int fd)
 	return 0;
 }
 
+/* What is told once in TOLD_MS, with how often it was since. */
+struct told { int64_t said_ms; uint64_t times; };
+
+static bool
+tell_now(struct told *t)
+{
+	int64_t now = clock_mono_ms();
+
+	t->times++;
+	if (t->said_ms != 0 && now - t->said_ms < TOLD_MS)
+		return false;
+	t->said_ms = now;
+	return true;
+}
+
 void
 role_bound(enum bound b, const char *id, uint64_t max, const char *what, const char *which)
 {
-	static struct { int64_t said_ms; uint64_t times; } told[BOUND_N];
-	int64_t now = clock_mono_ms();
+	static struct told told[BOUND_N];
 	char esc[160];
 
 	stat_bound_reached(b);
-	told[b].times++;
+	if (!tell_now(&told[b]))
+		return;
 	if (max == 0 && stat_slot() != NULL)
 		max = stat_slot()->bound[b].max;
-	if (told[b].said_ms != 0 && now - told[b].said_ms < BOUND_TOLD_MS)
-		return;
 	log_warn(id, "EO-BOUND", "bound=%s max=%llu times=%llu %s%s%s", bound_name(b), (unsigned long long)max,
 	    (unsigned long long)told[b].times, what, which == NULL ? "" : " backend=",
 	    which == NULL ? "" : text_esc_to(esc, sizeof(esc), which));
-	told[b].said_ms = now;
 	told[b].times = 0;
+}
+
+void
+role_quota_away(const char *who, bool refused)
+{
+	static struct told told[2];
+	struct told *t = &told[refused];
+
+	stat_inc(COUNT_QUOTA_AWAY);
+	if (!tell_now(t))
+		return;
+	log_warn(NULL, "EO-QUOTA-AWAY", "quotas are not checked, %s did not answer in time times=%llu when_unavailable=%s", who,
+	    (unsigned long long)t->times, refused ? "refuse" : "allow");
+	t->times = 0;
 }

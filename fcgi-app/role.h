@@ -53,6 +53,13 @@ int role_reload(struct role_env *env, int fd);
  */
 void role_bound(enum bound b, const char *id, uint64_t max, const char *what, const char *which);
 
+/*
+ * A decision was made without the quota store, which was slower than it may
+ * be, or away: counted (quota_away_total), and told with EO-QUOTA-AWAY, one line
+ * in 10 s.  who: did not answer.  refused: by when_unavailable.
+ */
+void role_quota_away(const char *who, bool refused);
+
 /* The roles of this program.  Each returns the exit status. */
 int worker_run(struct role_env *env);
 int mover_run(struct role_env *env);

@@ -244,8 +244,10 @@ asks_answer(struct accountant *a, struct peer *p)
 	}
 	quota_reserve_all(a->counters, a->env->config, want, a->n_asks);
 	for (size_t i = 0; i < a->n_asks; i++) {
-		if (want[i].answer->verdict == QUOTA_AWAY_ALLOW || want[i].answer->verdict == QUOTA_AWAY_REFUSE)
-			stat_inc(COUNT_QUOTA_AWAY);
+		enum quota_verdict v = want[i].answer->verdict;
+
+		if (v == QUOTA_AWAY_ALLOW || v == QUOTA_AWAY_REFUSE)
+			role_quota_away("memcached", v == QUOTA_AWAY_REFUSE);
 	}
 	p->n += a->n_asks;
 	a->n_asks = 0;

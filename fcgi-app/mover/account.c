@@ -217,7 +217,7 @@ on_late(void *arg)
 		if (q != NULL && q->refuse_when_unavailable)
 			answer.verdict = QUOTA_AWAY_REFUSE;
 	}
-	stat_inc(COUNT_QUOTA_AWAY);
+	role_quota_away("the accountant", answer.verdict == QUOTA_AWAY_REFUSE);
 	r->ch = NULL;
 	r->fn(r->arg, &answer);
 	timer_set(r->a->m->loop, &r->timer, clock_mono_ms() + 60000, on_late, r);

@@ -303,7 +303,6 @@ reserve_end(struct decision *d, const struct request *r)
 {
 	switch (d->quota.verdict) {
 	case QUOTA_AWAY_ALLOW:
-		stat_inc(COUNT_QUOTA_AWAY);
 		d->charged = true;
 		break;
 	case QUOTA_OVER:
@@ -311,7 +310,6 @@ reserve_end(struct decision *d, const struct request *r)
 		over_quota(d, r);
 		break;
 	case QUOTA_AWAY_REFUSE:
-		stat_inc(COUNT_QUOTA_AWAY);
 		d->verdict = "quota-away";
 		decision_problem(d, r, 503, PROBLEM_QUOTA, "quota-away", "limits cannot be checked at the moment");
 		d->problem.retry_after_s = AWAY_RETRY_S;

@@ -138,6 +138,8 @@ count(const struct decision *d, const struct outcome *o)
 		stat_inc(COUNT_HITS);
 	else if (o->handed_over)
 		stat_inc(COUNT_MISSES);
+	if (d->quota.verdict == QUOTA_AWAY_ALLOW || d->quota.verdict == QUOTA_AWAY_REFUSE)
+		role_quota_away("memcached", d->quota.verdict == QUOTA_AWAY_REFUSE);
 	if (d->kind != DECISION_PROBLEM)
 		return;
 	if (o->status == 400 || o->status == 405 || o->status == 413 || o->status == 414)

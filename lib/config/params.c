@@ -62,7 +62,8 @@ static const struct param quota_params[] = {
 	{ "when_unavailable", PARAM_WORD_BOOL, ROW(quota_set, refuse_when_unavailable),
 	  .fallback = "\"allow\"",
 	  WORDS("allow", "refuse"),
-	  .text = "What happens while memcached cannot be asked, or has lost its counters and "
+	  .text = "What happens while memcached cannot be asked, is slower than "
+		  "memcached_timeout (or the accountant than 100 ms), or has lost its counters and "
 		  "they are made again from the ledger: requests pass unchecked, and are counted "
 		  "when they end or when it is back; or they are answered 503 at once." },
 };

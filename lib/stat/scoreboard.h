@@ -24,7 +24,7 @@ enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_BUSY, SLOT_DRAININ
 	X(BAD_REQUESTS, "bad_requests_total", "answered 400, 405, 414")			\
 	X(CLIENT_ERRORS, "client_errors_total", "answered 4xx")				\
 	X(SERVER_ERRORS, "server_errors_total", "answered 5xx")				\
-	X(QUOTA_AWAY, "quota_away_total", "decisions without the quota store")		\
+	X(QUOTA_AWAY, "quota_away_total", "decisions without the quota store, which was slow or away")		\
 	X(HANDOVERS_SENT, "handovers_sent_total", "connections handed over by workers")	\
 	X(HANDOVERS_TAKEN, "handovers_taken_total", "connections taken by movers")	\
 	X(HANDOVERS_REFUSED, "handovers_refused_total", "queue full, answered 503")	\

@@ -463,6 +463,10 @@ def away_answers(stack, kind, strict):
         assert answer.headers["content-type"].startswith("application/problem+json")
         assert "ratelimit" not in answer.headers
     assert stack.get("/data/-/health", user=None).status == 200
+    assert stack.status()["counters"]["quota_away_total"] >= 7
+    for how in ("allow", "refuse"):
+        assert any(" EO-QUOTA-AWAY " in line and "memcached did not answer in time" in line and line.endswith("when_unavailable=" + how)
+                   for line in stack.log().splitlines()), "the operator is told: " + how
 
 
 def test_memcached_killed_is_the_configured_answer_at_once(shaky):

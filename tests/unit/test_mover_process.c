@@ -592,6 +592,9 @@ a_silent_accountant_costs_a_tenth_of_a_second(void)
 	RIG_UNTIL(&r, OVER(g));
 	CHECK_STATUS(g, 503);
 	CHECK(has(g, "Retry-After: 5"));
+	CHECK(rig_logged(&r, "EO-QUOTA-AWAY quotas are not checked, the accountant did not answer in time times=1 "
+	    "when_unavailable=allow"));
+	CHECK(rig_logged(&r, "when_unavailable=refuse"));
 	check_idle(&r);
 	RIG_UNTIL(&r, r.actual[QUOTA_BYTES] == s->size);	/* charged all the same, when it is back */
 	CHECK_INT(r.returned[QUOTA_BYTES], 0);
