@@ -8,9 +8,10 @@
  * there now.  Two things are kept, because a hit is looked up thousands of
  * times a second:
  *
- * folders   open for at most a second.  One that was removed has nothing in
- *           it, so a miss is looked up again from the root; one that was
- *           moved away still has its objects, until the second is over.
+ * folders   open for at most a second, for their metadata.  The data is looked
+ *           at by its whole path, as the front will: where that leads to
+ *           another file, or to none, the folder was moved or removed, and all
+ *           is looked up again from the root.
  * metadata  that was parsed, by the identity of its file.  The change time
  *           tells every later state of a file from this one, except within
  *           the tick of the file system's clock: a file that has just changed
@@ -226,16 +227,16 @@ static enum store_result
 look_in(struct store_directory *d, int folder_fd, const char *base, const char *key, struct store_object *ret,
     struct err *e)
 {
-	char data[NAME_MAX + 1], meta[NAME_MAX + 1];
+	char data[KEY_MAX + sizeof(DIRECTORY_DATA)], meta[NAME_MAX + 1];
 	const struct known_meta *known;
 	struct stat st, meta_st;
 	enum store_result r;
 
-	if (strlen(base) + sizeof(DIRECTORY_DATA) > sizeof(data))
+	if (strlen(base) + sizeof(DIRECTORY_META) > sizeof(meta) || strlen(key) > KEY_MAX)
 		return STORE_MISS;
-	(void)snprintf(data, sizeof(data), "%s" DIRECTORY_DATA, base);
+	(void)snprintf(data, sizeof(data), "%s" DIRECTORY_DATA, key);
 	(void)snprintf(meta, sizeof(meta), "%s" DIRECTORY_META, base);
-	if (fstatat(folder_fd, data, &st, AT_SYMLINK_NOFOLLOW) != 0)
+	if (fstatat(d->root_fd, data, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return failed("data", key, e);
 	if (fstatat(folder_fd, meta, &meta_st, AT_SYMLINK_NOFOLLOW) != 0)
 		return failed("metadata", key, e);
@@ -249,7 +250,7 @@ look_in(struct store_directory *d, int folder_fd, const char *base, const char *
 	} else {
 		object_meta_copy(&ret->meta, &known->meta);
 		ret->inode = (uint64_t)st.st_ino;
-		ret->path = mem_printf("%s" DIRECTORY_DATA, key);
+		ret->path = mem_strdup(data);
 	}
 	keep_meta(&d->lookups->known[meta_st.st_ino % METAS]);
 	return r;

@@ -635,7 +635,21 @@ what_is_kept_of_lookups_is_never_wrong(void)
 	CHECK_STR(look(&p, "30d/p/c/i/a"), NULL);
 	CHECK_INT(publish_text(&p, "30d/p/c/i/a", "anew"), 0);
 	CHECK_STR(look(&p, "30d/p/c/i/a"), "anew");
-	/* ... and moved away: a second later at the latest */
+	/* another in its place: the front, who goes by the path, would send its bytes */
+	CHECK_INT(publish_text(&p, "30d/p/c/i2/a", "other"), 0);
+	CHECK_INT(rename(path_of(&p, "30d/p/c/i"), path_of(&p, "30d/p/c/i1")), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), NULL);
+	CHECK_INT(rename(path_of(&p, "30d/p/c/i1"), path_of(&p, "30d/p/c/i")), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), "anew");
+	CHECK_INT(rename(path_of(&p, "30d/p/c/i"), path_of(&p, "30d/p/c/i1")), 0);
+	CHECK_INT(rename(path_of(&p, "30d/p/c/i2"), path_of(&p, "30d/p/c/i")), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), "other");
+	/* ... a folder above it */
+	CHECK_INT(publish_text(&p, "30d/p2/c/i/a", "above"), 0);
+	CHECK_INT(rename(path_of(&p, "30d/p"), path_of(&p, "30d/p1")), 0);
+	CHECK_INT(rename(path_of(&p, "30d/p2"), path_of(&p, "30d/p")), 0);
+	CHECK_STR(look(&p, "30d/p/c/i/a"), "above");
+	/* and a link to it, which is none: a second later at the latest */
 	CHECK_INT(rename(path_of(&p, "30d/p/c/i"), path_of(&p, "moved")), 0);
 	CHECK_INT(symlink("../../../moved", path_of(&p, "30d/p/c/i")), 0);
 	clock_shift_ms(2000);
