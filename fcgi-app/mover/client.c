@@ -693,24 +693,30 @@ client_reserve_step(struct client *c)
 		reserve(c, UNKNOWN_STEP, 0);
 }
 
-/* All is known: status, first, end, body.  Ask for the bytes, then answer. */
+/*
+ * All is known: status, first, end, body.  Ask for the bytes, then answer.  Of a hit that the worker
+ * has seen, and of one that has vanished since, bytes are reserved already: only what is more is asked for.
+ */
 static void
 answer(struct client *c)
 {
 	uint64_t bytes = c->body == BODY_NONE ? 0 : c->to_the_end ? UNKNOWN_STEP : c->end - c->first, upstream = 0;
+	uint64_t held = c->h.charge.reserved[QUOTA_BYTES];
 
 	if (c->transfer != NULL && c->body == BODY_SPOOL)
 		c->billing = transfer_bill(c->transfer, c, &upstream);
 	else if (c->body == BODY_DIRECT)
 		upstream = c->to_the_end ? 0 : bytes;
+	bytes -= held < bytes ? held : bytes;
 	if (c->h.charge.n == 0 || (bytes == 0 && upstream == 0)) {
 		if (c->billing)
 			transfer_paid(c->transfer, c, 0);
 		c->billing = false;
-		c->allowance = UINT64_MAX;
+		c->allowance = c->h.charge.n > 0 && c->to_the_end ? held : UINT64_MAX;
 		send_head(c);
 		return;
 	}
+	c->allowance = held;
 	c->state = CLIENT_RESERVING;
 	reserve(c, bytes, upstream);
 }

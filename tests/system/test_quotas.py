@@ -34,6 +34,7 @@ SETS = {
     "nothing": {"bytes": ["%d B per month" % SIZE], "upstream_bytes": ["1 GB per month"]},
     "unknown": {"bytes": ["100 MB per month"]},
     "ranges": {"bytes": ["1000 B per month"]},
+    "streamed": {"bytes": ["%d B per month" % (SIZE + 100)]},
     "pool-requests": {"per": "group", "requests": ["3 per month"]},
     "pool-bytes": {"per": "group", "bytes": ["300 KB per month"]},
     "pool-misses": {"per": "group", "misses": ["1 per month"]},
@@ -152,6 +153,16 @@ def test_head_304_and_errors_carry_no_bytes(limited):
     assert limited.get(asset.path, {"If-Match": '"x"'}).status == 412
     assert limited.get(asset.path + "-not").status == 404
     over(limited.get(asset.path, {"Range": "bytes=0-0"}), "nothing", "bytes")
+
+
+def test_a_hit_that_the_mover_sends_is_charged_once(limited):
+    asset = add(limited, "streamed").warm()
+    tag = limited.request("HEAD", asset.path).headers["etag"]
+    answer = limited.get(asset.path, {"If-Match": tag}, user=BOB)
+    assert answer.status == 200 and answer.body == asset.data and answer.is_hit, answer
+    answer = limited.get(asset.path, {"If-Match": tag, "Range": "bytes=0-99"}, user=BOB)
+    assert answer.status == 206 and answer.body == asset.data[:100], answer
+    over(limited.get(asset.path, {"If-Match": tag, "Range": "bytes=0-0"}, user=BOB), "streamed", "bytes")
 
 
 def test_a_range_of_a_cold_asset_costs_the_range(limited):

@@ -289,6 +289,8 @@ rig_ask(struct rig *r, const struct asking *a)
 		(void)snprintf(h.charge.entry[0].set, sizeof(h.charge.entry[0].set), "%s",
 		    strcmp(h.charge.user, "strict") == 0 ? "strict" : "q");
 		(void)snprintf(h.charge.entry[0].subject, sizeof(h.charge.entry[0].subject), "ab");
+		h.charge.reserved[QUOTA_BYTES] = a->held;
+		r->granted[QUOTA_BYTES] += a->held;
 	}
 	MUST(fd_socketpair(SOCK_STREAM, false, pair, NULL) == 0);
 	MUST(handover_send(r->handover, &h, pair[1], a->file_fd, 1000) == 0);

@@ -70,6 +70,7 @@ struct asking {
 	uint64_t rate;
 	int64_t deadline_ms;		/* from now; 0: 15 s */
 	uint64_t stop_at;		/* 0: reads all */
+	uint64_t held;			/* bytes that the worker has reserved; with quota */
 	int file_fd;
 };
 #define ASK(name) ((struct asking){ .asset = (name), .file_fd = -1 })

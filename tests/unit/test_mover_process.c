@@ -513,19 +513,25 @@ a_hit_is_streamed_and_what_vanished_is_fetched(void)
 	hit.hit_key = key;
 	hit.file_fd = gone.file_fd = open(path, O_RDONLY | O_CLOEXEC);
 	hit.range = "bytes=-10";
-	hit.quota = true;
+	hit.quota = gone.quota = true;
+	hit.held = 10;			/* the worker has seen to it */
 	f = rig_ask(&r, &hit);
 	RIG_UNTIL(&r, OVER(f));
 	CHECK_STATUS(f, 206);
 	CHECK_WHOLE(f, 10);
 	CHECK(has(f, "; hit"));
+	CHECK_INT(r.reserves, 0);
 	check_books(&r, MIB + 10, MIB);
 	(void)snprintf(key, sizeof(key), "%s", rig_key("b"));
 	gone.hit_key = key;
+	gone.held = MIB / 4;		/* it was smaller then: the rest is asked for */
 	f = rig_ask(&r, &gone);
 	RIG_UNTIL(&r, OVER(f));
 	CHECK_STATUS(f, 200);
 	CHECK_WHOLE(f, MIB);
+	CHECK_INT(r.reserves, 1);
+	CHECK_INT(r.granted[QUOTA_BYTES], 10 + MIB);
+	CHECK_INT(r.granted[QUOTA_UPSTREAM_BYTES], MIB);
 	fd_close(&hit.file_fd);
 	free(path);
 	check_idle(&r);
