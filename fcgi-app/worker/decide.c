@@ -192,7 +192,7 @@ range_is_plain(const char *s)
 	return n <= 18 && s[n] == '\0';
 }
 
-/* The mover sends it: from this file, whatever becomes of its name.  If it is gone already, it is a miss. */
+/* The mover sends it, and looks itself what is there by then.  If it is gone already, it is a miss. */
 static void
 decide_stream(struct decision *d, const struct decide_env *env, const struct request *r)
 {
@@ -340,14 +340,6 @@ decide_reserve(struct decision *const d[], const struct request *const r[], size
 			reserve_end(d[i], r[i]);
 		d[i]->reserving = false;
 	}
-}
-
-void
-decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
-    char *const *envp)
-{
-	decide_begin(d, env, r, route, envp);
-	decide_reserve(&d, &r, 1, env);
 }
 
 void

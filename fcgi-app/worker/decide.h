@@ -56,12 +56,9 @@ struct decision {
 void decision_init(struct decision *d);
 void decision_release(struct decision *d);
 
-/* Fills d (initialised).  envp: for the identity. */
-void decide(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route,
-    char *const *envp);
 /*
- * The same in two halves, for several requests (at most QUOTA_WANTS_MAX) that are here at once:
- * they ask the counters together.
+ * Fills d (initialised; envp: for the identity), up to what the counters say.  Several requests
+ * (at most QUOTA_WANTS_MAX) that are here at once ask them together, behind it.
  */
 void decide_begin(struct decision *d, const struct decide_env *env, const struct request *r,
     const struct route *route, char *const *envp);

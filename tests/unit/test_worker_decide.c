@@ -133,6 +133,8 @@ ask_full(struct counters *c, const char *method, const char *uri, const char *us
 	struct decide_env env = { config, c, &stub.store };
 	char m[64], u[512], w[320];
 	char *envp[32] = { m, u, w };
+	struct decision *const one = &decision;
+	const struct request *const asking = &request;
 	size_t n = 3;
 
 	forget();
@@ -144,7 +146,8 @@ ask_full(struct counters *c, const char *method, const char *uri, const char *us
 	request_read(&request, envp, config->site_id);
 	route_request(&route, request.method, request.uri, config->base_path);
 	decision_init(&decision);
-	decide(&decision, &env, &request, &route, envp);
+	decide_begin(&decision, &env, &request, &route, envp);
+	decide_reserve(&one, &asking, 1, &env);
 	buf_init(&answer, REPLY_MAX);
 	if (decision.kind != DECISION_OWN && decision.kind != DECISION_STREAM && decision.kind != DECISION_MISS)
 		(void)answer_decision(&answer, config, &decision, &request, strcmp(method, "HEAD") == 0);
