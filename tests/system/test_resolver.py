@@ -103,6 +103,7 @@ class BadAuth(Authentication):
         return Good()
     def changes(self):
         os.chdir("/tmp"); os.umask(0); signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        import locale; locale.setlocale(locale.LC_ALL, "C")
         return Good()
 '''
 BEHAVIOURS = ("hang", "spin_deaf", "raises", "sys_exit", "os_exit", "kills", "flood", "recurse", "forks", "wrong_type",

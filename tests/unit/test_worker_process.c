@@ -1118,6 +1118,44 @@ h1_one_escaped_log_line_per_decision(void)
 	rig_stop(&r);
 }
 
+/* As much as a front can hand on, of bytes that are no text: one line, of a length that a log takes. */
+static void
+h1_a_log_line_has_a_length(void)
+{
+	enum { HUGE = 30000, LINE_MAX_BYTES = 4096 };
+	static const char *const names[] = { "REQUEST_URI=/data/", "EODATA_USER=", "HTTP_USER_AGENT=", "REQUEST_METHOD=" };
+	static char value[ARRAY_LEN(names)][HUGE + 64];
+	const char *params[ARRAY_LEN(names)];
+	struct buf b = BUF_INIT(1 << 20), log = BUF_INIT(1 << 20);
+	struct rig r;
+	size_t lines = 0;
+
+	rig_start(&r, "");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		size_t at = strlen(names[i]);
+
+		memcpy(value[i], names[i], at);
+		for (size_t k = 0; k < (i == 3 ? 3000 : HUGE); k++)
+			value[i][at + k] = "\xff\n\x1b \xc3=\"\x80\r"[k % 9];
+		params[i] = value[i];
+	}
+	request_params(&b, false, params, ARRAY_LEN(params), NULL);
+	CHECK(begins(front_ask(&r, &b), "Status: 4"));
+	fd_close(&r.control);
+	CHECK_INT(rig_wait(&r), 0);
+	CHECK_INT(fd_read_file(r.log, &log, NULL), 0);
+	for (const char *line = buf_str(&log), *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		lines++;
+		CHECK(end - line < LINE_MAX_BYTES);
+		for (const char *s = line; s < end; s++)
+			CHECK(*s >= 0x20 && *s < 0x7f);
+	}
+	CHECK_INT(lines, 1);
+	buf_release(&b);
+	buf_release(&log);
+	rig_stop(&r);
+}
+
 int
 main(void)
 {
@@ -1145,6 +1183,7 @@ main(void)
 		UNIT(drain_waits_for_a_request_that_has_begun),
 		UNIT(it_ends_when_the_master_is_gone),
 		UNIT(h1_one_escaped_log_line_per_decision),
+		UNIT(h1_a_log_line_has_a_length),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
