@@ -25,7 +25,11 @@ CUT = (18, 56)          # curl's exits for half a body
 def front(request):
     if shutil.which({"apache": "apache2"}.get(request.param, request.param), path=os.environ["PATH"] + ":/usr/sbin") is None:
         pytest.skip("there is no %s here: scripts/test installs it" % request.param)
-    running = Stack("--front", request.param)
+    running = Stack("--front", request.param, extra={"rules": [
+        {"name": "operators", "users": ["alice"], "routes": ["-/status", "-/metrics"], "allow": True},
+        {"name": "redirects", "groups": ["s2-users"], "collections": ["REDIRECT"], "allow": True, "delivery": "redirect"},
+        {"name": "slow", "groups": ["s2-users"], "collections": ["SLOW"], "allow": True, "rate": "1 MB"},
+        {"name": "users", "groups": ["s2-users"], "allow": True}]})
     running.front = request.param
     yield running
     running.down()
@@ -93,6 +97,29 @@ def test_a_hit_is_sent_by_the_front(front, cached):
     line = wait_until(lambda: [x for x in decisions(front, cached.name) if "id=%s " % ticket in x], "the decision is in the log")[0]
     assert " cache=hit " in line and "handed_over" not in line
     assert len(cached.upstream()) == 1
+
+
+def test_a_hit_with_a_rate_is_sent_by_the_mover(front):
+    """These fronts keep none."""
+    asset = front.add(os.urandom(SIZE), collection="SLOW").warm()
+    answer = front.curl(asset.url)
+    assert answer.rc == 0 and answer.status == 200 and answer.body == asset.data and answer.is_hit, answer
+    ticket = answer.headers["x-request-id"]
+    line = wait_until(lambda: [x for x in front.log().splitlines() if "id=%s event=answer " % ticket in x], "the mover has answered it")[0]
+    assert " cache='hit' " in line and len(asset.upstream()) == 1
+
+
+def test_a_redirect_a_preflight_and_our_own_pages_pass(front):
+    asset = front.add(collection="REDIRECT", backend="loop_open", origin="https://127.0.0.1:1/open/data.tif?signed=yes")
+    for method in ("GET", "HEAD"):
+        answer = front.request(method, asset.path)
+        assert answer.status == 302 and answer.headers["location"] == "https://127.0.0.1:1/open/data.tif?signed=yes", answer
+        assert answer.headers["cache-control"].startswith("private")
+    answer = front.request("OPTIONS", asset.path, {"Origin": "https://viewer.example.org", "Access-Control-Request-Method": "GET"}, user=None)
+    assert answer.status == 204 and answer.headers["access-control-allow-origin"] == "*", answer
+    for page in ("health", "ready"):
+        assert front.get("/data/-/" + page, user=None).status == 200
+    assert front.get("/data/-/status").json()["ready"] and front.get("/data/-/status", user=front.env["USER_DENIED"]).status == 403
 
 
 @pytest.mark.parametrize("value,first,last", [("bytes=0-0", 0, 0), ("bytes=10-99", 10, 99), ("bytes=-5", SIZE - 5, SIZE - 1),
