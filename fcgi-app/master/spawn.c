@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "ipc/control.h"
 #include "role.h"
 
@@ -331,14 +332,20 @@ how(int status, char *dst, size_t cap)
 
 /* A resolver whose broker died, or a child of one: its slot shows it. */
 static void
-reap_stranger(struct master *m, pid_t pid)
+reap_stranger(struct master *m, pid_t pid, int status)
 {
+	char note[SLOT_NOTE_MAX + 1], esc[4 * SLOT_NOTE_MAX + 1], text[64];
 	struct slot *s;
 
 	for (unsigned k = 0; k < SLOT_RESOLVERS_MAX; k++) {
 		s = &m->sb->slot[SLOT_RESOLVER(k)];
 		if (__atomic_load_n(&s->pid, __ATOMIC_RELAXED) != (uint32_t)pid)
 			continue;
+		memcpy(note, s->note, SLOT_NOTE_MAX);
+		note[SLOT_NOTE_MAX] = '\0';
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			log_warn(NULL, "EO-RESOLVER-CRASH", "resolver died pid=%d backend=%s %s", (int)pid,
+			    text_esc_to(esc, sizeof(esc), note), how(status, text, sizeof(text)));
 		__atomic_store_n(&s->state, (uint32_t)SLOT_EMPTY, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->pid, 0u, __ATOMIC_RELAXED);
 	}
@@ -399,7 +406,7 @@ spawn_reap(struct master *m)
 				break;
 		}
 		if (i == SCOREBOARD_SLOTS)
-			reap_stranger(m, pid);
+			reap_stranger(m, pid, status);
 		else
 			reap_child(m, &m->child[i], status);
 	}

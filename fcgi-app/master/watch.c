@@ -100,22 +100,30 @@ adopted(const struct master *m, pid_t pid)
 	return ppid == (int)getpid();
 }
 
-/* A broker watches its own resolvers; those that outlived it are ours. */
+/* A broker watches its own resolvers, with less patience; those that outlived it are ours. */
 static void
 watch_resolvers(struct master *m, int64_t now)
 {
+	enum watch_verdict verdict;
 	const struct slot *s;
+	struct watched *w;
 	int64_t deadline;
 	pid_t pid;
 
 	for (unsigned k = 0; k < SLOT_RESOLVERS_MAX; k++) {
 		s = &m->sb->slot[SLOT_RESOLVER(k)];
+		w = &m->child[SLOT_RESOLVER(k)].watched;
 		deadline = GET(&s->deadline_mono_ms);
 		pid = (pid_t)GET(&s->pid);
-		if (pid <= 1 || deadline <= 0 || deadline + TICK_MS >= now || !adopted(m, pid))
+		if (pid <= 1) {
+			policy_watch_start(w, now);
 			continue;
-		log_warn(NULL, "EO-MASTER-KILL",
-		    "killed role=resolver index=%u pid=%d reason=deadline", k, (int)pid);
+		}
+		verdict = policy_watch(w, deadline > 0 ? deadline + TICK_MS : 0, GET(&s->heartbeat_mono_ms), true, now);
+		if (verdict == WATCH_FINE || !adopted(m, pid))
+			continue;
+		log_warn(NULL, "EO-MASTER-KILL", "killed role=resolver index=%u pid=%d reason=%s", k, (int)pid,
+		    verdict == WATCH_LATE ? "deadline" : "heartbeat");
 		(void)kill(pid, SIGKILL);	/* our child and not reaped, so no other's pid */
 	}
 }
@@ -149,11 +157,9 @@ watch_tick(struct master *m, int64_t now)
 	rundir_watch(m);
 	for (size_t i = 0; i < SCOREBOARD_SLOTS; i++) {
 		c = &m->child[i];
-		if (!c->used || c->pid == 0)
-			continue;
 		if (stalled)
 			policy_watch_start(&c->watched, now);
-		else
+		else if (c->used && c->pid != 0)
 			watch_child(m, c, now);
 	}
 	if (!stalled)
