@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Deaths (F5, G10): kill -9 at random instants under load, by tests/system/faults.py;
+crashes, and roles that are stopped.  "scripts/bench kills" makes hundreds of them.
+test_processes.py has single deaths, test_accountant.c and test_cache.c each step of
+writing.
+"""
+
+import os
+import random
+import re
+import signal
+
+import pytest
+from conftest import Stack, wait_until
+from faults import CONFIG, VICTIMS, Storm, is_sanitized, owner
+
+CUT = (18, 52, 56, 92)
+DEATHS = 20
+
+
+@pytest.fixture(scope="module")
+def running():
+    made = Stack(extra=CONFIG)
+    yield made
+    made.down()
+
+
+def test_f5_g10_twenty_deaths_at_random_instants_publish_nothing_false(running):
+    """EODATA_SEED repeats the choices of a run, though not its instants."""
+    seed = int(os.environ.get("EODATA_SEED") or random.randrange(1 << 32))
+    print("seed %d" % seed)
+    storm = Storm(running, seed)
+    storm.run(DEATHS)
+    assert {kill.victim for kill in storm.kills} == set(VICTIMS) and storm.checked >= DEATHS
+    print("%d answers, %d objects read back, whole again after %s s" % (
+        len(storm.load.outcomes), storm.checked, " ".join("%.2f" % (kill.whole - kill.back) for kill in storm.kills)))
+
+
+def get_cold(stack, backend="loop_open"):
+    asset = stack.add(b"cold" * 300, backend=backend)
+    answer = stack.get(asset.path)
+    assert answer.status == 200 and answer.body == asset.data, answer
+
+
+@pytest.mark.skipif(is_sanitized(), reason="the sanitizers catch SIGSEGV and end the process themselves")
+@pytest.mark.parametrize("role", ["worker", "mover", "broker", "accountant", "resolver"])
+def test_f5_a_role_that_crashes_is_replaced_and_its_signal_is_told(running, role):
+    get_cold(running)
+    processes = [p for p in running.status()["processes"] if p["role"] == role and p["pid"] > 0 and p.get("note", "") in ("", "loop_open")]
+    pid, count = processes[0]["pid"], len(running.pids(role))
+    os.kill(pid, signal.SIGSEGV)
+    what = "EO-RESOLVER-CRASH" if role == "resolver" else "EO-MASTER-DEATH died role=%s" % role
+    wait_until(lambda: [line for line in running.log().splitlines() if what in line and re.search(r"pid=%d .*signal=11" % pid, line)],
+               "its death is told with its signal")
+    get_cold(running)
+    wait_until(lambda: running.status()["ready"] and pid not in running.pids(role) and
+               (role == "resolver" or len(running.pids(role)) == count), "it is replaced", 30)
+
+
+def test_f5_one_that_dies_again_and_again_is_not_started_at_once(running):
+    """Also one that has answered: else a request that kills its worker would make a storm of forks."""
+    asset, waits = running.add().warm(), []
+
+    def next_death():
+        """Of whoever answers: once each of them has died, it is one that was just born."""
+        ticket = running.get(asset.path).headers["x-request-id"]
+        pid = int(re.search(r"worker\[(\d+)\] id=%s event=decision" % ticket, running.log())[1])
+        os.kill(pid, signal.SIGKILL)
+        told = wait_until(lambda: re.search(r"died role=worker .*pid=%d .*restart_in_ms=(\d+)" % pid, running.log()), "its death")
+        waits.append(int(told[1]))
+        return waits[-1]
+    wait_until(next_death, "one has to wait")
+    assert max(waits) <= 1000 and waits[0] == 0, waits
+    wait_until(lambda: len(running.pids("worker")) == CONFIG["pool"]["workers"], "all are there again")
+
+
+def gated(stack, mover):
+    """Its body begins and stops; it belongs to that mover."""
+    while True:
+        asset = stack.add_gated()
+        if owner(asset, 2) == mover:
+            return asset
+
+
+def test_f5_every_role_that_is_stopped_is_found_and_replaced_while_others_serve(running):
+    """All at once, so that their ten seconds pass once.  A resolver outlives its broker, and then the master finds it."""
+    hit = running.add().warm()
+    for backend in ("loop_open", "loop_header"):
+        get_cold(running, backend)
+    lost, kept = gated(running, 0), gated(running, 1)
+    finish_lost, finish_kept = running.begin(lost), running.begin(kept)
+    stopped = {role: running.pids(role)[0] for role in ("worker", "mover", "accountant", "broker")}
+    stopped["resolver"] = next(p["pid"] for p in running.status()["processes"] if p["role"] == "resolver" and p["note"] == "loop_open")
+    counts = {role: len(running.pids(role)) for role in ("worker", "mover", "accountant", "broker")}
+    for pid in stopped.values():
+        os.kill(pid, signal.SIGSTOP)
+
+    def replaced():
+        assert running.get(hit.path).is_hit
+        up = {role: running.pids(role) for role in counts}
+        return all(len(pids) == counts[role] and stopped[role] not in pids for role, pids in up.items()) and running.status()["ready"]
+    wait_until(replaced, "all are replaced", 60)
+    rc, body = finish_lost()
+    assert rc in CUT and lost.data.startswith(body), (rc, len(body))
+    kept.open()
+    assert finish_kept() == (0, kept.data)
+    for role, pid in stopped.items():
+        wait_until(lambda r=role, p=pid: re.search(r"EO-MASTER-KILL killed role=%s .*pid=%d reason=heartbeat" % (r, p), running.log()),
+                   "the stopped %s was found" % role, 30)
+    get_cold(running)
