@@ -6,7 +6,6 @@ own, which is full.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -350,57 +349,6 @@ def test_a_warning_is_written_some_times_and_then_counted(narrow):
     assert bound(narrow, "log_lines")["reached"] >= 1
 
 
-def test_a_log_that_nobody_reads_stops_nothing(narrow, tmp_path):
-    """A second master whose standard error is a pipe that is full."""
-    config = narrow.config()
-    for name in ("run", "state", "cache"):
-        os.mkdir(tmp_path / name)
-    config.update(dirs={"run": str(tmp_path / "run"), "state": str(tmp_path / "state")}, pool={"workers": 2})
-    config["cache"]["path"] = str(tmp_path / "cache")
-    config["front"]["hits"] = "stream"
-    path = tmp_path / "eodata-proxy.conf"
-    path.write_text(json.dumps(config))
-    path.chmod(0o600)
-    where = os.path.join("/tmp", "eodata-%d-%s" % (os.getpid(), narrow.name("s")))
-    reading, writing = os.pipe()
-    with subprocess.Popen([os.path.join(PREFIX, "sbin", "eodata-proxy"), "--config", str(path), "--listen", "unix:" + where],
-                          stdin=subprocess.DEVNULL, stderr=writing) as master:
-        try:
-            def ask_there(target):
-                try:
-                    with socket.socket(socket.AF_UNIX) as s:
-                        s.settimeout(30)
-                        s.connect(where)
-                        s.sendall(fastcgi(target, []))
-                        answer = b""
-                        for part in iter(lambda: s.recv(1 << 20), b""):
-                            answer += part
-                        return answer
-                except (FileNotFoundError, ConnectionRefusedError):
-                    return b""
-            wait_until(lambda: b"Status: 200" in ask_there("/data/-/ready"), "it is ready", 60)
-            os.set_blocking(writing, False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    os.write(writing, b"nobody reads this\n" * 200)
-            os.set_blocking(writing, True)
-            asset = narrow.add(backend="loop_open")
-            for cached in (False, True):
-                answer = wait_until(lambda: (lambda a: a if (b"; hit" in a) == cached else None)(ask_there(asset.path)), "cached: %s" % cached)
-                assert b"Status: 200" in answer
-            status = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", config["dirs"]["run"], "--json", "status"],
-                                    stdout=subprocess.PIPE, check=True).stdout
-            assert json.loads(status)["ready"]
-            wait_until(lambda: json.loads(subprocess.run(
-                [os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", config["dirs"]["run"], "--json", "status"],
-                stdout=subprocess.PIPE, check=True).stdout)["counters"]["log_dropped_total"] >= 2, "what was dropped is counted")
-        finally:
-            master.send_signal(signal.SIGTERM)
-            assert master.wait(60) == 0
-            os.close(reading)
-            os.close(writing)
-
-
 # -- a disk
 
 
@@ -459,7 +407,7 @@ def test_min_free_stops_storing_and_not_delivering(small_disk):
     asset.warm()
 
 
-def test_a_disk_that_is_full_lets_bodies_go_on_unstored(small_disk):
+def test_f9_beyond_a_full_disk_bytes_go_on_unstored(small_disk):
     """What came before it was full is in the file, the rest in memory, as much as spool.memory."""
     asset = small_disk.add_gated(8 * MIB, MIB)
     other = small_disk.add(os.urandom(8 * MIB))
@@ -473,6 +421,8 @@ def test_a_disk_that_is_full_lets_bodies_go_on_unstored(small_disk):
         assert (rc, body) == (0, asset.data)
         answer = small_disk.curl(other.url)
         assert answer.rc == 0 and answer.body == other.data
+        ticket = answer.headers["x-request-id"]
+        wait_until(lambda: [x for x in small_disk.ledger() if x["id"] == ticket and x["bytes"] == len(other.data)], "it is in the books")
         assert bound(small_disk, "spool_memory_bytes")["reached"] >= 1
         idle(small_disk)
     finally:

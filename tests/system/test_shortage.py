@@ -15,12 +15,10 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
 import pytest
@@ -309,26 +307,3 @@ def test_f9_a_file_that_may_not_grow_is_a_visible_failure_and_no_object(running)
     for asset in (large, unknown):
         assert running.get(asset.path).body == asset.data
         wait_until(asset.published, "it is stored now")
-
-
-def test_f9_beyond_a_full_disk_bytes_go_on_unstored(make_stack):
-    where = tempfile.mkdtemp(prefix="eodata-full-", dir="/tmp")
-    try:
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "none", where], stderr=subprocess.DEVNULL).returncode != 0:
-            pytest.skip("only root may mount a small file system")
-        try:
-            stack = make_stack({"cache": {"path": where + "/cache", "min_free": "0 %"}, "dirs": {"spool": where + "/cache/spool"},
-                                "front": {"hits": "stream"}})
-            small, large = stack.add(), stack.add(os.urandom(12 << 20), backend="loop_open")
-            answer = stack.curl(large.url)
-            assert answer.rc == 0 and answer.body == large.data, answer
-            assert said(stack, 0, "EO-MOVER-SPOOL", "cannot grow")
-            line = wait_until(lambda: in_ledger(stack, answer.headers["x-request-id"]), "it is in the books")
-            assert line["bytes"] == len(large.data)
-            assert stack.get(small.path).body == small.data
-            wait_until(lambda: stack.get(small.path).is_hit, "what fits is stored")
-            assert "hit" not in stack.curl(large.url).headers["cache-status"]
-        finally:
-            subprocess.run(["umount", "-l", where], check=True)
-    finally:
-        shutil.rmtree(where)
