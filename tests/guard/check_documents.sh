@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Guard: what the documents name is there.  Every test that DESIGN.md names
+# Guard: what the documents name is there.  Every test that they name
 # exists, and every file that a document names below a folder of ours.
 
 set -eu
@@ -12,13 +12,20 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/guard.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 bad=0
 
-# tests: all names in the tables of hostile cases
-sed -n '/^## Hostile cases/,/^## Figures/p' DESIGN.md | grep -o "\`[a-z][a-z0-9]*_[a-z0-9_]*\`" | tr -d '`' | sort -u >"$tmp/named"
+# tests: all names in the tables of hostile cases and of promises, and whatever is named test_ elsewhere
 find tests/unit tests/system -name '*.[ch]' -exec cat {} + | grep -o 'UNIT([a-z0-9_]*)' | sed 's/UNIT(\(.*\))/\1/' >"$tmp/there"
 find tests/unit tests/system -name '*.py' -exec sed -n 's/^ *def \(test_[a-z0-9_]*\)(.*/\1/p' {} + >>"$tmp/there"
+# whole files are named, too
+find tests/unit tests/system -name 'test_*.[cp]*' | sed 's,.*/,,; s,[.].*,,' >>"$tmp/there"
 sort -u "$tmp/there" >"$tmp/tests"
+code="\`[a-z][a-z0-9]*_[a-z0-9_]*\`"
+{
+	sed -n '/^## Hostile cases/,/^## Figures/p' DESIGN.md | grep -o "$code"
+	sed -n '/^## What it promises under faults/,/^## How far/p' README.md | sed -n 's/^|.*| \([^|]*\)|$/\1/p' | grep -o "$code"
+	grep -oh '\`test_[a-z0-9_]*\`' README.md DESIGN.md HACKING.md
+} | tr -d '\`' | sort -u >"$tmp/named"
 for name in $(comm -23 "$tmp/named" "$tmp/tests"); do
-	echo "DESIGN.md: there is no test $name"
+	echo "a document names a test that is not there: $name"
 	bad=1
 done
 
@@ -42,5 +49,5 @@ for doc in README.md HACKING.md DESIGN.md CHANGELOG.md; do
 	done
 done
 echo "$(wc -l <"$tmp/named") tests named"
-[ "$(wc -l <"$tmp/named")" -gt 50 ] || { echo "too few tests found in DESIGN.md"; bad=1; }
+[ "$(wc -l <"$tmp/named")" -gt 50 ] || { echo "too few tests found in DESIGN.md and README.md"; bad=1; }
 exit $bad
