@@ -685,6 +685,8 @@ def test_h5_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, prov
     record_property("back_ms", round(back_ms))
     print("%s: back after %.0f ms" % (behaviour, back_ms))
     assert other.resolve(other_item)["kind"] == "source"
+    if behaviour == "flood":
+        assert " EO-BOUND bound=resolver_memory_bytes max=400000000 " in broker.log.read_text()
     if behaviour == "forks":
         pid = int(broker.trigger_file("forks.pid").read_text())
         until(lambda: not alive(pid))

@@ -633,6 +633,42 @@ a_crowd_waits_for_an_accountant_that_answers_one_by_one(void)
 	rig_stop(&r);
 }
 
+/* Charges are never dropped, so there is an end to the clients that bring more. */
+static void
+with_too_many_charges_nobody_is_taken_until_some_are(void)
+{
+	enum { MANY = 20000 };
+	struct asking a = ASK("none"), b = ASK("b");
+	const struct bound_use *u;
+	struct front *f;
+	struct rig r;
+	unsigned asked = 1;
+
+	rig_start(&r, "");
+	u = &r.scoreboard->slot[SLOT_MOVERS].bound[BOUND_CHARGES];
+	(void)rig_script(&r, SCRIPT("b", 1000));
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 404);		/* known from now on */
+	r.next_ms = INT64_MAX;		/* the accountant reads nothing */
+	for (; asked < MANY && __atomic_load_n(&u->reached, __ATOMIC_RELAXED) == 0; asked++) {
+		f = rig_ask(&r, &a);
+		rig_close(f);
+		r.n_fronts--;
+	}
+	CHECK(asked > 4096 && asked < MANY);
+	CHECK(u->used >= 4096 && u->max == 4096);
+	CHECK(rig_logged(&r, "EO-BOUND bound=charges_queued max=4096"));
+	f = rig_ask(&r, &b);
+	RIG_UNTIL(&r, rig_gauge(&r, GAUGE_CLIENTS) == 0);
+	CHECK(!OVER(f));		/* it is in the queue */
+	r.next_ms = 0;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 1000);
+	RIG_UNTIL(&r, r.settles == asked + 2);		/* its own, and its transfer's */
+	rig_stop(&r);
+}
+
 static void
 an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut(void)
 {
@@ -1383,6 +1419,7 @@ main(int argc, char **argv)
 		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
 		UNIT(a_silent_accountant_costs_a_tenth_of_a_second),
 		UNIT(a_crowd_waits_for_an_accountant_that_answers_one_by_one),
+		UNIT(with_too_many_charges_nobody_is_taken_until_some_are),
 		UNIT(an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut),
 		UNIT(a_rate_is_kept_cold_and_direct),
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),

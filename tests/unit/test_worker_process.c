@@ -940,6 +940,42 @@ settlements_outlast_an_accountant_that_does_not_read(void)
 	rig_stop(&r);
 }
 
+/* As many as may wait, and no connection more; each of them reaches the accountant. */
+static void
+with_too_many_charges_nothing_new_is_taken_until_some_are(void)
+{
+	enum { MANY = 20000 };
+	struct bound_use *u;
+	struct account_settle s;
+	struct buf b = BUF_INIT(65536), out = BUF_INIT(1 << 21);
+	struct pollfd p = { .fd = -1, .events = POLLIN };
+	struct rig r;
+	int asked = 0, got = 0;
+
+	rig_start(&r, "");
+	put_object(&r, "30d/b/c/i/a", "0123456789");
+	u = &r.scoreboard->slot[SLOT].bound[BOUND_CHARGES];
+	while (asked < MANY && __atomic_load_n(&u->reached, __ATOMIC_RELAXED) == 0) {
+		CHECK(begins(get(&r, DATA), "Status: 200 "));
+		asked++;
+	}
+	CHECK(asked > 4096 && asked < MANY);
+	CHECK(u->max == 4096 && u->used >= u->max);
+	request_of(&b, DATA);
+	p.fd = front_connect(&r);
+	CHECK_INT(fd_write_all(p.fd, b.data, b.len), 0);
+	CHECK_INT(poll(&p, 1, 300), 0);		/* it waits in the queue of connections */
+	while (got < asked && account_take(&r, &s, WAIT_MS) == 0)
+		got++;
+	CHECK_INT(got, asked);
+	CHECK(front_read(p.fd, &out, WAIT_MS) && begins(buf_str(&out), "Status: 200 "));
+	fd_close(&p.fd);
+	buf_release(&b);
+	buf_release(&out);
+	CHECK_INT(account_take(&r, &s, WAIT_MS), 0);
+	rig_stop(&r);
+}
+
 /* A path whose encoded form is longer than a message to the accountant. */
 static void
 a_very_long_subpath_is_settled_without_it(void)
@@ -1177,6 +1213,7 @@ main(void)
 		UNIT(f9_a_hit_that_cannot_be_opened_is_a_miss),
 		UNIT(a_hit_that_is_streamed_takes_its_file_along),
 		UNIT(settlements_outlast_an_accountant_that_does_not_read),
+		UNIT(with_too_many_charges_nothing_new_is_taken_until_some_are),
 		UNIT(a_very_long_subpath_is_settled_without_it),
 		UNIT(f7_descriptors_do_not_grow),
 		UNIT(drain_ends_it_and_new_connections_are_left_to_others),
