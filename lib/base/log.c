@@ -302,6 +302,8 @@ log_line(enum log_level level, const char *id, const char *code, const char *fmt
 	va_start(ap, fmt);
 	vline(level, id, code, fmt, ap);
 	va_end(ap);
+	if (level <= LOG_WARN)	/* it may be why this process ends before its turn does */
+		put_held();
 	errno = saved;
 }
 

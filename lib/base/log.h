@@ -17,8 +17,8 @@ void log_init(const char *role, enum log_level level);
 void log_set_level(enum log_level level);
 void log_set_nonblock(bool on);
 /*
- * true: lines are kept, at most 4 KiB of them, until false.  For a turn that writes several; what
- * they speak of must not be done before they are out.
+ * true: lines are kept, at most 4 KiB of them, until false or until one of them is a warning or an
+ * error.  For a turn that writes several; what they speak of must not be done before they are out.
  */
 void log_hold(bool on);
 bool log_enabled(enum log_level level);

@@ -86,6 +86,67 @@ lines_beyond_the_burst_are_counted_and_told_in_one(void)
 	(void)unlink(path);
 }
 
+/* How many lines one write brought, all of them with this in it; -1 when one has not. */
+static int
+lines_written(int fd, const char *each)
+{
+	char text[8192];
+	ssize_t len = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	const char *end;
+	int n = 0;
+
+	text[len < 0 ? 0 : len] = '\0';
+	for (const char *p = text; *p != '\0'; p = end + 1, n++) {
+		end = strchr(p, '\n');
+		if (end == NULL || memmem(p, (size_t)(end - p), each, strlen(each)) == NULL)
+			return -1;
+	}
+	return n;
+}
+
+static void
+lines_that_are_held_go_out_in_one_write_and_warnings_hold_nothing_back(void)
+{
+	int pair[2], old, held, released, unheld, warned, kept, behind, many = 0, n;
+
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	old = divert(pair[1]);		/* so nothing is checked before it is back */
+	log_hold(true);
+	log_info(NULL, "event=one");
+	log_info(NULL, "event=two");
+	held = lines_written(pair[0], "event=");
+	log_hold(false);
+	released = lines_written(pair[0], "event=");
+	log_info(NULL, "event=at-once");
+	unheld = lines_written(pair[0], "event=at-once");
+	log_hold(true);
+	log_info(NULL, "event=before");
+	log_warn(NULL, "EO-TEST-HELD", "event=fault");
+	warned = lines_written(pair[0], "event=");
+	log_info(NULL, "event=behind");
+	kept = lines_written(pair[0], "event=");
+	log_hold(false);
+	behind = lines_written(pair[0], "event=behind");
+	log_hold(true);
+	for (int i = 0; i < 40; i++)	/* more than are kept */
+		log_info(NULL, "event=many %0400d", i);
+	log_hold(false);
+	do {
+		n = lines_written(pair[0], "event=many");
+		many += n;
+	} while (n > 0);
+	restore(old);
+	CHECK_INT(held, 0);
+	CHECK_INT(released, 2);
+	CHECK_INT(unheld, 1);
+	CHECK_INT(warned, 2);	/* though this process may end before its turn does */
+	CHECK_INT(kept, 0);
+	CHECK_INT(behind, 1);
+	CHECK_INT(many, 40);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
 /* All of what was written is whole lines, and the rest was counted. */
 static void
 nobody_reads(int to, int from)
@@ -141,6 +202,7 @@ int
 main(void)
 {
 	static const struct unit_test t[] = {
+		UNIT(lines_that_are_held_go_out_in_one_write_and_warnings_hold_nothing_back),
 		UNIT(lines_beyond_the_burst_are_counted_and_told_in_one),
 		UNIT(a_pipe_that_nobody_reads_stops_nobody),
 		UNIT(a_socket_that_nobody_reads_stops_nobody),
