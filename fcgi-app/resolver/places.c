@@ -21,6 +21,7 @@
 #include "resolver/places.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -255,15 +256,25 @@ place_read(struct broker *b, struct place *p)
 	}
 }
 
+/* Its resolvers end with it, and may see it sooner than we do. */
+static bool
+master_is_gone(const struct broker *b)
+{
+	struct pollfd p = { .fd = b->master, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
 static void
 place_reaped(struct broker *b, struct place *p, int status)
 {
+	bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	const char *name = b->backend[p->backend];
 	uint32_t wait_ms = b->env->config->eodag_cooldown_ms;
 	struct slot *slot = &b->env->scoreboard->slot[SLOT_RESOLVER(p - b->place)];
 	int64_t now = clock_mono_ms();
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && p->state == PLACE_RETIRING) {
+	if (well && (p->state == PLACE_RETIRING || master_is_gone(b))) {
 		log_info(NULL, "resolver ended pid=%d backend=%s", (int)p->pid, name);
 	} else {
 		stat_inc(COUNT_RESOLVER_DEATHS);
