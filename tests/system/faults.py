@@ -67,6 +67,16 @@ WHOLE_S = 60 if is_sanitized() else 20
 # -- victims --------------------------------------------------------------------------
 
 
+def strike(stack, pid, signo):
+    """Only what this stack has started: a pid may be somebody else's by now."""
+    fd = os.pidfd_open(pid)
+    try:
+        assert os.getsid(pid) in [stack.process(name) for name in SUPERVISED.values()], "%d is not of this stack" % pid
+        signal.pidfd_send_signal(fd, signo)
+    finally:
+        os.close(fd)
+
+
 def owner(asset, movers):
     """Which mover an asset belongs to: handover_owner of lib/ipc/handover.c."""
     value = 0xcbf29ce484222325
@@ -148,12 +158,12 @@ class Killer:
         leader = self.stack.process(SUPERVISED[victim])
         return Kill(victim, pids=(leader, *self.of_nginx()) if victim == "nginx" else (leader,))
 
-    def strike(self, kill, signo=signal.SIGKILL):
+    def strike(self, kill):
         kind = SUPERVISED.get(kill.victim)
         again = self.remember(kind) if kind else None
         kill.at = time.monotonic()
         for pid in kill.pids:
-            os.kill(pid, signo)
+            strike(self.stack, pid, signal.SIGKILL)
         kill.back = kill.at
         if kind is not None:
             wait_until(lambda: not any(is_alive(pid) for pid in kill.pids), "they are dead")

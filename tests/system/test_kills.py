@@ -13,7 +13,7 @@ import signal
 
 import pytest
 from conftest import Stack, wait_until
-from faults import CONFIG, VICTIMS, Storm, is_sanitized, owner
+from faults import CONFIG, VICTIMS, Storm, is_sanitized, owner, strike
 
 CUT = (18, 52, 56, 92)
 DEATHS = 20
@@ -49,7 +49,7 @@ def test_f5_a_role_that_crashes_is_replaced_and_its_signal_is_told(running, role
     get_cold(running)
     processes = [p for p in running.status()["processes"] if p["role"] == role and p["pid"] > 0 and p.get("note", "") in ("", "loop_open")]
     pid, count = processes[0]["pid"], len(running.pids(role))
-    os.kill(pid, signal.SIGSEGV)
+    strike(running, pid, signal.SIGSEGV)
     what = "EO-RESOLVER-CRASH" if role == "resolver" else "EO-MASTER-DEATH died role=%s" % role
     wait_until(lambda: [line for line in running.log().splitlines() if what in line and re.search(r"pid=%d .*signal=11" % pid, line)],
                "its death is told with its signal")
@@ -66,7 +66,7 @@ def test_f5_one_that_dies_again_and_again_is_not_started_at_once(running):
         """Of whoever answers: once each of them has died, it is one that was just born."""
         ticket = running.get(asset.path).headers["x-request-id"]
         pid = int(re.search(r"worker\[(\d+)\] id=%s event=decision" % ticket, running.log())[1])
-        os.kill(pid, signal.SIGKILL)
+        strike(running, pid, signal.SIGKILL)
         told = wait_until(lambda: re.search(r"died role=worker .*pid=%d .*restart_in_ms=(\d+)" % pid, running.log()), "its death")
         waits.append(int(told[1]))
         return waits[-1]
@@ -94,7 +94,7 @@ def test_f5_every_role_that_is_stopped_is_found_and_replaced_while_others_serve(
     stopped["resolver"] = next(p["pid"] for p in running.status()["processes"] if p["role"] == "resolver" and p["note"] == "loop_open")
     counts = {role: len(running.pids(role)) for role in ("worker", "mover", "accountant", "broker")}
     for pid in stopped.values():
-        os.kill(pid, signal.SIGSTOP)
+        strike(running, pid, signal.SIGSTOP)
 
     def replaced():
         assert running.get(hit.path).is_hit
