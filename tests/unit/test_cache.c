@@ -562,8 +562,8 @@ remove_directories(const struct place *p)
 	for (;;) {
 		for (size_t i = 0; i < ARRAY_LEN(dir); i++)
 			(void)rmdir(path_of(p, dir[i]));	/* not there, or not empty: again */
-		/* the attempts of one publish are bounded: a sanitizer's slowness must not lose them all */
-		(void)nanosleep(&(const struct timespec){ .tv_nsec = 500000 }, NULL);
+		/* the attempts of one publish are bounded: they must not all be lost to a sanitizer on a busy machine */
+		(void)nanosleep(&(const struct timespec){ .tv_nsec = 2000000 }, NULL);
 	}
 }
 
