@@ -6,6 +6,7 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +26,7 @@ enum {
 	FDS_A_CLIENT = 3,	/* connection, spool, provider */
 	FDS_OURS = 256,		/* sockets to roles and resolvers, connections that are kept idle */
 	TICK_MS = 1000,
+	RUSH = 64,		/* so many clients at once leave a heap behind that is worth giving back */
 };
 
 /* One net_watch_fn registration: curl's sockets, by descriptor. */
@@ -225,6 +227,18 @@ tell_bounds(struct mover *m)
 		stat_bound(BOUND_CACHE, space.used, space.max);
 }
 
+/* What a rush has left free in the heap goes back to the system when it is over: a few ms, and few who wait. */
+static void
+give_heap_back(struct mover *m)
+{
+	if (m->n_clients > m->rush)
+		m->rush = m->n_clients;
+	if (m->rush < RUSH || m->n_clients > m->rush / 8)
+		return;
+	(void)malloc_trim(0);
+	m->rush = m->n_clients;
+}
+
 static void
 on_tick(void *arg)
 {
@@ -234,6 +248,7 @@ on_tick(void *arg)
 	items_expire(m);
 	resolvers_expire(m);
 	m->store->ops->tick(m->store);
+	give_heap_back(m);
 	tell_bounds(m);
 	net_on_timeout(m->net);
 	set_net_timer(m);

@@ -61,6 +61,7 @@ struct mover {
 	TAILQ_HEAD(, client) clients;
 	TAILQ_HEAD(transfer_list, transfer) transfers;
 	size_t n_clients, n_transfers;
+	size_t rush;			/* the most clients since the heap was given back */
 	uint64_t spool_bytes;		/* of all transfers */
 };
 
