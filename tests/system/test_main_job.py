@@ -76,6 +76,7 @@ def test_the_sample_is_cold_then_cached(stack):
 def test_a_hundred_requests_for_one_cold_asset_are_one_fetch(stack):
     name = stack.name("shared")
     asset = stack.add(os.urandom(1 << 20), backend="loop_open", case="gate-%s-1000" % name.replace("-", ""))
+    resolves = stack.status()["counters"]["resolves_total"]
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(stack.get(asset.path))) for _ in range(100)]
     for thread in threads:
@@ -88,6 +89,21 @@ def test_a_hundred_requests_for_one_cold_asset_are_one_fetch(stack):
     assert all(a.body == asset.data for a in answers)
     assert len(asset.upstream()) == 1
     assert len(asset.stac()) == 1
+    assert stack.status()["counters"]["resolves_total"] == resolves + 1
+
+
+def test_fifty_cold_assets_at_once_come_each_to_its_own_client(stack):
+    assets = [stack.add(os.urandom(100000 + i)) for i in range(50)]
+    answers = {}
+    threads = [threading.Thread(target=lambda a=asset: answers.update({a.name: stack.get(a.path)})) for asset in assets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for asset in assets:
+        assert answers[asset.name].status == 200, answers[asset.name]
+        assert answers[asset.name].body == asset.data
+        assert len(asset.upstream()) == 1 and len(asset.stac()) == 1
 
 
 def test_an_empty_asset_is_empty_cold_and_cached(stack):
