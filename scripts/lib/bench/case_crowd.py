@@ -36,7 +36,7 @@ def crowd(bench):
     table.exactly("crowd", "resolves", [r[4] for r in runs + at_once], "", 1)
     table.report("crowd", "first byte, first client", [r[0] * 1e3 for r in runs], "ms")
     table.report("crowd", "first byte, last client", [r[1] * 1e3 for r in runs], "ms")
-    table.limit("crowd", "last to first", [r[1] / r[0] for r in runs], "times", at_most=2)
+    table.limit("crowd", "last to first", [r[1] / r[0] for r in runs], "times", 2)
     table.report("crowd", "all %d bodies" % n, [r[2] for r in runs], "s")
     table.report("crowd", "first, provider at once", [r[0] * 1e3 for r in at_once], "ms")
     table.report("crowd", "last, provider at once", [r[1] * 1e3 for r in at_once], "ms")

@@ -40,7 +40,7 @@ def kills(bench):
     for victim in faults.VICTIMS:
         mine = [kill for kill in storm.kills if kill.victim == victim]
         if mine:
-            bench.table.limit("kills", "whole after " + victim, [kill.whole - kill.back for kill in mine], "s", at_most=WHOLE_S)
+            bench.table.limit("kills", "whole after " + victim, [kill.whole - kill.back for kill in mine], "s", WHOLE_S, max)
             bench.table.report("kills", "failed by " + victim, [len(storm.failed.get(id(kill), [])) for kill in mine], "")
     bench.table.report("kills", "answers to clients", [len(storm.load.outcomes)], "")
     bench.table.report("kills", "objects read back", [storm.checked], "")

@@ -12,6 +12,7 @@ OBJECTS = 1000
 SIZE = 1 << 20
 RATE = 64 << 10         # bytes a second that a client reads
 IDLE_S = 4
+SETTLE_S = 3
 STREAM_MAX = 256 << 10
 WORKER_MAX = 6 << 20
 SECONDS_MAX = 240
@@ -59,6 +60,8 @@ def one(bench, turn, n):
     wanted = {client: origin.assets[name][1] for client, name in zip(clients, names)}
     check(clients, lambda client: wanted[client])
     until(lambda: all(system.published(name) for name in names), "all of them in the cache")
+    time.sleep(SETTLE_S)
+    memory.after = pss(memory.mover)
     for name in names:          # disk for the next turn
         os.unlink(system.published(name))
     return idle, busy, seconds, memory
@@ -83,7 +86,7 @@ def many(bench):
     table.report("many", "hit, idle, p99", [percentile(r[0], 99) for r in runs], "ms")
     table.report("many", "hit, meanwhile, median", [percentile(r[1], 50) for r in runs], "ms")
     table.report("many", "hit, meanwhile, p99", [percentile(r[1], 99) for r in runs], "ms")
-    table.limit("many", "p99, meanwhile to idle", [percentile(r[1], 99) / percentile(r[0], 99) for r in runs], "times", at_most=10)
+    table.limit("many", "p99, meanwhile to idle", [percentile(r[1], 99) / percentile(r[0], 99) for r in runs], "times", 10)
 
 
 @case("memory", 60, "the most that the mover and each worker had during \"many\" (PSS): a stream's part of the mover, and the "
@@ -93,5 +96,6 @@ def memory(bench):
     table = bench.table
     table.report("memory", "mover before", [r[3].idle / 2**20 for r in runs], "MiB")
     table.report("memory", "mover, most", [r[3].most / 2**20 for r in runs], "MiB")
-    table.limit("memory", "mover, a stream", [r[3].most / n / 1024 for r in runs], "KiB", at_most=STREAM_MAX >> 10)
-    table.limit("memory", "largest worker", [r[3].most_worker / 2**20 for r in runs], "MiB", at_most=WORKER_MAX >> 20)
+    table.report("memory", "mover after", [r[3].after / 2**20 for r in runs], "MiB")
+    table.limit("memory", "mover, a stream", [r[3].most / n / 1024 for r in runs], "KiB", STREAM_MAX >> 10, max)
+    table.limit("memory", "largest worker", [r[3].most_worker / 2**20 for r in runs], "MiB", WORKER_MAX >> 20, max)

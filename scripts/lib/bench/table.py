@@ -28,39 +28,38 @@ class Table:
         self.runs = runs
         self.rows = []
 
-    def compare(self, case, unit, sides, higher_is_better, targets=None):
-        """
-        Runs all sides in turn, as often as --runs says.
-
-        sides     [(name, function that gives a figure)], ours first; the others are its anchors
-        targets   {anchor: the ratio of the medians to reach, greater is better}
-        """
+    def alternate(self, sides):
+        """[(name, function that gives a figure)], all in turn as often as --runs says: {name: figures}."""
         values = {name: [] for name, _ in sides}
         for _ in range(self.runs):
             for name, measure in sides:
                 values[name].append(measure())
-        ours = sides[0][0]
-        self.report(case, ours, values[ours], unit)
-        for name, _ in sides[1:]:
-            self.against(case, name, values[name], values[ours], unit, higher_is_better, (targets or {}).get(name))
+        return values
 
-    def against(self, case, name, values, ours, unit, higher_is_better, target=None):
-        """An anchor's row: the ratio says how much better ours is."""
-        ratio = statistics.median(ours) / statistics.median(values)
-        ratio = ratio if higher_is_better else 1 / ratio
-        self.add(Row(case, name, values, unit, ratio, None if target is None else ">= %.2f" % target,
+    def compare(self, case, unit, sides, higher_is_better, targets=None):
+        """
+        Ours, the first side, with its anchors, all others: how much better it is than each.
+
+        targets   {anchor: the ratio of the medians to reach, greater is better}
+        """
+        values = self.alternate(sides)
+        ours = values[sides[0][0]]
+        self.report(case, sides[0][0], ours, unit)
+        for name, _ in sides[1:]:
+            ratio = statistics.median(ours) / statistics.median(values[name])
+            self.ratio(case, name, values[name], unit, ratio if higher_is_better else 1 / ratio, (targets or {}).get(name))
+
+    def ratio(self, case, what, values, unit, ratio, target=None):
+        """Figures, and a ratio that came of them."""
+        self.add(Row(case, what, values, unit, ratio, None if target is None else ">= %.2f" % target,
                      None if target is None else ratio >= target))
 
     def report(self, case, what, values, unit):
         self.add(Row(case, what, values, unit))
 
-    def limit(self, case, what, values, unit, at_most=None, at_least=None):
-        """Figures that must all stay within a bound."""
-        if at_most is not None:
-            target, reached = "<= %g" % at_most, max(values) <= at_most
-        else:
-            target, reached = ">= %g" % at_least, min(values) >= at_least
-        self.add(Row(case, what, values, unit, None, target, reached))
+    def limit(self, case, what, values, unit, at_most, of=statistics.median):
+        """Figures of which the median (or the largest: of=max) must stay within a bound."""
+        self.add(Row(case, what, values, unit, None, "<= %g" % at_most, of(values) <= at_most))
 
     def exactly(self, case, what, values, unit, wanted):
         """Figures that must all be the one that is wanted."""
