@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What the number of objects in the cache directory does to hits: for the same
-hundred, and for any of them.
+What the number of objects in the cache directory does to hits.  A hundred of
+them are asked for in each directory; that has a target.  Any of a million is a
+figure of the disk: what was not asked for lately is in nobody's memory.
 
 A million objects are two million files and ten assets in each item's folder: a
 minute to make them on an idle machine, and 9 GiB.
@@ -72,9 +73,10 @@ def have_room(bench, count):
         raise Failed("%d objects need more inodes or bytes than %s has" % (count, bench.dir))
 
 
-@case("growth", 80, "hits a second with 100, 10,000 and 1,000,000 objects in the cache directory: of 100 of them, and of any")
+@case("growth", 80, "hits a second with 100, 10,000 and 1,000,000 objects in the cache directory: of 100 of them, and of any "
+      "(which the disk must read)")
 def growth(bench):
-    counts = [c for c in COUNTS if c <= (bench.options.count or c)]
+    counts = [c for c in COUNTS if c <= max(HOT, bench.options.count or c)]
     have_room(bench, max(counts))
     script = bench.dir / "growth.lua"
     script.write_text(LUA)
@@ -86,13 +88,13 @@ def growth(bench):
     def measure(count, among):
         system = systems[count]
         return lambda: system.wrk(system.env["PROXY_URL"], script=[script, among])
-    for what, among in (("of 100", lambda count: min(count, HOT)), ("of all", lambda count: count)):
-        values = bench.table.alternate([(count, measure(count, among(count))) for count in counts])
+    for what, among, target in (("of %d" % HOT, HOT, 0.90), ("of any", None, None)):
+        values = bench.table.alternate([(count, measure(count, among or count)) for count in counts])
         few = values[counts[0]]
         bench.table.report("growth", "%s, %d objects" % (what, counts[0]), few, "req/s")
         for count in counts[1:]:
             bench.table.ratio("growth", "%s, %d objects" % (what, count), values[count], "req/s",
-                              statistics.median(values[count]) / statistics.median(few), 0.90)
+                              statistics.median(values[count]) / statistics.median(few), target)
     for system in systems.values():
         system.end()
         run("rm", "-rf", system.where)

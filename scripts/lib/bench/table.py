@@ -4,6 +4,7 @@ What was measured: a row for each side of a case, told when it is known, and all
 of them once more at the end.
 """
 
+import os
 import statistics
 import sys
 
@@ -17,7 +18,7 @@ class Row:
 
     def cells(self):
         v = self.values
-        figures = ["%.4g" % f if f % 1 or abs(f) >= 1e7 else "%d" % f for f in (min(v), statistics.median(v), max(v))]
+        figures = ["%.4g" % f if f % 1 and abs(f) < 1000 else "%d" % f for f in (min(v), statistics.median(v), max(v))]
         verdict = "" if self.reached is None else "reached" if self.reached else "MISSED"
         return [self.case, self.what, *figures, self.unit, "" if self.ratio is None else "%.2f" % self.ratio,
                 self.target or "", verdict]
@@ -27,6 +28,7 @@ class Table:
     def __init__(self, runs):
         self.runs = runs
         self.rows = []
+        self.load = os.getloadavg()[0]
 
     def alternate(self, sides):
         """[(name, function that gives a figure)], all in turn as often as --runs says: {name: figures}."""
@@ -76,9 +78,11 @@ class Table:
         return [row for row in self.rows if row.reached is False]
 
     def print_whole(self, out=sys.stdout):
-        """All rows in one piece, in Markdown."""
+        """All rows in one piece, in Markdown, and what else the machine had to do."""
         lines = [COLUMNS] + [row.cells() for row in self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
         lines.insert(1, ["-" * max(w, 3) for w in widths])
         out.write("\n" + "".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |\n" for line in lines))
+        out.write("\n%d processors; load average when it began %.1f, when it ended %.1f\n" %
+                  (os.cpu_count(), self.load, os.getloadavg()[0]))
         out.flush()
