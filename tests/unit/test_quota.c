@@ -145,7 +145,7 @@ reserve_together(struct counters *s, const char *const names[], const uint64_t b
 	static char verdicts[QUOTA_WANTS_MAX + 1];
 	uint64_t add[QUOTA_WANTS_MAX][QUOTA_KINDS] = { { 0 } };
 	struct charge ch[QUOTA_WANTS_MAX];
-	struct quota_want want[QUOTA_WANTS_MAX] = { { NULL } };
+	struct quota_want want[QUOTA_WANTS_MAX] = { { NULL, NULL, NULL } };
 
 	for (size_t i = 0; i < n; i++) {
 		ch[i] = charge_of(names[i], "s2");
