@@ -23,6 +23,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@
 
 enum {
 	WAITING_MAX = 256,
+	OTHERS_MS = 1,			/* what others at work are given to come for a connection */
 	WHOLE_MS = 1000,		/* from accept to a whole request */
 	READ_TIMEOUT_S = 1,
 	WRITE_TIMEOUT_S = 10,
@@ -62,6 +64,8 @@ struct peers {
 struct acceptor {
 	int epoll, listen_fd;		/* listen_fd -1: stopped */
 	bool is_unix;
+	const struct scoreboard *board;
+	unsigned others, processors;	/* slots of workers to look at, 0: none; at work at once */
 	struct peers peers;
 	struct waiting waiting[WAITING_MAX];
 	size_t n_waiting;
@@ -202,8 +206,22 @@ library_init(struct acceptor *a)
 	return 0;
 }
 
+/* Twice the workers: after a reload there are two generations. */
+static void
+others_init(struct acceptor *a, const struct config *c, const struct scoreboard *board)
+{
+	cpu_set_t set;
+
+	a->board = board;
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return;		/* more processors than a set holds: nobody is in the way */
+	a->processors = (unsigned)CPU_COUNT(&set);
+	if (c->workers > a->processors)
+		a->others = 2 * c->workers < SLOT_WORKERS_MAX ? 2 * c->workers : SLOT_WORKERS_MAX;
+}
+
 struct acceptor *
-acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *e)
+acceptor_new(const struct config *c, const struct scoreboard *board, int listen_fd, int control_fd, struct err *e)
 {
 	struct acceptor *a = mem_alloc(sizeof(*a));
 	struct sockaddr_storage sa = { 0 };
@@ -218,6 +236,7 @@ acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *
 		goto fail;
 	}
 	a->is_unix = sa.ss_family == AF_UNIX;
+	others_init(a, c, board);
 	stat_bound(BOUND_WAITING, 0, WAITING_MAX);
 	if (peers_init(&a->peers, &c->peers, e) != 0)
 		goto fail;
@@ -488,6 +507,18 @@ ready_next(struct acceptor *a, struct call *ret)
 	return v;
 }
 
+/*
+ * With as many workers at work as there are processors, one more is in their
+ * way: it would decide alone what they decide together, a turn later.  If they
+ * do not come for it, it is ours.
+ */
+static void
+leave_to_others(const struct acceptor *a)
+{
+	if (a->others > 0 && scoreboard_busy(a->board, SLOT_WORKERS, a->others) >= a->processors)
+		(void)poll(NULL, 0, OTHERS_MS);
+}
+
 enum accept_event
 acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 {
@@ -501,8 +532,11 @@ acceptor_wait(struct acceptor *a, int timeout_ms, struct call *ret)
 		if (left_ms > timeout_ms)
 			left_ms = timeout_ms;
 	}
-	if (a->at_ready == a->n_ready)
+	if (a->at_ready == a->n_ready) {
 		ready_ask(a, (int)left_ms);
+		if (a->n_ready == 1 && a->ready[0].data.u32 == TAG_LISTEN)
+			leave_to_others(a);
+	}
 	return ready_next(a, ret);
 }
 

@@ -7,6 +7,7 @@
 #define WORKER_ACCEPT_H
 
 #include "config/config.h"
+#include "stat/scoreboard.h"
 
 struct acceptor;
 
@@ -26,8 +27,9 @@ enum { CALLS_MAX = 8 };	/* at a time */
 
 enum accept_event { ACCEPT_NOTHING, ACCEPT_CONTROL, ACCEPT_CALL };
 
-/* listen_fd and control_fd are borrowed.  NULL and e. */
-struct acceptor *acceptor_new(const struct config *c, int listen_fd, int control_fd, struct err *e);
+/* board, listen_fd and control_fd are borrowed.  NULL and e. */
+struct acceptor *acceptor_new(const struct config *c, const struct scoreboard *board, int listen_fd, int control_fd,
+    struct err *e);
 /*
  * Wait for one thing.  ACCEPT_CONTROL: control_fd can be read.  ACCEPT_CALL:
  * *ret is a request; end all that were given before the next wait.

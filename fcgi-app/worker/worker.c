@@ -384,7 +384,7 @@ open_all(struct worker *w)
 	if (w->movers == 0 || w->movers > MOVERS_MAX)
 		die("there are %u movers", w->movers);
 	settle_init(&w->settle, FD_ACCOUNT);
-	w->acceptor = acceptor_new(c, FD_LISTEN, FD_CONTROL, &e);
+	w->acceptor = acceptor_new(c, w->env->scoreboard, FD_LISTEN, FD_CONTROL, &e);
 	if (w->acceptor == NULL)
 		die("%s", e.text);
 }

@@ -298,6 +298,17 @@ bound_name(enum bound b)
 	return (unsigned)b < BOUND_N ? name[b] : "unknown";
 }
 
+unsigned
+scoreboard_busy(const struct scoreboard *sb, unsigned first, unsigned n)
+{
+	unsigned busy = 0;
+
+	MUST(first <= SCOREBOARD_SLOTS && n <= SCOREBOARD_SLOTS - first);
+	for (const struct slot *s = sb->slot + first; s < sb->slot + first + n; s++)
+		busy += s != own && GET(&s->state) == SLOT_BUSY;
+	return busy;
+}
+
 uint64_t
 scoreboard_sum(const struct scoreboard *sb, enum counter c)
 {

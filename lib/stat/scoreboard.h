@@ -177,6 +177,8 @@ struct slot *stat_slot(void);
 const char *role_name(enum role r);
 const char *slot_state_name(enum slot_state s);
 const char *bound_name(enum bound b);
+/* How many of the n slots from first on are SLOT_BUSY, the caller's own left out.  Any role; a glance, no lock. */
+unsigned scoreboard_busy(const struct scoreboard *sb, unsigned first, unsigned n);
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 /*
  * The living process with the fullest of it; NULL: nobody has this bound.

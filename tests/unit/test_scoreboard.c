@@ -73,6 +73,24 @@ what_one_process_writes_another_sees(void)
 }
 
 static void
+who_is_at_work_sees_how_many_others_are(void)
+{
+	static const enum slot_state state[] = { SLOT_BUSY, SLOT_READY, SLOT_DEAD, SLOT_BUSY, SLOT_DRAINING, SLOT_BUSY };
+	int fd;
+	struct scoreboard *sb = fresh(&fd);
+
+	CHECK_INT(scoreboard_busy(sb, SLOT_WORKERS, ARRAY_LEN(state)), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(state); i++)
+		sb->slot[SLOT_WORKERS + i].state = state[i];
+	sb->slot[SLOT_WORKERS - 1].state = SLOT_BUSY;
+	CHECK_INT(scoreboard_busy(sb, SLOT_WORKERS, ARRAY_LEN(state)), 3);
+	CHECK_INT(scoreboard_busy(sb, SLOT_WORKERS, ARRAY_LEN(state) - 1), 2);
+	stat_init(sb, SLOT_WORKERS + 3);
+	CHECK_INT(scoreboard_busy(sb, SLOT_WORKERS, ARRAY_LEN(state)), 2);
+	done(sb, fd);
+}
+
+static void
 counters_stay_when_a_process_is_replaced(void)
 {
 	int fd;
@@ -310,6 +328,7 @@ main(void)
 	static const struct unit_test t[] = {
 		UNIT(writes_before_init_do_nothing),
 		UNIT(what_one_process_writes_another_sees),
+		UNIT(who_is_at_work_sees_how_many_others_are),
 		UNIT(counters_stay_when_a_process_is_replaced),
 		UNIT(foreign_memory_is_refused),
 		UNIT(its_size_cannot_be_changed),
