@@ -634,10 +634,12 @@ a_crowd_waits_for_an_accountant_that_answers_one_by_one(void)
 }
 
 /* Charges are never dropped, so there is an end to the clients that bring more. */
+#define REACHED(u) (__atomic_load_n(&(u)->reached, __ATOMIC_RELAXED) > 0)
+
 static void
 with_too_many_charges_nobody_is_taken_until_some_are(void)
 {
-	enum { MANY = 20000 };
+	enum { MANY = 20000, IN_QUEUE = 32 };
 	struct asking a = ASK("none"), b = ASK("b");
 	const struct bound_use *u;
 	struct front *f;
@@ -651,10 +653,12 @@ with_too_many_charges_nobody_is_taken_until_some_are(void)
 	RIG_UNTIL(&r, OVER(f));
 	CHECK_STATUS(f, 404);		/* known from now on */
 	r.next_ms = INT64_MAX;		/* the accountant reads nothing */
-	for (; asked < MANY && __atomic_load_n(&u->reached, __ATOMIC_RELAXED) == 0; asked++) {
+	for (; asked < MANY && !REACHED(u); asked++) {
 		f = rig_ask(&r, &a);
 		rig_close(f);
 		r.n_fronts--;
+		/* a slow mover's queue must not be what is full */
+		RIG_UNTIL(&r, REACHED(u) || scoreboard_sum(r.scoreboard, COUNT_HANDOVERS_TAKEN) + IN_QUEUE > asked);
 	}
 	CHECK(asked > 4096 && asked < MANY);
 	CHECK(u->used >= 4096 && u->max == 4096);
