@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The mover's side of the conversation with the accountant: reservations are
- * answered, or get the configured verdict when nothing has come of it for
- * RESERVE_WAIT_MS; settlements wait in memory until the socket takes them, and
- * none is dropped.
+ * answered, or get the configured verdict when the accountant has said nothing
+ * for RESERVE_WAIT_MS (RESERVE_REFUSED_MS where that verdict is no); settlements
+ * wait in memory until the socket takes them, and none is dropped.
  */
 #include "base/base.h"
 
@@ -174,6 +174,20 @@ on_fd(void *arg, uint32_t events)
 		flush(a);
 }
 
+static enum quota_verdict
+away_verdict(const struct reservation *r)
+{
+	const struct config *c = mover_config(r->a->m);
+	const struct quota_set *q;
+
+	for (size_t i = 0; i < r->copy.n; i++) {
+		q = config_quota(c, r->copy.entry[i].set);
+		if (q != NULL && q->refuse_when_unavailable)
+			return QUOTA_AWAY_REFUSE;
+	}
+	return QUOTA_AWAY_ALLOW;
+}
+
 /*
  * Is it the accountant that is late?  Not when the loop was, and the answer lies
  * in the socket; and not when it answers, one after the other, many who asked at
@@ -182,15 +196,17 @@ on_fd(void *arg, uint32_t events)
 static bool
 is_under_way(struct accounts *a, struct reservation *r)
 {
-	int64_t until = r->asked_ms + RESERVE_CROWD_MS;
+	int64_t until, quiet_since_ms;
 	uint64_t seq = r->seq;
 
 	take_answers(a);
 	HASH_FIND(hh, a->open, &seq, sizeof(seq), r);
 	if (r == NULL)
 		return true;
-	if (until > a->heard_ms + RESERVE_WAIT_MS)
-		until = a->heard_ms + RESERVE_WAIT_MS;
+	quiet_since_ms = a->heard_ms > r->asked_ms ? a->heard_ms : r->asked_ms;
+	until = quiet_since_ms + (away_verdict(r) == QUOTA_AWAY_REFUSE ? RESERVE_REFUSED_MS : RESERVE_WAIT_MS);
+	if (until > r->asked_ms + RESERVE_CROWD_MS)
+		until = r->asked_ms + RESERVE_CROWD_MS;
 	if (r->ch == NULL || clock_mono_ms() >= until)
 		return false;
 	timer_set(a->m->loop, &r->timer, until, on_late, r);
@@ -202,20 +218,13 @@ static void
 on_late(void *arg)
 {
 	struct reservation *r = arg;
-	const struct config *c = mover_config(r->a->m);
-	struct quota_answer answer = { .verdict = QUOTA_AWAY_ALLOW };
-	const struct quota_set *q;
+	struct quota_answer answer = { .verdict = away_verdict(r) };
 
 	if (is_under_way(r->a, r))
 		return;
 	if (r->ch == NULL) {	/* cancelled and never answered: the accountant dropped it */
 		forget(r);
 		return;
-	}
-	for (size_t i = 0; i < r->copy.n; i++) {
-		q = config_quota(c, r->copy.entry[i].set);
-		if (q != NULL && q->refuse_when_unavailable)
-			answer.verdict = QUOTA_AWAY_REFUSE;
 	}
 	role_quota_away("the accountant", answer.verdict == QUOTA_AWAY_REFUSE);
 	r->ch = NULL;

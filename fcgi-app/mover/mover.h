@@ -36,7 +36,9 @@ enum {
 	CLIENT_STALL_MS = 120000,	/* a client that takes nothing for so long is let go */
 	CLIENT_OUT_MAX = 256 << 10,	/* bytes that wait for one client to read */
 	CLIENT_LINGER_MS = 2000,	/* after END_REQUEST we wait so long for the front to close */
-	RESERVE_WAIT_MS = 100,		/* for the accountant's answer, since the last one that it gave to anybody */
+	/* for the accountant's answer, since the last one that it gave to anybody */
+	RESERVE_WAIT_MS = 100,		/* ... who is let in without it */
+	RESERVE_REFUSED_MS = 1000,	/* ... who is not: a new accountant is there sooner */
 	RESERVE_CROWD_MS = 2000,	/* ... and in all */
 };
 
@@ -254,7 +256,7 @@ typedef void reserved_fn(void *arg, const struct quota_answer *a);
 struct accounts *accounts_new(struct mover *m);
 void accounts_free(struct accounts *a);
 /*
- * fn comes RESERVE_WAIT_MS after the last answer to anybody at the latest, never from inside;
+ * fn comes so long after the last answer to anybody at the latest, never from inside;
  * ch->reserved has grown by then when it was granted.
  */
 struct reservation *account_ask(struct mover *m, struct charge *ch, const uint64_t add[QUOTA_KINDS], reserved_fn *fn, void *arg);

@@ -575,7 +575,7 @@ who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it(void)
 }
 
 static void
-a_silent_accountant_costs_a_tenth_of_a_second(void)
+a_silent_accountant_costs_a_tenth_of_a_second_and_a_second_whom_it_stops(void)
 {
 	struct asking a = ASK("a"), b = ASK("b");
 	struct rig r;
@@ -594,8 +594,10 @@ a_silent_accountant_costs_a_tenth_of_a_second(void)
 	RIG_UNTIL(&r, OVER(f));
 	CHECK(rig_ms() - since >= 100);
 	CHECK_WHOLE(f, s->size);
+	since = rig_ms();
 	g = rig_ask(&r, &b);
 	RIG_UNTIL(&r, OVER(g));
+	CHECK(rig_ms() - since >= 1000);
 	CHECK_STATUS(g, 503);
 	CHECK(has(g, "Retry-After: 5"));
 	CHECK(rig_logged(&r, "EO-QUOTA-AWAY quotas are not checked, the accountant did not answer in time times=1 "
@@ -604,6 +606,27 @@ a_silent_accountant_costs_a_tenth_of_a_second(void)
 	check_idle(&r);
 	RIG_UNTIL(&r, r.actual[QUOTA_BYTES] == s->size);	/* charged all the same, when it is back */
 	CHECK_INT(r.returned[QUOTA_BYTES], 0);
+	rig_stop(&r);
+}
+
+static void
+an_accountant_that_is_back_within_a_second_stops_nobody(void)
+{
+	struct asking b = ASK("b");
+	struct rig r;
+	struct front *f;
+
+	rig_start(&r, "");
+	(void)rig_script(&r, SCRIPT("b", MIB));
+	b.quota = true;
+	b.user = "strict";
+	r.next_ms = rig_ms() + 400;
+	f = rig_ask(&r, &b);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_STATUS(f, 200);
+	CHECK_WHOLE(f, MIB);
+	CHECK(rig_ms() >= r.next_ms);
+	check_books(&r, MIB, MIB);
 	rig_stop(&r);
 }
 
@@ -1421,7 +1444,8 @@ main(int argc, char **argv)
 		UNIT(ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored),
 		UNIT(a_hit_is_streamed_and_what_vanished_is_fetched),
 		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
-		UNIT(a_silent_accountant_costs_a_tenth_of_a_second),
+		UNIT(a_silent_accountant_costs_a_tenth_of_a_second_and_a_second_whom_it_stops),
+		UNIT(an_accountant_that_is_back_within_a_second_stops_nobody),
 		UNIT(a_crowd_waits_for_an_accountant_that_answers_one_by_one),
 		UNIT(with_too_many_charges_nobody_is_taken_until_some_are),
 		UNIT(an_unknown_length_is_reserved_in_steps_and_the_refused_one_is_a_cut),
