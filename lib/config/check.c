@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "config/scan.h"
+#include "config/units.h"
 #include "wire/ipblock.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -66,11 +67,25 @@ derive_backends(struct config *c)
 	c->backends[c->n_backends++] = (struct backend_limits){ mem_strdup("*"), 4, 256 };
 }
 
+/* "30d" says it by itself; "keep", and every other name that is no lifetime, is for ever. */
+static void
+derive_lifetimes(struct config *c)
+{
+	struct retention *r;
+
+	for (size_t i = 0; i < c->n_retentions; i++) {
+		r = &c->retentions[i];
+		if (r->days == LIFETIME_BY_NAME && units_lifetime(r->name, &r->days) < 0)
+			r->days = 0;
+	}
+}
+
 void
 check_derive(struct config *c)
 {
 	derive_site_id(c);
 	derive_backends(c);
+	derive_lifetimes(c);
 	if (c->dir_spool[0] == '\0') {
 		free(c->dir_spool);
 		c->dir_spool = mem_printf("%s/spool", c->cache_path);
@@ -83,12 +98,8 @@ check_derive(struct config *c)
 
 /* ---- URLs and paths ---------------------------------------------------------- */
 
-/*
- * What is wrong with an http(s) URL's beginning; NULL and *ret_rest (behind host and port) when
- * nothing is.
- */
-static const char *
-url_start_fault(const char *url, const char **ret_rest)
+const char *
+check_url_start(const char *url, const char **ret_rest)
 {
 	size_t len;
 
@@ -145,7 +156,7 @@ check_item_url(const struct config *c, struct faults *f)
 
 	if (c->stac_item_url == NULL)
 		return;
-	fault = url_start_fault(c->stac_item_url, &rest);
+	fault = check_url_start(c->stac_item_url, &rest);
 	if (fault == NULL)
 		fault = text_fault(rest);
 	if (fault == NULL)
@@ -169,7 +180,7 @@ check_public_urls(const struct config *c, struct faults *f)
 
 		url = c->public_urls.v[i];
 		rest = "";
-		fault = url_start_fault(url, &rest);
+		fault = check_url_start(url, &rest);
 		if (fault == NULL)
 			fault = text_fault(rest);
 		if (fault == NULL && rest[strcspn(rest, "?#{}")] != '\0')
@@ -377,7 +388,7 @@ check_datasets(const struct config *c, struct faults *f)
 			  control = { &at, "cache_control", 0 };
 		const struct dataset *d = &c->datasets[i];
 
-		if (!strs_has(&c->retentions, d->retention))
+		if (config_retention(c, d->retention) == NULL)
 			faults_add(f, &retention, "no such member of cache.retentions: '%s'",
 			    text_esc_to(shown, sizeof(shown), d->retention));
 		if (d->cache_control != NULL &&
@@ -399,8 +410,8 @@ check_quotas(const struct config *c, struct faults *f)
 	}
 }
 
-static bool
-is_host_port(const char *s)
+bool
+check_host_port(const char *s)
 {
 	const char *colon = strrchr(s, ':');
 	size_t host, digits;
@@ -429,7 +440,7 @@ check_addresses(const struct config *c, struct faults *f)
 	for (size_t i = 0; i < c->memcached.n; i++) {
 		struct at here = { &memcached, NULL, i };
 
-		if (c->memcached.v[i][0] != '/' && !is_host_port(c->memcached.v[i]))
+		if (c->memcached.v[i][0] != '/' && !check_host_port(c->memcached.v[i]))
 			faults_add(f, &here, "is neither a socket's path nor HOST:PORT");
 	}
 	for (size_t i = 0; i < c->allow_private.n; i++) {
@@ -464,11 +475,11 @@ check_sizes(const struct config *c, struct faults *f)
 		faults_add_path(f, "spool.memory", "is more than spool.max");
 	if (c->stac_item_max > c->stac_keep_max)
 		faults_add_path(f, "stac.keep_max", "is less than stac.item_max");
-	for (size_t i = 0; i < c->retentions.n; i++) {
-		path = mem_printf("%s/%s", c->cache_path, c->retentions.v[i]);
+	for (size_t i = 0; i < c->n_retentions; i++) {
+		path = mem_printf("%s/%s", c->cache_path, c->retentions[i].name);
 		if (strcmp(path, c->dir_spool) == 0)
 			faults_add_path(f, "dirs.spool", "is the directory of the retention '%s'",
-			    c->retentions.v[i]);
+			    c->retentions[i].name);
 		free(path);
 	}
 }
@@ -484,6 +495,7 @@ check_all(const struct config *c, struct faults *f)
 	check_front(c, f);
 	check_addresses(c, f);
 	check_sizes(c, f);
+	check_s3(c, f);
 }
 
 /* ---- files of secrets -------------------------------------------------------- */
@@ -593,25 +605,29 @@ read_headers(struct config *c, struct faults *f)
 	fd_close(&fd);
 }
 
-void
-check_secrets(struct config *c, struct faults *f)
+/* One that only another role's user can read, or that comes later, is that role's to report. */
+static void
+check_later(const char *path, const char *member, struct faults *f)
 {
 	struct err e = ERR_NONE;
 	int fd;
 
+	if (path[0] == '\0')
+		return;
+	fd = open_secret(path, &e);
+	if (fd == -1 && e.sys != ENOENT && e.sys != EACCES)
+		faults_add_path(f, member, "%s", e.text);
+	fd_close(&fd);
+}
+
+void
+check_secrets(struct config *c, struct faults *f)
+{
 	if (c->stac_headers_file[0] != '\0')
 		read_headers(c, f);
 	/* here, since children that are confined take a configuration without looking at users */
 	if (c->user != NULL && getpwnam(c->user) == NULL)
 		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);
-	if (c->eodag_config_file[0] != '\0') {
-		fd = open_secret(c->eodag_config_file, &e);
-		/*
-		 * one that only the resolvers' user can read, or that comes later, is theirs to
-		 * report
-		 */
-		if (fd == -1 && e.sys != ENOENT && e.sys != EACCES)
-			faults_add_path(f, "eodag.config_file", "%s", e.text);
-		fd_close(&fd);
-	}
+	check_later(c->eodag_config_file, "eodag.config_file", f);
+	check_later(c->s3_credentials, "cache.s3.credentials", f);
 }

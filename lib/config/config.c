@@ -247,6 +247,16 @@ config_backend(const struct config *c, const char *backend)
 	return fallback;
 }
 
+const struct retention *
+config_retention(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_retentions; i++) {
+		if (strcmp(c->retentions[i].name, name) == 0)
+			return &c->retentions[i];
+	}
+	return NULL;
+}
+
 const struct quota_set *
 config_quota(const struct config *c, const char *name)
 {

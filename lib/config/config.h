@@ -67,6 +67,14 @@ struct rule {
 
 enum hits_mode { HITS_X_ACCEL, HITS_X_SENDFILE, HITS_STREAM };
 
+struct retention {
+	char *name;			/* a class, the first segment of its objects' keys */
+	uint32_t days;			/* that they are kept; 0: for ever */
+};
+enum { RETENTION_DAYS_MAX = 36500 };
+
+enum s3_addressing { S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
+
 struct group_members { char *name; struct strs users; };
 struct backend_limits { char *name; uint32_t slots, queue; };	/* "*" is the default */
 
@@ -104,8 +112,16 @@ struct config {
 	size_t n_rules;
 	/* cache */
 	char *cache_path;		/* store "directory" */
-	struct strs retentions;
+	struct retention *retentions;
+	size_t n_retentions;
 	uint32_t cache_min_free_percent;
+	/* the S3 service, checked: none of it counts while s3_endpoint is "" */
+	char *s3_endpoint;		/* "https://host:port", nothing behind it */
+	char *s3_region, *s3_bucket;
+	char *s3_prefix;		/* of every key: "" or ends with '/' */
+	enum s3_addressing s3_addressing;
+	char *s3_credentials;		/* a file in AWS's format; "": the environment */
+	char *s3_profile;		/* its section */
 	/* front */
 	char *front_server;		/* "nginx", "apache", "lighttpd" */
 	char *base_path;
@@ -181,6 +197,7 @@ void config_manual(struct buf *out);
 const struct dataset *config_dataset(const struct config *c, const char *backend, const char *collection,
     const char *asset);
 const struct backend_limits *config_backend(const struct config *c, const char *backend);	/* never NULL */
+const struct retention *config_retention(const struct config *c, const char *name);	/* NULL when unknown */
 const struct quota_set *config_quota(const struct config *c, const char *name);		/* NULL when unknown */
 bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern matches */
 bool strs_has(const struct strs *s, const char *text);

@@ -40,18 +40,6 @@ put_strings(const struct strs *s, struct buf *out)
 }
 
 static void
-put_names(const struct strs *s, struct buf *out)
-{
-	(void)buf_addc(out, '{');
-	for (size_t i = 0; i < s->n; i++) {
-		(void)buf_adds(out, i == 0 ? " " : ", ");
-		put_text(out, s->v[i]);
-		(void)buf_adds(out, ": {}");
-	}
-	(void)buf_adds(out, s->n == 0 ? "}" : " }");
-}
-
-static void
 put_limits(const struct param *p, const struct quota_set *set, struct buf *out)
 {
 	struct buf one = BUF_INIT(64);
@@ -117,6 +105,17 @@ put_quantity(const struct param *p, const char *at, struct buf *out)
 }
 
 static void
+put_lifetime(const char *at, struct buf *out)
+{
+	uint32_t days;
+
+	memcpy(&days, at, sizeof(days));
+	(void)buf_addc(out, '"');
+	units_put_lifetime(out, days);
+	(void)buf_addc(out, '"');
+}
+
+static void
 put_word(const struct param *p, const char *at, struct buf *out)
 {
 	unsigned place = 0;
@@ -171,8 +170,8 @@ put_value(const struct config *c, const struct param *p, const char *base, unsig
 	case PARAM_STRINGS:
 		put_strings(list, out);
 		break;
-	case PARAM_NAMES:
-		put_names(list, out);
+	case PARAM_LIFETIME:
+		put_lifetime(at, out);
 		break;
 	case PARAM_LIMITS:
 		put_limits(p, (const struct quota_set *)(const void *)base, out);
@@ -240,20 +239,41 @@ dump_value(const struct config *c, const struct param *p, const void *base, stru
 	put_value(c, p, base, 0, out);
 }
 
-/* Of "eodag.timeout" the "eodag"; "" where there is no section. */
+/* Of "eodag.timeout" the "eodag."; 0 where there is no section. */
 static size_t
-section_len(const char *path)
+sections_len(const char *path)
 {
-	const char *dot = strchr(path, '.');
+	const char *dot = strrchr(path, '.');
 
-	return dot == NULL ? 0 : (size_t)(dot - path);
+	return dot == NULL ? 0 : (size_t)(dot + 1 - path);
+}
+
+static unsigned
+depth_of(const char *sections, size_t len)
+{
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++)
+		depth += sections[i] == '.' ? 1 : 0;
+	return depth;
+}
+
+/* Ends the sections from the depth to the other. */
+static void
+close_sections(unsigned from, unsigned to, struct buf *out)
+{
+	for (; from > to; from--) {
+		indent(out, from);
+		(void)buf_addc(out, '}');
+	}
 }
 
 void
 dump_write(const struct config *c, bool sealed, struct buf *out)
 {
-	const char *path, *open = "";
-	size_t open_len = 0, len;
+	const char *path, *open = "", *dot;
+	size_t open_len = 0, len, common;
+	unsigned depth = 0;
 
 	(void)buf_addc(out, '{');
 	if (sealed) {
@@ -265,29 +285,27 @@ dump_write(const struct config *c, bool sealed, struct buf *out)
 	}
 	for (size_t i = 0; i < config_params_n; i++) {
 		path = config_params[i].path;
-		len = section_len(path);
-		if (open_len > 0 && (len != open_len || strncmp(path, open, len) != 0)) {
-			indent(out, 1);
-			(void)buf_addc(out, '}');
-			open_len = 0;
-		}
+		len = sections_len(path);
+		common = 0;
+		for (size_t j = 0; j < len && j < open_len && path[j] == open[j]; j++)
+			common = path[j] == '.' ? j + 1 : common;
+		close_sections(depth, depth_of(path, common), out);
+		depth = depth_of(path, common);
 		(void)buf_adds(out, i == 0 ? "" : ",");
-		if (len > 0 && open_len == 0) {
-			indent(out, 1);
-			text_json(out, path, len);
+		for (; common < len; common = (size_t)(dot + 1 - path)) {
+			dot = strchr(path + common, '.');
+			indent(out, ++depth);
+			text_json(out, path + common, (size_t)(dot - path) - common);
 			(void)buf_adds(out, ": {");
-			open = path;
-			open_len = len;
 		}
-		indent(out, len > 0 ? 2 : 1);
-		put_text(out, len > 0 ? path + len + 1 : path);
+		open = path;
+		open_len = len;
+		indent(out, depth + 1);
+		put_text(out, path + len);
 		(void)buf_adds(out, ": ");
-		put_value(c, &config_params[i], (const char *)c, len > 0 ? 2 : 1, out);
+		put_value(c, &config_params[i], (const char *)c, depth + 1, out);
 	}
-	if (open_len > 0) {
-		indent(out, 1);
-		(void)buf_addc(out, '}');
-	}
+	close_sections(depth, 0, out);
 	(void)buf_adds(out, "\n}\n");
 }
 

@@ -80,6 +80,15 @@ static const char head[] =
 	"or\n"
 	".Ql d :\n"
 	"\"200ms\", \"30s\", \"5m\", \"2h\", \"30d\".\n"
+	".It lifetime\n"
+	"A number and\n"
+	".Ql d ,\n"
+	".Ql w\n"
+	"or\n"
+	".Ql y\n"
+	"(365 days), 1 to 36500 days in all:\n"
+	"\"30d\", \"1y\"; or\n"
+	".Ql never .\n"
 	".It percentage\n"
 	"\"25 %\".\n"
 	".It limit\n"
@@ -115,7 +124,7 @@ static const char tail[] =
 	".El\n"
 	".Pp\n"
 	"Secrets are not written into the file: it names files that hold them\n"
-	".Pq Cm stac.headers_file , eodag.config_file .\n"
+	".Pq Cm stac.headers_file , eodag.config_file , cache.s3.credentials .\n"
 	"Such a file must not be readable by others, nor writable by anyone but its\n"
 	"owner; with a looser mode it is refused.\n"
 	".Sh EXAMPLES\n"
@@ -220,8 +229,8 @@ type_name(const struct param *p)
 		return "true or false";
 	case PARAM_STRINGS:
 		return "list of strings";
-	case PARAM_NAMES:
-		return "object of empty objects";
+	case PARAM_LIFETIME:
+		return "lifetime";
 	case PARAM_LIMITS:
 		return "list of limits";
 	case PARAM_QUOTAS:
@@ -266,7 +275,6 @@ put_range(struct buf *out, const struct param *p)
 		break;
 	case PARAM_STRINGS:
 	case PARAM_QUOTAS:
-	case PARAM_NAMES:
 		(void)buf_addf(out, ", at most %" PRIu64, p->max);
 		break;
 	case PARAM_ROWS:

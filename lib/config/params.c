@@ -108,6 +108,17 @@ static const struct param_rows dataset_rows = {
 	NULL, 0, false,
 };
 
+static const struct param retention_params[] = {
+	{ "lifetime", PARAM_LIFETIME, ROW(retention, days), .fallback = "\"\"",
+	  .text = "How long objects of this class are kept after they were stored. Empty means "
+		  "what the name says where it is a lifetime (\"30d\", \"1y\"), and never to "
+		  "delete with every other name (\"keep\")." },
+};
+static const struct param_rows retention_rows = {
+	retention_params, ARRAY_LEN(retention_params), sizeof(struct retention), AT(n_retentions),
+	100, "retention", LEN_SET, true,
+};
+
 static const struct param rule_params[] = {
 	{ "name", PARAM_OPTIONAL, ROW(rule, name), 0, LEN_SET, "\"\"",
 	  .text = "The name of the rule in the log. Empty means its place, such as \"rules[3]\"." },
@@ -271,13 +282,35 @@ const struct param config_params[] = {
 	  PARAM_RESTART | PARAM_FILLED,
 	  .text = "The directory of the objects. The front must be able to read it. Several "
 		  "hosts may share it." },
-	{ "cache.retentions", PARAM_NAMES, AT(retentions), 0, 100, "{}", .length = LEN_SET,
-	  .text = "The lifetime classes that datasets name, each with an empty object. The "
-		  "proxy deletes nothing by age: systemd-tmpfiles rules on these directories do "
-		  "(see the retention example)." },
+	{ "cache.retentions", PARAM_MAP, AT(retentions), .fallback = "{}", .rows = &retention_rows,
+	  .text = "The lifetime classes that datasets name. The proxy deletes nothing by age: "
+		  "rules of the storage do, systemd-tmpfiles on these directories (see the "
+		  "retention example) or the bucket's lifecycle." },
 	{ "cache.min_free", PARAM_PERCENT, AT(cache_min_free_percent), 0, 90, "\"5 %\"",
 	  .text = "While the file system has less than this free, nothing new is stored; "
 		  "everything is delivered still." },
+	{ "cache.s3.endpoint", PARAM_STRING, AT(s3_endpoint), 0, LEN_NAME, "\"\"", PARAM_RESTART,
+	  .text = "The S3 service, for instance \"https://s3.example.org\", with the port where it "
+		  "is another than the scheme's. Empty means that there is none. It may be http, "
+		  "and at a private address, whatever upstream says of others." },
+	{ "cache.s3.region", PARAM_STRING, AT(s3_region), 1, LEN_SET, "\"us-east-1\"",
+	  PARAM_RESTART | PARAM_FILLED,
+	  .text = "Its region, which is part of every signature." },
+	{ "cache.s3.bucket", PARAM_STRING, AT(s3_bucket), 0, LEN_SET, "\"\"", PARAM_RESTART,
+	  .text = "The bucket, which must be there. Must be given where there is an endpoint." },
+	{ "cache.s3.prefix", PARAM_STRING, AT(s3_prefix), 0, LEN_GROUP, "\"\"", PARAM_RESTART,
+	  .text = "What every key begins with, for instance \"site-a/\", so that several can share "
+		  "a bucket. Each of them keeps its own lifecycle rules. It ends with a slash." },
+	{ "cache.s3.addressing", PARAM_WORD, AT(s3_addressing), .fallback = "\"path\"",
+	  .flags = PARAM_RESTART, WORDS("path", "virtual"),
+	  .text = "Where the bucket stands in a URL: first in the path, or before the host "
+		  "(\"bucket.s3.example.org\"), as AWS wants it." },
+	{ "cache.s3.credentials", PARAM_PATH, AT(s3_credentials), 0, LEN_PATH, "\"\"",
+	  .text = "A file with the keys, in the format of AWS's shared credentials. Others may "
+		  "not read it, only its owner may write it. Empty means the environment: "
+		  "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." },
+	{ "cache.s3.profile", PARAM_STRING, AT(s3_profile), 1, LEN_SET, "\"default\"", PARAM_FILLED,
+	  .text = "The section of that file." },
 
 	/* front */
 	{ "front.server", PARAM_WORD_STRING, AT(front_server), .fallback = "\"nginx\"",

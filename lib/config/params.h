@@ -24,7 +24,7 @@ enum param_type {
 	PARAM_WORD_STRING,	/* char *; one of words */
 	PARAM_WORD_ONLY,	/* kept nowhere: words has one member, for now */
 	PARAM_STRINGS,		/* struct strs; at most max strings of at most length bytes */
-	PARAM_NAMES,		/* struct strs; an object whose members are empty objects */
+	PARAM_LIFETIME,		/* uint32_t days; "30d", "1y"; 0 for "never", LIFETIME_BY_NAME for "" */
 	PARAM_LIMITS,		/* of a struct quota_set; kind says which */
 	PARAM_QUOTAS,		/* of a struct rule; names of config.quotas */
 	PARAM_ROWS,		/* an array of objects: rows */
@@ -40,7 +40,7 @@ enum param_flags {
 struct param_rows;
 
 struct param {
-	const char *path;	/* "eodag.timeout"; in rows: the member's name */
+	const char *path;	/* "eodag.timeout", "cache.s3.bucket"; in rows: the member's name */
 	enum param_type type;
 	size_t offset;		/* in struct config or the row's struct */
 	uint64_t min, max;
@@ -74,7 +74,11 @@ struct param_section {
 extern const struct param_section config_sections[];
 extern const size_t config_sections_n;
 
+/* Until check_derive has looked at the retention's name. */
+#define LIFETIME_BY_NAME	UINT32_MAX
+
 enum {
+	CONFIG_SECTIONS_MAX = 2,		/* dots in a path */
 	CONFIG_TEXT_MAX = 10 * 1024 * 1024,	/* bytes of the file */
 	CONFIG_SEALED_MAX = 32 * 1024 * 1024,	/* bytes of the memfd */
 	CONFIG_VALUES_MAX = 200000,		/* in the file */
@@ -114,6 +118,14 @@ void params_release(const struct param *p, size_t n, void *base);
 void check_derive(struct config *c);
 void check_all(const struct config *c, struct faults *f);
 bool check_token(const char *s);
+/*
+ * What is wrong with the beginning of an http(s) URL; NULL and *ret_rest (behind host and port) when
+ * nothing is.
+ */
+const char *check_url_start(const char *url, const char **ret_rest);
+bool check_host_port(const char *s);
+/* cache.s3, when it is given. */
+void check_s3(const struct config *c, struct faults *f);
 /* The files it names: modes, and the headers' lines into c. */
 void check_secrets(struct config *c, struct faults *f);
 /* The whole configuration; sealed: with generation and secrets. */

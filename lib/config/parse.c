@@ -73,6 +73,8 @@ wanted(const struct param *p)
 		return "a duration such as \"30s\", \"5m\" or \"200ms\"";
 	case PARAM_PERCENT:
 		return "a percentage such as \"25 %\"";
+	case PARAM_LIFETIME:
+		return "a lifetime such as \"30d\", \"2w\", \"1y\" or \"never\"";
 	case PARAM_INTEGER:
 		return "a whole number";
 	case PARAM_BOOL:
@@ -87,7 +89,6 @@ wanted(const struct param *p)
 	case PARAM_ROWS:
 		return "a list of objects";
 	case PARAM_MAP:
-	case PARAM_NAMES:
 		return "an object";
 	default:
 		return "a string";
@@ -176,6 +177,21 @@ set_quantity(
 }
 
 static void
+set_lifetime(struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
+{
+	const char *s = string_of(ps, v, at, wanted(p));
+	uint32_t days = LIFETIME_BY_NAME;
+	char shown[128];
+
+	if (s == NULL)
+		return;
+	if (s[0] != '\0' && units_lifetime(s, &days) < 0)
+		faults_add(ps->f, at, "'%s' is not %s, of at most %d days",
+		    text_esc_to(shown, sizeof(shown), s), wanted(p), RETENTION_DAYS_MAX);
+	memcpy(dst, &days, sizeof(days));
+}
+
+static void
 set_word(struct parser *ps, const struct param *p, json_object *v, char *dst, const struct at *at)
 {
 	struct buf all = BUF_INIT(256);
@@ -242,35 +258,6 @@ set_strings(
 			faults_add(ps->f, &here, "must not be empty");
 		else
 			strs_add(dst, s);
-	}
-}
-
-static void
-set_names(
-    struct parser *ps, const struct param *p, json_object *v, struct strs *dst, const struct at *at)
-{
-	if (json_object_get_type(v) != json_type_object) {
-		faults_add(ps->f, at, "wrong type, want %s", wanted(p));
-		return;
-	}
-	if ((size_t)json_object_object_length(v) > p->max) {
-		faults_add(ps->f, at, "more than %" PRIu64 " members", p->max);
-		return;
-	}
-	json_object_object_foreach (v, name, child) {
-		struct at here = { at, name, 0 };
-
-		if (!check_token(name) || strlen(name) > p->length)
-			faults_add(ps->f, &here,
-			    "a name has letters, digits, '.', '_' and '-' only, does not begin "
-			    "with "
-			    "'.' or '-', and is no longer than %zu bytes",
-			    p->length);
-		else if (json_object_get_type(child) != json_type_object ||
-			 json_object_object_length(child) != 0)
-			faults_add(ps->f, &here, "want an empty object, '{}'");
-		else
-			strs_add(dst, name);
 	}
 }
 
@@ -500,6 +487,9 @@ set_value(struct parser *ps, const struct param *p, json_object *v, void *base, 
 	case PARAM_PERCENT:
 		set_quantity(ps, p, v, dst, at);
 		break;
+	case PARAM_LIFETIME:
+		set_lifetime(ps, p, v, dst, at);
+		break;
 	case PARAM_BOOL:
 		if (json_object_get_type(v) != json_type_boolean) {
 			faults_add(ps->f, at, "wrong type, want %s", wanted(p));
@@ -516,9 +506,6 @@ set_value(struct parser *ps, const struct param *p, json_object *v, void *base, 
 		break;
 	case PARAM_STRINGS:
 		set_strings(ps, p, v, list, at);
-		break;
-	case PARAM_NAMES:
-		set_names(ps, p, v, list, at);
 		break;
 	case PARAM_LIMITS:
 		set_limits(ps, p, v, base, at);
@@ -537,66 +524,66 @@ set_value(struct parser *ps, const struct param *p, json_object *v, void *base, 
 
 /* ---- the document --------------------------------------------------------- */
 
-/* Members of the document, or of the section of that name, that no row has. */
+/* Members of the document, or of the section whose rows' paths begin so ("cache."), that no row has. */
 static void
-find_unknown(struct parser *ps, json_object *v, const char *section, const struct at *up)
+find_unknown(struct parser *ps, json_object *v, const char *start, size_t start_len, const struct at *up)
 {
-	size_t skip = section == NULL ? 0 : strlen(section) + 1, len;
-	const char *rest;
+	const char *rest, *section;
+	size_t len;
 
 	json_object_object_foreach (v, name, child) {
 		struct at here = { up, name, 0 };
 		struct near near = NEAR_INIT(name);
-		bool known = section == NULL && ps->sealed && strcmp(name, "sealed") == 0,
-		     is_section = false;
+		bool known = up == NULL && ps->sealed && strcmp(name, "sealed") == 0;
 
+		section = NULL;
 		for (size_t i = 0; i < config_params_n; i++) {
-			rest = config_params[i].path;
-			if (section != NULL &&
-			    (strncmp(rest, section, skip - 1) != 0 || rest[skip - 1] != '.'))
+			if (strncmp(config_params[i].path, start, start_len) != 0)
 				continue;
-			rest += skip;
+			rest = config_params[i].path + start_len;
 			len = strcspn(rest, ".");
 			near_offer(&near, rest, len);
 			if (strncmp(rest, name, len) != 0 || name[len] != '\0')
 				continue;
 			known = true;
-			is_section = rest[len] == '.';
+			section = rest[len] == '.' ? config_params[i].path : NULL;
 		}
 		if (!known)
 			faults_unknown(ps->f, &here, &near);
-		else if (is_section && json_object_get_type(child) != json_type_object)
+		else if (section != NULL && json_object_get_type(child) != json_type_object)
 			faults_add(ps->f, &here, "wrong type, want an object");
-		else if (is_section)
-			find_unknown(ps, child, name, &here);
+		else if (section != NULL)
+			find_unknown(ps, child, section, start_len + strlen(name) + 1, &here);
 	}
 }
 
 static void
 set_param(struct parser *ps, const struct param *p, json_object *root)
 {
-	const char *dot = strchr(p->path, '.');
-	char section[64] = "";
-	json_object *v = NULL, *holder = NULL, *fallback;
-	struct at up = { NULL, section, 0 }, at = { &up, dot == NULL ? p->path : dot + 1, 0 };
+	struct at at[CONFIG_SECTIONS_MAX + 1];
+	char section[CONFIG_SECTIONS_MAX][64];
+	const char *name = p->path;
+	json_object *holder = root, *v = NULL, *fallback;
+	size_t n = 0;
 
-	if (dot != NULL)
-		(void)snprintf(section, sizeof(section), "%.*s", (int)(dot - p->path), p->path);
-	else
-		at.up = NULL;
-	if (dot == NULL)
-		(void)json_object_object_get_ex(root, p->path, &v);
-	else if (json_object_object_get_ex(root, section, &holder) &&
-		 json_object_get_type(holder) == json_type_object)
-		(void)json_object_object_get_ex(holder, at.name, &v);
+	for (const char *dot = strchr(name, '.'); dot != NULL; dot = strchr(name, '.')) {
+		MUST(n < CONFIG_SECTIONS_MAX);
+		(void)snprintf(section[n], sizeof(section[n]), "%.*s", (int)(dot - name), name);
+		at[n] = (struct at){ n == 0 ? NULL : &at[n - 1], section[n], 0 };
+		/* NULL when there is none, and for what is no object */
+		(void)json_object_object_get_ex(holder, section[n], &holder);
+		name = dot + 1;
+		n++;
+	}
+	at[n] = (struct at){ n == 0 ? NULL : &at[n - 1], name, 0 };
 	/* json-c gives NULL for null, too */
-	if (v != NULL || json_object_object_get_ex(dot == NULL ? root : holder, at.name, NULL)) {
-		set_value(ps, p, v, ps->c, &at);
+	if (json_object_object_get_ex(holder, name, &v)) {
+		set_value(ps, p, v, ps->c, &at[n]);
 		return;
 	}
 	MUST(p->fallback != NULL);
 	fallback = default_of(p->fallback);
-	set_value(ps, p, fallback, ps->c, &at);
+	set_value(ps, p, fallback, ps->c, &at[n]);
 	(void)json_object_put(fallback);
 }
 
@@ -672,7 +659,7 @@ params_parse(const char *text, size_t len, bool sealed, struct faults *f)
 	if (f->n == 0 && !params_are_whole(root, &scan))
 		mem_none();
 	ps.c = mem_alloc(sizeof(*ps.c));
-	find_unknown(&ps, root, NULL, NULL);
+	find_unknown(&ps, root, "", 0, NULL);
 	for (size_t i = 0; i < config_params_n; i++)
 		set_param(&ps, &config_params[i], root);
 	if (sealed)
@@ -727,7 +714,6 @@ params_release(const struct param *p, size_t n, void *base)
 			break;
 		case PARAM_PATH_LIST:
 		case PARAM_STRINGS:
-		case PARAM_NAMES:
 			strs_release((struct strs *)(void *)at);
 			break;
 		case PARAM_ROWS:

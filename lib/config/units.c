@@ -39,6 +39,12 @@ static const struct unit duration_units[] = {
 	{ "ms", 1ULL },
 };
 
+static const struct unit lifetime_units[] = {
+	{ "y", 365 },
+	{ "w", 7 },
+	{ "d", 1 },
+};
+
 static const char *const window_word[WINDOWS] = { "second", "minute", "hour", "day", "month" };
 
 struct number {
@@ -160,6 +166,21 @@ units_duration(const char *text, uint64_t *ret_ms)
 }
 
 int
+units_lifetime(const char *text, uint32_t *ret_days)
+{
+	uint64_t n = 0;
+	const char *rest;
+
+	if (strcmp(text, "never") != 0) {
+		rest = read_with_unit(text, lifetime_units, ARRAY_LEN(lifetime_units), &n);
+		if (rest == NULL || *rest != '\0' || n == 0 || n > RETENTION_DAYS_MAX)
+			return -1;
+	}
+	*ret_days = (uint32_t)n;
+	return 0;
+}
+
+int
 units_percent(const char *text, uint64_t *ret)
 {
 	struct number n;
@@ -228,6 +249,15 @@ void
 units_put_duration(struct buf *out, uint64_t ms)
 {
 	put_with_unit(out, ms, duration_units, ARRAY_LEN(duration_units), "");
+}
+
+void
+units_put_lifetime(struct buf *out, uint32_t days)
+{
+	if (days == 0)
+		(void)buf_adds(out, "never");
+	else
+		put_with_unit(out, days, lifetime_units, ARRAY_LEN(lifetime_units), "");
 }
 
 void

@@ -46,7 +46,10 @@ check_sense(const struct config *c)
 			MUST(c->rules[i].quota[j] < c->n_quotas);
 	}
 	for (size_t i = 0; i < c->n_datasets; i++)
-		MUST(strs_has(&c->retentions, c->datasets[i].retention));
+		MUST(config_retention(c, c->datasets[i].retention) != NULL);
+	for (size_t i = 0; i < c->n_retentions; i++)
+		MUST(c->retentions[i].days <= RETENTION_DAYS_MAX);
+	MUST(c->s3_endpoint[0] == '\0' || c->s3_bucket[0] != '\0');
 	(void)config_dataset(c, "a", "b", "c"); /* only that it ends */
 }
 

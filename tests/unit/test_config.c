@@ -33,6 +33,10 @@ an_empty_object_has_every_default(void)
 	CHECK_STR(c->cache_path, "/var/cache/eodata-proxy");
 	CHECK_STR(c->dir_spool, "/var/cache/eodata-proxy/spool");
 	CHECK_INT(c->cache_min_free_percent, 5);
+	CHECK_STR(c->s3_endpoint, "");
+	CHECK_STR(c->s3_region, "us-east-1");
+	CHECK_INT(c->s3_addressing, S3_ADDRESSING_PATH);
+	CHECK_STR(c->s3_profile, "default");
 	CHECK_STR(c->base_path, "/data");
 	CHECK_INT(c->hits, HITS_X_ACCEL);
 	CHECK_INT(c->front_timeout_ms, 60000);
@@ -95,7 +99,10 @@ the_shape_of_the_design_is_taken(void)
 	CHECK_INT(c->rules[0].n_quotas, 2);
 	CHECK_STR(c->quotas[c->rules[0].quota[1]].name, "s2-pool");
 	CHECK_INT(c->rules[0].rate, 0);
-	CHECK_INT(c->retentions.n, 2);
+	CHECK_INT(c->n_retentions, 2);
+	CHECK_INT(config_retention(c, "30d")->days, 30);
+	CHECK_INT(config_retention(c, "keep")->days, 0);
+	CHECK(config_retention(c, "7d") == NULL);
 	CHECK_STR(c->site_id, "data.example.org");
 	/* the default is there even when it is not given */
 	CHECK_INT(config_backend(c, "peps")->slots, 4);
@@ -161,8 +168,8 @@ h7_duplicates_are_told_wherever_they_stand(void)
 static char *
 with_value(const struct param *p, const struct param *row, const char *value)
 {
-	const char *dot = strchr(p->path, '.'), *name = dot == NULL ? p->path : dot + 1;
-	char *inner, *member, *whole;
+	const char *start = p->path + strlen(p->path), *end;
+	char *inner, *whole;
 
 	if (row == NULL)
 		inner = mem_strdup(value);
@@ -172,12 +179,16 @@ with_value(const struct param *p, const struct param *row, const char *value)
 		inner = mem_printf("{\"x\": %s}", value);
 	else
 		inner = mem_printf("{\"x\": {\"%s\": %s}}", row->path, value);
-	member = mem_printf("{\"%s\": %s}", name, inner);
-	whole = dot == NULL ? mem_strdup(member)
-			    : mem_printf("{\"%.*s\": %s}", (int)(dot - p->path), p->path, member);
-	free(inner);
-	free(member);
-	return whole;
+	while (start > p->path) {
+		end = start;
+		while (start > p->path && start[-1] != '.')
+			start--;
+		whole = mem_printf("{\"%.*s\": %s}", (int)(end - start), start, inner);
+		free(inner);
+		inner = whole;
+		start -= start > p->path ? 1 : 0;
+	}
+	return inner;
 }
 
 static char *
@@ -343,14 +354,100 @@ what_refers_to_something_must_find_it(void)
 	check_fault("{\"datasets\":[{\"retention\":\"30d\",\"cache_control\":\"pub;lic\"}],"
 		    "\"cache\":{\"retentions\":{\"30d\":{}}}}",
 	    "datasets[0].cache_control: is not a Cache-Control value");
-	check_fault("{\"cache\":{\"retentions\":{\"../x\":{}}}}", "a name has letters");
-	check_fault("{\"cache\":{\"retentions\":{\"..\":{}}}}", "a name has letters");
+	check_fault("{\"cache\":{\"retentions\":{\"../x\":{}}}}", "the name of a retention has letters");
+	check_fault("{\"cache\":{\"retentions\":{\"..\":{}}}}", "the name of a retention has letters");
 	check_fault("{\"cache\":{\"retentions\":{\"30d\":{\"days\":30}}}}",
-	    "cache.retentions.30d: want an empty object");
+	    "cache.retentions.30d.days: unknown member");
 	check_fault("{\"cache\":{\"retentions\":{\"spool\":{}}}}",
 	    "dirs.spool: is the directory of the retention 'spool'");
 	check_fault(
 	    "{\"cache\":{\"store\":\"s3\"}}", "cache.store: unknown value 's3', one of directory");
+}
+
+static void
+a_lifetime_is_given_or_the_names(void)
+{
+	struct config *c = parsed("{\"cache\":{\"retentions\":{\"7d\":{},\"2w\":{},\"1y\":{},\"keep\":{},\"0d\":{},"
+				  "\"30days\":{},\"40000d\":{},\"a\":{\"lifetime\":\"90d\"},"
+				  "\"1d\":{\"lifetime\":\"never\"},\"3d\":{\"lifetime\":\"\"}}}}");
+
+	CHECK_INT(config_retention(c, "7d")->days, 7);
+	CHECK_INT(config_retention(c, "2w")->days, 14);
+	CHECK_INT(config_retention(c, "1y")->days, 365);
+	CHECK_INT(config_retention(c, "keep")->days, 0);
+	CHECK_INT(config_retention(c, "0d")->days, 0);
+	CHECK_INT(config_retention(c, "30days")->days, 0);
+	CHECK_INT(config_retention(c, "40000d")->days, 0);
+	CHECK_INT(config_retention(c, "a")->days, 90);
+	CHECK_INT(config_retention(c, "1d")->days, 0);
+	CHECK_INT(config_retention(c, "3d")->days, 3);
+	config_free(c);
+	check_fault("{\"cache\":{\"retentions\":{\"a\":{\"lifetime\":\"0d\"}}}}",
+	    "cache.retentions.a.lifetime: '0d' is not a lifetime such as \"30d\"");
+	check_fault("{\"cache\":{\"retentions\":{\"a\":{\"lifetime\":\"36501d\"}}}}", "of at most 36500 days");
+	check_fault("{\"cache\":{\"retentions\":{\"a\":{\"lifetime\":\"12h\"}}}}", "'12h' is not a lifetime");
+	check_fault("{\"cache\":{\"retentions\":{\"a\":{\"lifetime\":30}}}}",
+	    "cache.retentions.a.lifetime: wrong type, want a lifetime");
+}
+
+static void
+the_place_of_the_bucket_is_checked(void)
+{
+	static const char good[] = "\"endpoint\": \"https://s3.example.org\", \"bucket\": \"eo-data\"";
+	static const struct {
+		const char *s3, *want;
+	} bad[] = {
+		{ "\"bucket\": \"eo-data\"", "cache.s3.endpoint: must be given where there is a bucket" },
+		{ "\"endpoint\": \"https://h\"", "cache.s3.bucket: has 3 to 63 bytes" },
+		{ "\"endpoint\": \"s3.example.org\"", "cache.s3.endpoint: must begin with https:// or http://" },
+		{ "\"endpoint\": \"https://u:p@h\"", "cache.s3.endpoint: the host is not one" },
+		{ "\"endpoint\": \"https://h/\"", "cache.s3.endpoint: ends with the host, or its port" },
+		{ "\"endpoint\": \"https://h?x\"", "cache.s3.endpoint: ends with the host" },
+		{ "\"endpoint\": \"https://h:0\"", "cache.s3.endpoint: the port is not one" },
+		{ "\"endpoint\": \"https://h:65536\"", "cache.s3.endpoint: the port is not one" },
+		{ "\"endpoint\": \"https://h:\"", "cache.s3.endpoint: the port is not one" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"EO-data\"", "cache.s3.bucket: has lower-case" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"eo/data\"", "cache.s3.bucket: has lower-case" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"-eo\"", "cache.s3.bucket: begins and ends" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"eo.\"", "cache.s3.bucket: begins and ends" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"e..o\"", "cache.s3.bucket: has a '.' beside another" },
+		{ "%s, \"region\": \"eu/1\"", "cache.s3.region: has letters" },
+		{ "%s, \"region\": \"\"", "cache.s3.region: must not be empty" },
+		{ "%s, \"prefix\": \"site-a\"", "cache.s3.prefix: must end with '/'" },
+		{ "%s, \"prefix\": \"/\"", "cache.s3.prefix: has an empty segment" },
+		{ "%s, \"prefix\": \"a//\"", "cache.s3.prefix: has an empty segment" },
+		{ "%s, \"prefix\": \"a/../\"", "cache.s3.prefix: has a segment '.' or '..'" },
+		{ "%s, \"prefix\": \"a b/\"", "cache.s3.prefix: has letters" },
+		{ "%s, \"credentials\": \"keys\"", "cache.s3.credentials: a path must begin with '/'" },
+		{ "%s, \"profile\": \"a]\"", "cache.s3.profile: must not hold brackets" },
+		{ "%s, \"addressing\": \"host\"", "cache.s3.addressing: unknown value 'host', one of path, virtual" },
+		{ "\"endpoint\": \"http://10.0.0.1:80\", \"bucket\": \"abc\", \"addressing\": \"virtual\"",
+		    "cache.s3.addressing: \"virtual\" puts the bucket before the host, which is an address" },
+		{ "\"endpoint\": \"http://[::1]\", \"bucket\": \"abc\", \"addressing\": \"virtual\"",
+		    "cache.s3.addressing: \"virtual\" puts the bucket" },
+		{ "\"endpoint\": \"https://h\", \"bucket\": \"a.bc\", \"addressing\": \"virtual\"",
+		    "cache.s3.addressing: \"virtual\" and a bucket with a '.' fit no certificate" },
+		{ "%s, \"buckets\": \"x\"", "cache.s3.buckets: unknown member, did you mean 'bucket'?" },
+		{ "%s, \"endpoint\": \"https://h\"", "cache.s3.endpoint: given twice" },
+	};
+	static const char *const fine[] = { "%s", "\"region\": \"eu-1\"", "%s, \"addressing\": \"virtual\"",
+		"%s, \"prefix\": \"A/b_c.d/\"", "\"endpoint\": \"http://[::1]:7480\", \"bucket\": \"a.b\"",
+		"\"endpoint\": \"http://127.0.0.1:7480\", \"bucket\": \"0-1\"" };
+	char *members, *text;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad) + ARRAY_LEN(fine); i++) {
+		const char *s3 = i < ARRAY_LEN(bad) ? bad[i].s3 : fine[i - ARRAY_LEN(bad)];
+
+		members = strncmp(s3, "%s", 2) == 0 ? mem_printf("%s%s", good, s3 + 2) : mem_strdup(s3);
+		text = mem_printf("{\"cache\": {\"s3\": {%s}}}", members);
+		if (i < ARRAY_LEN(bad))
+			check_fault(text, bad[i].want);
+		else
+			CHECK_STR(faults_of(text), "");
+		free(text);
+		free(members);
+	}
+	check_fault("{\"cache\": {\"s3\": \"x\"}}", "cache.s3: wrong type, want an object (line 1)");
 }
 
 static void
@@ -612,6 +709,8 @@ main(void)
 		UNIT(limits_need_sense),
 		UNIT(h7_rules_must_say_whom_and_what),
 		UNIT(what_refers_to_something_must_find_it),
+		UNIT(a_lifetime_is_given_or_the_names),
+		UNIT(the_place_of_the_bucket_is_checked),
 		UNIT(the_front_must_fit),
 		UNIT(an_identity_never_comes_from_what_clients_fill),
 		UNIT(the_item_url_is_a_template),

@@ -409,6 +409,35 @@ other_sizes_are_refused(void)
 	}
 }
 
+static int64_t
+lifetime_of(const char *s)
+{
+	uint32_t days;
+
+	return units_lifetime(s, &days) < 0 ? NOT : (int64_t)days;
+}
+
+static void
+lifetimes_are_whole_days(void)
+{
+	CHECK_INT(lifetime_of("1d"), 1);
+	CHECK_INT(lifetime_of("2w"), 14);
+	CHECK_INT(lifetime_of("1y"), 365);
+	CHECK_INT(lifetime_of("30 d"), 30);
+	CHECK_INT(lifetime_of("100y"), 36500);
+	CHECK_INT(lifetime_of("never"), 0);
+	CHECK_INT(lifetime_of("36501d"), NOT);
+	CHECK_INT(lifetime_of("0d"), NOT);
+	CHECK_INT(lifetime_of("0"), NOT);
+	CHECK_INT(lifetime_of("0.5d"), NOT);
+	CHECK_INT(lifetime_of("12h"), NOT);
+	CHECK_INT(lifetime_of("1m"), NOT);
+	CHECK_INT(lifetime_of("-1d"), NOT);
+	CHECK_INT(lifetime_of("30d "), NOT);
+	CHECK_INT(lifetime_of("4294967297d"), NOT);
+	CHECK_INT(lifetime_of(""), NOT);
+}
+
 static void
 durations_and_percentages(void)
 {
@@ -527,6 +556,7 @@ main(void)
 		UNIT(a_long_name_is_refused),
 		UNIT(sizes_have_decimal_and_binary_units),
 		UNIT(other_sizes_are_refused),
+		UNIT(lifetimes_are_whole_days),
 		UNIT(durations_and_percentages),
 		UNIT(limits_say_how_many_per_what),
 		UNIT(rates_are_sizes_for_a_second),

@@ -206,6 +206,30 @@ an_eodag_file_that_is_not_there_yet_is_fine(void)
 }
 
 static void
+h7_the_keys_of_s3_are_a_secret_too(void)
+{
+	struct buf told = BUF_INIT(TOLD_MAX);
+	struct config *c;
+	struct scratch s;
+	char *text;
+
+	scratch_init(&s);
+	text = mem_printf("{\"cache\": {\"s3\": {\"credentials\": \"%s\"}}}", s.path);
+	scratch_write(&s, "[default]\n", 10, 0644);
+	CHECK(config_parse("test", text, strlen(text), true, &told) == NULL);
+	CHECK(strncmp(buf_str(&told), "cache.s3.credentials: ", 22) == 0);
+	CHECK(strstr(buf_str(&told), "others may not read it") != NULL);
+	scratch_write(&s, "[default]\n", 10, 0600);
+	buf_clear(&told);
+	c = config_parse("test", text, strlen(text), true, &told);
+	CHECK_STR(buf_str(&told), "");
+	config_free(c);
+	free(text);
+	buf_release(&told);
+	scratch_release(&s);
+}
+
+static void
 a_file_is_loaded_and_a_missing_one_is_told(void)
 {
 	struct buf told = BUF_INIT(TOLD_MAX);
@@ -258,7 +282,9 @@ full_config(void)
 	    "day\"],\"upstream_bytes\":[\"64 MiB per hour\"]},"
 	    "\"a\":{\"per\":\"group\",\"misses\":[\"7 per "
 	    "month\"],\"when_unavailable\":\"refuse\"}},"
-	    "\"cache\":{\"retentions\":{\"b\":{},\"a\":{}},\"min_free\":\"0 %%\"},"
+	    "\"cache\":{\"retentions\":{\"b\":{},\"a\":{\"lifetime\":\"14d\"},\"1y\":{}},\"min_free\":\"0 %%\","
+	    "\"s3\":{\"endpoint\":\"http://[::1]:7480\",\"bucket\":\"eo.data\",\"prefix\":\"a/b/\","
+	    "\"credentials\":\"/etc/keys\",\"profile\":\"eo data\"}},"
 	    "\"datasets\":[{\"backends\":[\"p\"],\"retention\":\"a\",\"fill\":\"never\",\"fill_"
 	    "after\":\"0%%\",\"max_size\":\"1 B\","
 	    "\"on_mismatch\":\"deliver\",\"cache_control\":\"public, "
@@ -313,7 +339,7 @@ a_dump_names_every_row_and_no_secret(void)
 	char *text = dumped(c), *quoted;
 
 	for (size_t i = 0; i < config_params_n; i++) {
-		const char *dot = strchr(config_params[i].path, '.');
+		const char *dot = strrchr(config_params[i].path, '.');
 
 		quoted = mem_printf("\"%s\":", dot == NULL ? config_params[i].path : dot + 1);
 		CHECK(strstr(text, quoted) != NULL);
@@ -651,6 +677,7 @@ main(void)
 		UNIT(a_broken_headers_file_is_refused_and_never_told),
 		UNIT(what_is_no_file_is_no_secret),
 		UNIT(an_eodag_file_that_is_not_there_yet_is_fine),
+		UNIT(h7_the_keys_of_s3_are_a_secret_too),
 		UNIT(a_file_is_loaded_and_a_missing_one_is_told),
 		UNIT(a_dump_is_a_configuration_again),
 		UNIT(a_dump_names_every_row_and_no_secret),
