@@ -89,7 +89,7 @@ remove_policy() {
 # Debian's packages start and enable their services.  Ours are for this checkout
 # only, so they are kept from it: not started (policy-rc.d says no, if nobody
 # else has a say there), and disabled when it was this installation that came
-# with them.
+# with them, in whichever package.
 install_packages() {
 	missing=$(missing_packages "$@")
 	[ -n "$missing" ] || return 0
@@ -99,6 +99,7 @@ install_packages() {
 		logged apt-update.log $sudo apt-get -q update
 		apt_sizes $missing || die "apt-get cannot install these: $missing"
 	fi
+	enabled=$(enabled_units)
 	trap remove_policy EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -113,11 +114,20 @@ install_packages() {
 	fi
 	remove_policy
 	trap - EXIT INT TERM HUP
-	for package in $missing; do
-		case $package in
-		nginx|memcached|prometheus|lighttpd|apache2) disable_service "$package" ;;
+	for unit in $(enabled_units); do
+		case " $enabled " in
+		*" $unit "*) ;;
+		*) disable_unit "$unit" ;;
 		esac
 	done
+}
+
+# What systemd or init would start at boot, by name.
+enabled_units() {
+	{
+		find /etc/systemd/system -type l -path '*.*/*' -printf '%f\n' 2>/dev/null
+		ls /etc/init.d 2>/dev/null
+	} | sort -u | tr '\n' ' '
 }
 
 apt_install_aloud() {
@@ -137,11 +147,18 @@ apt_sizes() {
 	printf '%s\n' "$plan" | sed -n '/newly installed/{s/^[^,]*, /   /p}; /^Need to get/{s/^/   /p}; /^After this operation/{s/^/   /p}'
 }
 
-disable_service() {
-	if command -v deb-systemd-helper >/dev/null 2>&1; then
-		$sudo deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true
-	fi
-	if command -v update-rc.d >/dev/null 2>&1; then
-		$sudo update-rc.d "$1" disable >/dev/null 2>&1 || true
-	fi
+# unit: with its suffix for systemd, without one for init.
+disable_unit() {
+	case $1 in
+	*.*)
+		if command -v deb-systemd-helper >/dev/null 2>&1; then
+			$sudo deb-systemd-helper disable "$1" >/dev/null 2>&1 || true
+		fi
+		;;
+	*)
+		if command -v update-rc.d >/dev/null 2>&1; then
+			$sudo update-rc.d "$1" disable >/dev/null 2>&1 || true
+		fi
+		;;
+	esac
 }
