@@ -21,6 +21,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from s3_engine import s3_bucket, s3_engine  # noqa: F401 (fixtures)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 STACK = os.path.join(TOP, "scripts", "stack")
