@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "config/scan.h"
 #include "config/units.h"
+#include "s3/place.h"
 #include "wire/ipblock.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -98,8 +99,12 @@ check_derive(struct config *c)
 
 /* ---- URLs and paths ---------------------------------------------------------- */
 
-const char *
-check_url_start(const char *url, const char **ret_rest)
+/*
+ * What is wrong with an http(s) URL's beginning; NULL and *ret_rest (behind host and port) when
+ * nothing is.
+ */
+static const char *
+url_start_fault(const char *url, const char **ret_rest)
 {
 	size_t len;
 
@@ -156,7 +161,7 @@ check_item_url(const struct config *c, struct faults *f)
 
 	if (c->stac_item_url == NULL)
 		return;
-	fault = check_url_start(c->stac_item_url, &rest);
+	fault = url_start_fault(c->stac_item_url, &rest);
 	if (fault == NULL)
 		fault = text_fault(rest);
 	if (fault == NULL)
@@ -180,7 +185,7 @@ check_public_urls(const struct config *c, struct faults *f)
 
 		url = c->public_urls.v[i];
 		rest = "";
-		fault = check_url_start(url, &rest);
+		fault = url_start_fault(url, &rest);
 		if (fault == NULL)
 			fault = text_fault(rest);
 		if (fault == NULL && rest[strcspn(rest, "?#{}")] != '\0')
@@ -410,8 +415,8 @@ check_quotas(const struct config *c, struct faults *f)
 	}
 }
 
-bool
-check_host_port(const char *s)
+static bool
+is_host_port(const char *s)
 {
 	const char *colon = strrchr(s, ':');
 	size_t host, digits;
@@ -440,7 +445,7 @@ check_addresses(const struct config *c, struct faults *f)
 	for (size_t i = 0; i < c->memcached.n; i++) {
 		struct at here = { &memcached, NULL, i };
 
-		if (c->memcached.v[i][0] != '/' && !check_host_port(c->memcached.v[i]))
+		if (c->memcached.v[i][0] != '/' && !is_host_port(c->memcached.v[i]))
 			faults_add(f, &here, "is neither a socket's path nor HOST:PORT");
 	}
 	for (size_t i = 0; i < c->allow_private.n; i++) {
@@ -482,6 +487,30 @@ check_sizes(const struct config *c, struct faults *f)
 			    c->retentions[i].name);
 		free(path);
 	}
+}
+
+static void
+check_s3(const struct config *c, struct faults *f)
+{
+	const struct s3_place_words words = { c->s3_endpoint, c->s3_region, c->s3_bucket, c->s3_prefix,
+		c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path" };
+	struct err e = ERR_NONE;
+	struct s3_place place;
+
+	/* it stands in the ids of lifecycle rules, too, and is not to look like a retention there */
+	if (c->s3_prefix[strspn(c->s3_prefix, ALNUM "._-/")] != '\0')
+		faults_add_path(f, "cache.s3.prefix", "has letters, digits, '.', '_', '-' and '/' only");
+	else if (c->s3_prefix[0] != '\0' && c->s3_prefix[strlen(c->s3_prefix) - 1] != '/')
+		faults_add_path(f, "cache.s3.prefix", "must end with '/'");
+	if (c->s3_endpoint[0] == '\0') {
+		if (c->s3_bucket[0] != '\0')
+			faults_add_path(f, "cache.s3.endpoint", "must be given where there is a bucket");
+		return;
+	}
+	if (s3_place_init(&place, &words, &e) < 0)
+		faults_add_path(f, "cache.s3", "%s", e.text);
+	else
+		s3_place_release(&place);
 }
 
 void

@@ -118,14 +118,6 @@ void params_release(const struct param *p, size_t n, void *base);
 void check_derive(struct config *c);
 void check_all(const struct config *c, struct faults *f);
 bool check_token(const char *s);
-/*
- * What is wrong with the beginning of an http(s) URL; NULL and *ret_rest (behind host and port) when
- * nothing is.
- */
-const char *check_url_start(const char *url, const char **ret_rest);
-bool check_host_port(const char *s);
-/* cache.s3, when it is given. */
-void check_s3(const struct config *c, struct faults *f);
 /* The files it names: modes, and the headers' lines into c. */
 void check_secrets(struct config *c, struct faults *f);
 /* The whole configuration; sealed: with generation and secrets. */
