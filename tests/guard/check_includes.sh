@@ -42,6 +42,7 @@ BEGIN {
 	lib["json-c/.*|json.h"] = "^lib/config/|^lib/cache/meta[.]c$|^fcgi-app/resolver/|^fcgi-app/mover/item[.]c$"
 	lib["libmemcached/.*|libmemcached.*"] = "^lib/quota/counters_memcached[.]c$"
 	lib["openssl/.*"] = "^lib/base/digest[.]c$"
+	lib["libxml/.*"] = "^lib/s3/xml[.]c$"
 	lib["sqlite3.h"] = "^fcgi-app/accountant/"
 }
 {
