@@ -8,8 +8,10 @@
 #define QUOTA_COUNTERS_H
 
 #include "config/config.h"
+#include "memcached/client.h"
 
-enum { COUNTER_KEY_SIZE = 48, COUNTERS_MAX = QUOTA_LIMITS_MAX * RULE_QUOTAS_MAX, COUNTERS_SERVERS_MAX = 64 };
+enum { COUNTER_KEY_SIZE = 48, COUNTERS_MAX = QUOTA_LIMITS_MAX * RULE_QUOTAS_MAX };
+enum { COUNTERS_SERVERS_MAX = MC_SERVERS_MAX };
 
 struct counter_op {
 	char key[COUNTER_KEY_SIZE];	/* "eo:" and hex of a hash */

@@ -29,7 +29,7 @@ function fail(what) {
 	bad = 1
 }
 BEGIN {
-	n = split("base wire s3 config access quota cache net stat ipc", rooms, " ")
+	n = split("base wire s3 config memcached access quota cache net stat ipc", rooms, " ")
 	for (i = 1; i <= n; i++)
 		rank["lib/" rooms[i]] = room_rank[rooms[i]] = i
 	split("master worker mover resolver accountant ctl", r, " ")
@@ -40,7 +40,7 @@ BEGIN {
 	lib["Python.h"] = "^fcgi-app/resolver/python[.]c$"
 	lib["curl/.*"] = "^lib/net/"
 	lib["json-c/.*|json.h"] = "^lib/config/|^lib/cache/meta[.]c$|^fcgi-app/resolver/|^fcgi-app/mover/item[.]c$"
-	lib["libmemcached/.*|libmemcached.*"] = "^lib/quota/counters_memcached[.]c$"
+	lib["libmemcached/.*|libmemcached.*"] = "^lib/memcached/client[.]c$"
 	lib["openssl/.*"] = "^lib/base/digest[.]c$"
 	lib["libxml/.*"] = "^lib/s3/xml[.]c$"
 	lib["sqlite3.h"] = "^fcgi-app/accountant/"
@@ -93,7 +93,7 @@ END { exit bad }' "$tmp/includes" || exit 1
 # every room of lib is in the order above
 for dir in lib/*/; do
 	case "$dir" in
-	lib/base/|lib/wire/|lib/s3/|lib/config/|lib/access/|lib/quota/|lib/cache/|lib/net/|lib/stat/|lib/ipc/) ;;
+	lib/base/|lib/wire/|lib/s3/|lib/config/|lib/memcached/|lib/access/|lib/quota/|lib/cache/|lib/net/|lib/stat/|lib/ipc/) ;;
 	*)
 		find "$dir" -name '*.[ch]' | grep -q . || continue	# what a build left
 		echo "$dir: a room without a place in the order"
