@@ -144,8 +144,8 @@ text_json(struct buf *out, const char *s, size_t n)
 	(void)buf_addc(out, '"');
 }
 
-static bool
-is_unreserved(uint8_t c)
+bool
+text_is_unreserved(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
 	    c == '-' || c == '.' || c == '_' || c == '~';
@@ -160,9 +160,9 @@ text_percent(struct buf *out, const char *s, size_t n)
 	uint8_t c;
 
 	for (size_t i = 0; i < n; i++) {
-		c = (uint8_t)s[i];
-		if (is_unreserved(c))
+		if (text_is_unreserved(s[i]))
 			continue;
+		c = (uint8_t)s[i];
 		coded[1] = upper[c >> 4];
 		coded[2] = upper[c & 15];
 		(void)buf_add(out, s + plain, i - plain);

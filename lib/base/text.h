@@ -19,7 +19,8 @@ void text_esc(struct buf *out, const char *s, size_t n, size_t max);
 const char *text_esc_to(char *dst, size_t cap, const char *s);
 /* Append a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void text_json(struct buf *out, const char *s, size_t n);
-/* Append percent-encoded; RFC 3986 unreserved bytes stay, all others go. */
+bool text_is_unreserved(char c);	/* of RFC 3986 */
+/* Append percent-encoded; unreserved bytes stay, all others go. */
 void text_percent(struct buf *out, const char *s, size_t n);
 void text_hex(struct buf *out, const void *data, size_t n);
 /* hex digits to bytes: 0, or -1 when not exactly 2n hex digits. */

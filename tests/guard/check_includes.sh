@@ -41,7 +41,7 @@ BEGIN {
 	lib["curl/.*"] = "^lib/net/"
 	lib["json-c/.*|json.h"] = "^lib/config/|^lib/cache/meta[.]c$|^fcgi-app/resolver/|^fcgi-app/mover/item[.]c$"
 	lib["libmemcached/.*|libmemcached.*"] = "^lib/memcached/client[.]c$"
-	lib["openssl/.*"] = "^lib/base/digest[.]c$"
+	lib["openssl/.*"] = "^lib/base/(digest|hmac)[.]c$"
 	lib["libxml/.*"] = "^lib/s3/xml[.]c$"
 	lib["sqlite3.h"] = "^fcgi-app/accountant/"
 }
