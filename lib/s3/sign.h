@@ -16,7 +16,7 @@
 enum {
 	S3_LIFE_MIN = 1,
 	S3_LIFE_MAX = 604800,	/* seconds: a week */
-	S3_URL_MAX = 32 * 1024,	/* bytes; a session token alone may have 8192, three times that when encoded */
+	S3_URL_MAX = 64 * 1024,	/* a buf of this has room for any URL; a session token alone may take 24 KiB */
 	S3_PAIRS_MAX = 32,	/* of a query, and of headers */
 };
 
@@ -50,11 +50,12 @@ void s3_signer_free(struct s3_signer *s);	/* wipes; NULL is allowed */
 
 /*
  * Append the URL.  now_s: seconds since 1970; it is valid from then (S3 takes
- * a clock that is up to 15 minutes behind) for life_s.  0, or -1 and e (no
- * secret in it), and out as it was: what the request holds cannot be sent (a
- * control byte in a header, a header twice, a query's name that belongs to the
- * signature, a key that s3_place_path refuses, a life out of bounds), or there
- * is no room in out.  The URL is a secret while it lives: never log it.
+ * a clock that is up to 15 minutes ahead) for life_s.  0, or -1 and e (no
+ * secret in it): what the request holds cannot be sent (a control byte in a
+ * header, a header twice, a query's name that belongs to the signature, a key
+ * that s3_place_path refuses, a life out of bounds, more than 32 KiB of query
+ * or of headers), and out is as it was; or there is no room in out, which has
+ * failed then.  The URL is a secret while it lives: never log it.
  */
 int s3_presign(struct buf *out, struct s3_signer *s, const struct s3_place *p, const struct s3_credentials *c,
     const struct s3_request *r, int64_t now_s, struct err *e);

@@ -10,7 +10,7 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd -P)
 build=$1
 targets="account_reserve account_reserved account_settle content_range conditional control disposition fcgi handover header_line header_value httpdate ipblock msg path
-	preflight range resolve_answer resolve_connect resolve_connected resolve_job text trace"
+	preflight range resolve_answer resolve_connect resolve_connected resolve_job s3_credentials text trace"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/replay32.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -19,8 +19,9 @@ flags="-m32 -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover
 flags="$flags -DHAVE_AUTOCONFIG_H -I$build -I$top/lib -I$top/fcgi-app -I$top/tests/fuzz"
 cd "$tmp"
 # not these: OpenSSL; a file that is mapped
-find "$top/lib/base" "$top/lib/wire" "$top/lib/ipc" -name '*.c' ! -name digest.c ! -name slots.c >sources
-printf '%s\n' "$top/lib/quota/charge_message.c" "$top/lib/quota/members.c" "$top/fcgi-app/worker/preflight.c" >>sources
+find "$top/lib/base" "$top/lib/wire" "$top/lib/ipc" -name '*.c' ! -name digest.c ! -name hmac.c ! -name slots.c >sources
+printf '%s\n' "$top/lib/quota/charge_message.c" "$top/lib/quota/members.c" "$top/fcgi-app/worker/preflight.c" \
+	"$top/lib/s3/credentials.c" >>sources
 # shellcheck disable=SC2086
 xargs -n 4 -P "$(nproc)" gcc $flags -c <sources
 ar rc all.a ./*.o
