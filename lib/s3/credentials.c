@@ -388,6 +388,7 @@ s3_credentials_file_reload(struct s3_credentials_file *f, struct err *e)
 {
 	struct s3_credentials got = { NULL, NULL, NULL };
 	struct stat st = { .st_ino = 0 };
+	struct err why = ERR_NONE;
 	bool unchanged, told;
 
 	(void)stat(f->path, &st);	/* opening it says what is wrong */
@@ -398,9 +399,14 @@ s3_credentials_file_reload(struct s3_credentials_file *f, struct err *e)
 	told = unchanged && f->broken;
 	f->st = st;
 	f->settled = false;
-	f->broken = read_file(f, &got, e) != 0;
-	if (f->broken)
-		return told ? S3_RELOAD_SAME : S3_RELOAD_BROKEN;
+	f->broken = read_file(f, &got, &why) != 0;
+	if (f->broken && told)
+		return S3_RELOAD_SAME;
+	if (f->broken) {
+		if (e != NULL)
+			*e = why;
+		return S3_RELOAD_BROKEN;
+	}
 	if (same_text(got.id, f->now.id) && same_text(got.secret, f->now.secret) &&
 	    same_text(got.token, f->now.token)) {
 		s3_credentials_release(&got);

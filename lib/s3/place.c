@@ -155,7 +155,7 @@ has_dot_segment(const char *s)
 static int
 take_prefix(struct s3_place *p, const char *prefix, struct err *e)
 {
-	size_t n = strnlen(prefix, PREFIX_MAX + 1);
+	size_t n = strlen(prefix);
 
 	if (n > PREFIX_MAX)
 		return err_set(e, "the prefix is longer than %d bytes", PREFIX_MAX);

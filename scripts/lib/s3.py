@@ -95,6 +95,8 @@ osd fast shutdown notify mon = false
 # tcp_nodelay: else 40 ms for each small answer
 rgw frontends = beast endpoint=127.0.0.1:{s3_port} tcp_nodelay=1
 rgw data = {dir}/rgw
+# BUCKET.s3.localhost is a bucket, too
+rgw dns name = s3.localhost
 rgw enable lc threads = false
 # what is deleted leaves memory soon
 rgw gc obj min wait = 2

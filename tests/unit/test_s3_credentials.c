@@ -310,7 +310,9 @@ the_old_ones_stay_while_the_file_is_broken(void)
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);
 	CHECK(strstr(e.text, path) != NULL && strstr(e.text, "has no aws_secret_access_key") != NULL);
 	CHECK_STR(id_of(f), "ONE");
+	e.text[0] = '\0';
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_SAME);	/* it was told */
+	CHECK_STR(e.text, "");
 	CHECK_STR(id_of(f), "ONE");
 	replace_file("nonsense");
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);
