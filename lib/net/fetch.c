@@ -67,6 +67,12 @@ lines_copy(struct fetch *f, struct strs *to, const char *const *lines, size_t n,
 	return 0;
 }
 
+static const char *
+method_of(const struct fetch_request *r)
+{
+	return r->method == NULL ? "GET" : r->method;
+}
+
 static bool
 is_clean(const char *s, size_t max)
 {
@@ -79,26 +85,66 @@ is_clean(const char *s, size_t max)
 	return n <= max;
 }
 
+/* Those of untrusted requests have nothing to lose when a redirect changes them. */
 static int
-copy_request(struct fetch *f, const struct fetch_request *r, struct err *e)
+check_method(const struct fetch_request *r, struct err *e)
 {
-	uint64_t limit = f->net->config->upstream_max_size;
-	bool post = r->method != NULL && strcmp(r->method, "POST") == 0;
+	static const char *const known[] = { "GET", "POST", "HEAD", "PUT", "DELETE" };
+	size_t n = r->trusted ? ARRAY_LEN(known) : 2;
 
-	if (!post && r->method != NULL && strcmp(r->method, "GET") != 0)
-		return err_set(e, "the method is neither GET nor POST");
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(method_of(r), known[i]) == 0)
+			return 0;
+	}
+	return err_set(e, r->trusted ? "the method is not known" : "the method is neither GET nor POST");
+}
+
+static int
+check_upload(const struct fetch_request *r, struct err *e)
+{
+	if (strcmp(method_of(r), "PUT") != 0 || r->body != NULL || r->upload_fd < 0)
+		return err_set(e, "the upload has another method, another body, or no file");
+	if (r->upload_length > INT64_MAX || r->upload_offset > INT64_MAX - r->upload_length)
+		return err_set(e, "the upload is too large");
+	return 0;
+}
+
+static int
+check_request(const struct fetch_request *r, struct err *e)
+{
+	if (check_method(r, e) != 0 || (r->has_upload && check_upload(r, e) != 0))
+		return -1;
 	if (r->body != NULL && strnlen(r->body, CALLER_BODY_MAX + 1) > CALLER_BODY_MAX)
 		return err_set(e, "the request body is too large");
+	if (r->patient && r->end_mono_ms == 0)
+		return err_set(e, "a patient request has no end");
 	if (r->digest_user != NULL && (!is_clean(r->digest_user, SECRET_MAX) || strchr(r->digest_user, ':') == NULL))
 		return err_set(e, "the digest credentials are malformed");
 	if (r->has_range && r->range_first > r->range_last)
 		return err_set(e, "the range is empty");
-	f->first = f->url = url_new(f->net->config, r->url == NULL ? "" : r->url, e);
+	return 0;
+}
+
+static int
+copy_request(struct fetch *f, const struct fetch_request *r, struct err *e)
+{
+	uint64_t limit = r->trusted ? 0 : f->net->config->upstream_max_size;
+
+	if (check_request(r, e) != 0)
+		return -1;
+	f->trusted = r->trusted;
+	f->first = f->url = url_new(f->net->config, r->url == NULL ? "" : r->url, r->trusted, e);
 	if (f->url == NULL)
 		return -1;
 	f->id = mem_strdup(r->id);
-	f->method = mem_strdup(post ? "POST" : "GET");
+	f->method = mem_strdup(method_of(r));
 	f->body = mem_strdup(r->body == NULL ? "" : r->body);
+	f->has_upload = r->has_upload;
+	f->upload_fd = r->has_upload ? r->upload_fd : -1;
+	f->upload_offset = r->has_upload ? r->upload_offset : 0;
+	f->upload_length = r->has_upload ? r->upload_length : strlen(f->body);
+	f->patient = r->patient;
+	f->end_mono_ms = r->end_mono_ms;
 	f->digest_user = mem_strdup(r->digest_user);
 	if (r->trace != NULL && trace_is_valid(r->trace))
 		f->trace = mem_strdup(r->trace);
@@ -157,6 +203,12 @@ fetch_response(const struct fetch *f)
 	return f->delivered ? &f->response.r : NULL;
 }
 
+uint64_t
+fetch_sent(const struct fetch *f)
+{
+	return f->sent;
+}
+
 /* Take the hop's handle out of libcurl and free it. */
 static void
 hop_close(struct fetch *f)
@@ -211,6 +263,7 @@ hop_start(struct fetch *f)
 	f->redirecting = f->address_refused = f->address_tried = f->challenged = f->stale = false;
 	f->dropped = 0;
 	f->n_opened = 0;
+	f->sent = 0;
 	if (handle_make(f, &e) != 0) {
 		hop_verdict(f, FETCH_CONNECT, "%s", e.text);
 		fetch_end(f);

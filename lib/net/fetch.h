@@ -4,7 +4,8 @@
  * The one place that makes a curl handle: protocols, TLS, addresses (checked
  * where the connection is made), redirects by hand with every hop checked
  * again, credentials only to the scheme, host and port they are for, limits.
- * Nothing here blocks.  Single thread; the mover.  SIGPIPE must be ignored
+ * Nothing here blocks.  Single thread; the mover, and eodata-proxyctl through
+ * net/wait.h.  SIGPIPE must be ignored
  * (OpenSSL writes to connections that a provider has closed).
  */
 #ifndef NET_FETCH_H
@@ -38,15 +39,26 @@ enum fetch_error {
 	FETCH_TRUNCATED,	/* body shorter than announced, or framing cut */
 	FETCH_TOO_LARGE,
 	FETCH_LOOP,		/* redirects_max */
-	FETCH_CANCELLED,	/* the caller's on_* said stop */
+	FETCH_CANCELLED,	/* the caller's on_* said stop, or its upload cannot be read */
 };
 const char *fetch_error_name(enum fetch_error x);	/* "timeout" */
+
+enum {
+	FETCH_ERROR_BODY_MAX = 65536,	/* bytes of an answer of 300 or more to a trusted request; more is cut off */
+	FETCH_AMZ_MAX = 64,		/* x-amz-* headers; S3 allows 2 KiB of metadata in all */
+	FETCH_AMZ_VALUE_MAX = 2048,	/* bytes */
+};
+
+struct fetch_header {
+	char *name;	/* lower case */
+	char *value;	/* no control byte but a tab; bytes above ASCII may be there */
+};
 
 /* What the final response's headers said (allow-listed; all else is gone). */
 struct fetch_response {
 	int status;
 	bool has_length;
-	uint64_t length;	/* of the body */
+	uint64_t length;	/* of the body; to HEAD, of the body that GET would have */
 	bool has_content_range;
 	/* 206 whose Content-Range is absent, malformed or not the range asked for (clipped to the size) */
 	bool bad_content_range;
@@ -59,13 +71,34 @@ struct fetch_response {
 	/* the end of the body is proven by length or chunked framing; false: by close */
 	bool framed;
 	bool accepts_ranges;		/* Accept-Ranges: bytes, or a 206 */
+	char *bucket_region;		/* x-amz-bucket-region, [a-z0-9-]; NULL when absent or malformed */
+	struct fetch_header *amz;	/* x-amz-* in their order; NULL unless asked for */
+	size_t n_amz;
 };
+/* The value of the one x-amz-* header of this name (lower case).  NULL: absent, or there twice. */
+const char *fetch_response_amz(const struct fetch_response *r, const char *name);
 
 struct fetch_request {
 	const char *id, *trace;		/* for the log, and traceparent */
 	const char *url;
-	const char *method;		/* "GET", "POST" */
-	const char *body;		/* POST */
+	const char *method;		/* "GET", "POST"; "HEAD", "PUT" and "DELETE" when trusted */
+	const char *body;		/* POST, PUT: text, at most 1 MiB; copied.  Its type is one of headers */
+	/*
+	 * PUT, in place of body: length bytes of a file from offset on.  The descriptor is borrowed until
+	 * on_done begins or fetch_cancel returns, its position is not moved.  They may be read more than
+	 * once: libcurl sends again on a new connection when a kept one turns out to be dead.
+	 */
+	bool has_upload;
+	int upload_fd;
+	uint64_t upload_offset, upload_length;
+	/*
+	 * To an endpoint that the operator has configured: any address, port and of http and https any
+	 * scheme; URLs of up to 32 KiB; no CDN-Loop; a redirect is an answer like others; no limit of
+	 * size but max_size.  Of a body to a status of 300 or more the first FETCH_ERROR_BODY_MAX bytes
+	 * come, whatever max_size says.
+	 */
+	bool trusted;
+	bool want_amz;			/* keep x-amz-* headers of the answer; too many or too long: FETCH_PROTOCOL */
 	/*
 	 * Complete lines, copied.  One that is malformed makes fetch_start fail;
 	 * those that are ours to write (Host, Range, Accept-Encoding, framing,
@@ -80,8 +113,18 @@ struct fetch_request {
 	uint64_t range_first, range_last;	/* inclusive; last UINT64_MAX = open */
 	uint64_t max_size;		/* of the body; 0 = upstream_max_size */
 	bool tls_verify;
-	/* of the caller; 0 none: the configured first_byte_timeout counts anyway */
+	/*
+	 * Of the caller; 0 none: the configured first_byte_timeout counts anyway.  With a body to PUT it
+	 * counts until sending begins; sending has the lowest speed of all bodies as its limit, and from
+	 * its end on first_byte_timeout counts anew.
+	 */
 	int64_t first_byte_deadline_mono_ms;
+	int64_t end_mono_ms;		/* by then it is over, or FETCH_TIMEOUT; 0 none.  Pauses count, too */
+	/*
+	 * The answer may take its time, and drip: end_mono_ms, which must be set, is its only limit.
+	 * (S3 answers 200 to the completion of an upload, then sends spaces for minutes.)
+	 */
+	bool patient;
 };
 
 struct fetch_ops {
@@ -107,5 +150,7 @@ void fetch_resume(struct fetch *f);
  */
 void fetch_cancel(struct fetch *f);
 const struct fetch_response *fetch_response(const struct fetch *f);
+/* Bytes of a PUT's body that have been handed to the connection; less than before when it is sent again. */
+uint64_t fetch_sent(const struct fetch *f);
 
 #endif

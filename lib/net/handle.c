@@ -28,7 +28,10 @@
  * (16 KiB at a time) all are alike, 0.8.  Where many fetches run, memory counts
  * more: a thousand with 256 KiB each are 250 MiB.
  */
-enum { RECEIVE_BUFFER = 256 << 10, RECEIVE_BUFFER_MANY = 64 << 10, MANY = 64 };
+enum {
+	RECEIVE_BUFFER = 256 << 10, RECEIVE_BUFFER_MANY = 64 << 10, MANY = 64,
+	SEND_BUFFER = 256 << 10, SEND_BUFFER_MANY = 64 << 10,
+};
 
 /* Written by us or by libcurl, or about one connection only. */
 static const char *const ours[] = {
@@ -94,7 +97,7 @@ make_lines(struct fetch *f)
 
 	if (!f->asked_agent)
 		ok = ok && add_line(f, "User-Agent: eodata-proxy/" PACKAGE_VERSION);
-	if (site != NULL && site[0] != '\0')
+	if (!f->trusted && site != NULL && site[0] != '\0')
 		ok = ok && add_printed(f, "CDN-Loop", site);
 	if (f->trace != NULL)
 		ok = ok && add_printed(f, "traceparent", f->trace);
@@ -129,7 +132,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	struct fetch *f = arg;
 	int fd;
 
-	if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(f->net->config, &a->addr)) {
+	if (purpose != CURLSOCKTYPE_IPCXN || (!f->trusted && !address_allowed(f->net->config, &a->addr))) {
 		f->address_refused = true;
 		return CURL_SOCKET_BAD;
 	}
@@ -200,7 +203,7 @@ on_before_request(void *arg, char *ip, char *local_ip, int port, int local_port)
 	struct fetch *f = arg;
 	struct kept_name name = { .port = port, .local_port = local_port };
 
-	if (!text_address_allowed(f->net->config, ip)) {
+	if (!f->trusted && !text_address_allowed(f->net->config, ip)) {
 		f->address_refused = true;
 		f->address_tried = false;
 		return CURL_PREREQFUNC_ABORT;
@@ -233,7 +236,7 @@ static bool
 set_transport(CURL *h, struct fetch *f)
 {
 	const struct config *c = f->net->config;
-	const char *protocols = c->allow_http ? "http,https" : "https";
+	const char *protocols = c->allow_http || f->trusted ? "http,https" : "https";
 	bool ok = true;
 
 	SET(CURLOPT_URL, f->url->text);
@@ -270,19 +273,38 @@ set_transport(CURL *h, struct fetch *f)
 }
 
 static bool
-set_request(CURL *h, struct fetch *f)
+set_method(CURL *h, struct fetch *f)
 {
 	bool ok = true;
 
-	SET(CURLOPT_HTTPHEADER, f->lines);
-	SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
 	if (strcmp(f->method, "POST") == 0) {
 		SET(CURLOPT_POST, 1L);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(f->body));
 		SET(CURLOPT_POSTFIELDS, f->body);	/* ours, and it outlives the handle */
+	} else if (strcmp(f->method, "PUT") == 0) {
+		SET(CURLOPT_UPLOAD, 1L);
+		SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)f->upload_length);	/* never chunked */
+		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)(f->net->n_fetches > MANY ? SEND_BUFFER_MANY : SEND_BUFFER));
+		SET(CURLOPT_READFUNCTION, hop_on_read);
+		SET(CURLOPT_READDATA, f);
+		SET(CURLOPT_SEEKFUNCTION, hop_on_seek);
+		SET(CURLOPT_SEEKDATA, f);
+	} else if (strcmp(f->method, "HEAD") == 0) {
+		SET(CURLOPT_NOBODY, 1L);
 	} else {
 		SET(CURLOPT_HTTPGET, 1L);
+		SET(CURLOPT_CUSTOMREQUEST, strcmp(f->method, "GET") == 0 ? NULL : f->method);
 	}
+	return ok;
+}
+
+static bool
+set_request(CURL *h, struct fetch *f)
+{
+	bool ok = set_method(h, f);
+
+	SET(CURLOPT_HTTPHEADER, f->lines);
+	SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
 	if (f->digest_user != NULL && url_same_origin(f->first, f->url)) {
 		SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_DIGEST);
 		SET(CURLOPT_USERPWD, f->digest_user);

@@ -8,9 +8,11 @@
 
 #include "net/private.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -35,13 +37,20 @@ hop_verdict(struct fetch *f, enum fetch_error x, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* An answer whose body tells why: of that the first bytes do. */
+static bool
+is_error(const struct fetch *f)
+{
+	return f->trusted && f->response.r.status >= 300;
+}
+
 /* Hand the answer's headers to the owner.  0, or -1 with the verdict set. */
 static int
 deliver(struct fetch *f)
 {
 	const struct fetch_response *r = &f->response.r;
 
-	if (r->has_length && r->length > f->max_size) {
+	if (r->has_length && r->length > f->max_size && !is_error(f) && strcmp(f->method, "HEAD") != 0) {
 		hop_verdict(f, FETCH_TOO_LARGE, "the body is larger than allowed");
 		return -1;
 	}
@@ -72,7 +81,7 @@ headers_done(struct fetch *f)
 
 	if (response_wants_close(&f->response))
 		(void)curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);	/* the option exists */
-	if (response_is_redirect(&f->response)) {
+	if (!f->trusted && response_is_redirect(&f->response)) {
 		f->redirecting = true;
 		return r->has_length && r->length > REDIRECT_BODY_MAX ? -1 : 0;
 	}
@@ -109,24 +118,10 @@ drop_body(struct fetch *f, size_t n)
 	return f->dropped > REDIRECT_BODY_MAX ? CURL_WRITEFUNC_ERROR : n;
 }
 
-size_t
-hop_on_body(char *data, size_t size, size_t n, void *arg)
+/* To the owner.  What libcurl is to be told. */
+static size_t
+give(struct fetch *f, const char *data, size_t n)
 {
-	struct fetch *f = arg;
-
-	n *= size;
-	if (f->cancelled || f->over)
-		return CURL_WRITEFUNC_ERROR;
-	if (f->redirecting)
-		return drop_body(f, n);
-	if (!f->delivered && deliver(f) != 0)
-		return CURL_WRITEFUNC_ERROR;
-	if (n == 0)
-		return 0;
-	if (n > f->max_size - f->taken) {
-		hop_verdict(f, FETCH_TOO_LARGE, "the body is larger than allowed");
-		return CURL_WRITEFUNC_ERROR;
-	}
 	switch (f->ops.on_data(f->arg, data, n)) {
 	case 0:
 		f->taken += n;
@@ -142,6 +137,88 @@ hop_on_body(char *data, size_t size, size_t n, void *arg)
 	}
 }
 
+static size_t
+give_error(struct fetch *f, const char *data, size_t n)
+{
+	size_t left = FETCH_ERROR_BODY_MAX - (size_t)f->taken, rc = 0;
+
+	if (n <= left)
+		return give(f, data, n);
+	if (left > 0)
+		rc = give(f, data, left);
+	if (rc != left)
+		return rc;
+	f->cut = true;
+	return CURL_WRITEFUNC_ERROR;
+}
+
+size_t
+hop_on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+
+	n *= size;
+	if (f->cancelled || f->over)
+		return CURL_WRITEFUNC_ERROR;
+	if (f->redirecting)
+		return drop_body(f, n);
+	if (!f->delivered && deliver(f) != 0)
+		return CURL_WRITEFUNC_ERROR;
+	if (n == 0)
+		return 0;
+	if (is_error(f))
+		return give_error(f, data, n);
+	if (n > f->max_size - f->taken) {
+		hop_verdict(f, FETCH_TOO_LARGE, "the body is larger than allowed");
+		return CURL_WRITEFUNC_ERROR;
+	}
+	return give(f, data, n);
+}
+
+/* What comes next of a PUT's body: at most what libcurl has room for. */
+size_t
+hop_on_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+	ssize_t got;
+
+	n *= size;
+	if (f->cancelled || f->over)
+		return CURL_READFUNC_ABORT;
+	if (n > f->upload_length - f->sent)
+		n = (size_t)(f->upload_length - f->sent);
+	if (n == 0)
+		return 0;
+	if (f->has_upload) {
+		do {
+			got = pread(f->upload_fd, to, n, (off_t)(f->upload_offset + f->sent));
+		} while (got < 0 && errno == EINTR);
+		if (got <= 0) {
+			hop_verdict(f, FETCH_CANCELLED, "cannot read what is to be sent: %s",
+			    got == 0 ? "the file is shorter" : strerror(errno));
+			return CURL_READFUNC_ABORT;
+		}
+		n = (size_t)got;
+	} else {
+		memcpy(to, f->body + f->sent, n);
+	}
+	f->sent += n;
+	limits_sent(f, n);
+	return n;
+}
+
+/* libcurl sends all of it again: the kept connection that it began on was dead. */
+int
+hop_on_seek(void *arg, curl_off_t offset, int whence)
+{
+	struct fetch *f = arg;
+
+	if (offset != 0 || whence != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	f->sent = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
 /* A whole answer by libcurl's account; by ours? */
 static void
 judge_success(struct fetch *f)
@@ -152,7 +229,7 @@ judge_success(struct fetch *f)
 		hop_verdict(f, FETCH_PROTOCOL, "the headers were cut");
 	else if (!f->delivered && deliver(f) != 0)
 		return;
-	else if (r->has_length && f->taken != r->length)
+	else if (r->has_length && f->taken != r->length && strcmp(f->method, "HEAD") != 0)
 		hop_verdict(f, FETCH_TRUNCATED, "the body was cut");
 }
 
@@ -183,6 +260,8 @@ hop_judge(struct fetch *f, CURLcode code)
 {
 	if (f->over)
 		return f->verdict;
+	if (f->cut)
+		return FETCH_OK;
 	if (f->address_refused && !f->address_tried) {
 		hop_verdict(f, FETCH_REFUSED, "its address is not public");
 		return f->verdict;

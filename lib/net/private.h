@@ -54,6 +54,10 @@ struct fetch {
 
 	/* the request: copies */
 	char *id, *trace, *method, *body;
+	bool trusted, patient;
+	bool has_upload;			/* else a PUT sends body */
+	int upload_fd;				/* borrowed */
+	uint64_t upload_offset, upload_length;	/* of a PUT, also of one that sends body */
 	struct strs headers, credentials;	/* complete lines */
 	char *digest_user;
 	bool has_range, tls_verify, asked_agent;
@@ -78,11 +82,13 @@ struct fetch {
 	unsigned n_opened;
 	bool stale;				/* a kept connection that talks unasked: the hop begins again */
 	bool fresh;				/* ... on a new connection */
+	uint64_t sent;				/* of a PUT's body, by hop_on_read */
 
 	/* the answer */
 	bool delivered;				/* on_response has been called */
 	bool paused;
 	uint64_t taken;				/* body bytes that on_data took */
+	bool cut;				/* it was an error's, and is long enough */
 
 	/* how it ends: the first verdict stays */
 	bool cancelled;				/* by the caller: no callback any more */
@@ -91,8 +97,10 @@ struct fetch {
 	enum fetch_error verdict;
 	char reason[ERR_TEXT_MAX];
 
-	/* first byte until delivered, then low speed */
+	/* first byte until delivered, then low speed; low speed also while a body is sent */
 	struct deadline deadline;
+	int64_t end_mono_ms;			/* of all of it; 0 none */
+	bool sending;
 	uint64_t slot[LOW_SPEED_SLOTS];		/* bytes in each quarter of the window */
 	unsigned slot_now, slots_passed;
 	int64_t slot_left_ms;			/* of the quarter, while paused */
@@ -110,6 +118,8 @@ int handle_header_kind(const char *line);
 /* hop.c: what libcurl calls. */
 size_t hop_on_header(char *data, size_t size, size_t n, void *arg);
 size_t hop_on_body(char *data, size_t size, size_t n, void *arg);
+size_t hop_on_read(char *to, size_t size, size_t n, void *arg);
+int hop_on_seek(void *arg, curl_off_t offset, int whence);
 /* Give up with a verdict; the first one stays.  Anywhere. */
 void hop_verdict(struct fetch *f, enum fetch_error x, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The hop ended so, and not in a redirect: how did the fetch go?  Sets the verdict when it is a failure. */
@@ -119,6 +129,7 @@ enum fetch_error hop_judge(struct fetch *f, CURLcode code);
 void limits_start(struct fetch *f, int64_t caller_deadline_mono_ms);
 void limits_body(struct fetch *f);		/* the answer's headers are here */
 void limits_count(struct fetch *f, size_t n);	/* body bytes */
+void limits_sent(struct fetch *f, size_t n);	/* bytes of a PUT, counted in f->sent */
 void limits_pause(struct fetch *f);
 void limits_resume(struct fetch *f);
 bool limits_passed(struct fetch *f);		/* the deadline has come: true when that is a failure (verdict set) */

@@ -19,7 +19,7 @@
 #include "wire/httpdate.h"
 #include "wire/range.h"
 
-enum { ETAG_MAX = 512, CODING_MAX = 64, LOCATION_MAX = 16384, VALUE_MAX = 1024 };
+enum { ETAG_MAX = 512, CODING_MAX = 64, LOCATION_MAX = 16384, VALUE_MAX = 1024, REGION_MAX = 64 };
 
 static void
 response_forget(struct response *p)
@@ -31,6 +31,27 @@ response_forget(struct response *p)
 	free(p->r.etag);
 	free(p->r.disposition);
 	free(p->r.content_encoding);
+	free(p->r.bucket_region);
+	for (size_t i = 0; i < p->r.n_amz; i++) {
+		free(p->r.amz[i].name);
+		free(p->r.amz[i].value);
+	}
+	free(p->r.amz);
+}
+
+const char *
+fetch_response_amz(const struct fetch_response *r, const char *name)
+{
+	const char *found = NULL;
+
+	for (size_t i = 0; i < r->n_amz; i++) {
+		if (strcmp(r->amz[i].name, name) != 0)
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = r->amz[i].value;
+	}
+	return found;
 }
 
 /* Begin a block: forget the one before, but not the counters. */
@@ -42,6 +63,7 @@ block_begin(struct response *p)
 	response_forget(p);
 	*p = (struct response){
 		.asked_range = old.asked_range, .asked_first = old.asked_first, .asked_last = old.asked_last,
+		.asked_amz = old.asked_amz,
 		.lines = old.lines, .bytes = old.bytes,
 		.r = { .range_size = UINT64_MAX, .last_modified = -1, .retry_after_s = -1 },
 	};
@@ -52,6 +74,7 @@ response_init(struct response *p, const struct fetch_request *asked)
 {
 	*p = (struct response){
 		.asked_range = asked->has_range, .asked_first = asked->range_first, .asked_last = asked->range_last,
+		.asked_amz = asked->want_amz,
 	};
 	block_begin(p);
 }
@@ -246,12 +269,62 @@ media_type(struct response *p, const struct header_line *h)
 	buf_release(&b);
 }
 
+static bool
+name_begins(const struct header_line *h, const char *want)
+{
+	size_t n = strlen(want);
+
+	return h->name_len >= n && strncasecmp(h->name, want, n) == 0;
+}
+
+static void
+bucket_region(struct response *p, const struct header_line *h)
+{
+	struct fetch_response *r = &p->r;
+	bool first = !p->has_region;
+	char *v = mem_strndup(h->value, h->value_len);
+
+	p->has_region = true;
+	if (first && h->value_len > 0 && h->value_len <= REGION_MAX &&
+	    strspn(v, "abcdefghijklmnopqrstuvwxyz0123456789-") == h->value_len) {
+		r->bucket_region = v;
+		return;
+	}
+	free(v);
+	free(r->bucket_region);		/* two of them are none */
+	r->bucket_region = NULL;
+}
+
+static enum response_event
+amz(struct response *p, const struct header_line *h, struct err *e)
+{
+	struct fetch_response *r = &p->r;
+	struct fetch_header *add;
+
+	if (r->n_amz == FETCH_AMZ_MAX || h->value_len > FETCH_AMZ_VALUE_MAX)
+		return bad(e, "too many x-amz- headers, or one is too long");
+	if (r->amz == NULL)
+		r->amz = mem_alloc(FETCH_AMZ_MAX * sizeof(*r->amz));
+	add = &r->amz[r->n_amz++];
+	add->name = mem_strndup(h->name, h->name_len);
+	add->value = mem_strndup(h->value, h->value_len);
+	for (char *c = add->name; *c != '\0'; c++) {
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	}
+	return RESPONSE_MORE;
+}
+
 static enum response_event
 keep(struct response *p, const struct header_line *h, struct err *e)
 {
 	struct fetch_response *r = &p->r;
 	int64_t t;
 
+	if (header_is(h, "x-amz-bucket-region"))
+		bucket_region(p, h);
+	if (p->asked_amz && name_begins(h, "x-amz-"))
+		return amz(p, h, e);
 	if (header_is(h, "content-length"))
 		return content_length(p, h, e);
 	if (header_is(h, "transfer-encoding"))

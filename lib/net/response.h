@@ -14,6 +14,7 @@ struct response {
 	/* what was asked for, to judge Content-Range */
 	bool asked_range;
 	uint64_t asked_first, asked_last;
+	bool asked_amz;
 	/* over the whole hop: 1xx, the answer, trailers */
 	size_t lines, bytes;
 	/* of the block being read */
@@ -21,6 +22,7 @@ struct response {
 	bool settled;			/* r has been handed out: only trailers may follow */
 	bool final;			/* its headers are whole and it is not a 1xx */
 	bool has_te, chunked, has_range_header, bad_range_header, accepts, digest_offered;
+	bool has_region;
 	bool has_announced;		/* Content-Length as sent, whatever the status */
 	uint64_t announced;
 };

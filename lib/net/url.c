@@ -63,12 +63,12 @@ has_scheme(const char *s)
 }
 
 static int
-check_bytes(const char *text, struct err *e)
+check_bytes(const char *text, size_t max, struct err *e)
 {
-	size_t n = strnlen(text, URL_MAX + 1);
+	size_t n = strnlen(text, max + 1);
 
-	if (n > URL_MAX)
-		return err_set(e, "the URL is longer than %d bytes", URL_MAX);
+	if (n > max)
+		return err_set(e, "the URL is longer than %zu bytes", max);
 	for (size_t i = 0; i < n; i++) {
 		if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f)
 			return err_set(e, "the URL holds a control byte");
@@ -84,7 +84,7 @@ check_bytes(const char *text, struct err *e)
 static char *
 encode(const char *text)
 {
-	struct buf b = BUF_INIT(3 * URL_MAX);
+	struct buf b = BUF_INIT(3 * URL_TRUSTED_MAX);
 
 	for (; *text != '\0'; text++) {
 		if (*text == ' ' || (uint8_t)*text > 0x7f)
@@ -92,7 +92,7 @@ encode(const char *text)
 		else
 			(void)buf_addc(&b, *text);
 	}
-	buf_must(&b);		/* there is room for any URL_MAX bytes */
+	buf_must(&b);		/* there is room for any URL_TRUSTED_MAX bytes */
 	return buf_take(&b);
 }
 
@@ -152,13 +152,15 @@ literal_is_refused(const struct config *c, const char *host)
 }
 
 static int
-check_host(const struct config *c, const struct url *u, struct err *e)
+check_host(const struct config *c, const struct url *u, bool trusted, struct err *e)
 {
 	size_t n = strlen(u->host);
 	char shown[300];
 
 	if (n == 0 || n > 255 || u->host[n - 1] == '.' || u->host[0] == '.')
 		return err_set(e, "the URL's host is empty, too long, or begins or ends with a dot");
+	if (trusted)
+		return 0;
 	text_esc_to(shown, sizeof(shown), u->host);
 	if (port_is_refused(u->port))
 		return err_set(e, "host '%s': port %u belongs to another service", shown, u->port);
@@ -170,7 +172,7 @@ check_host(const struct config *c, const struct url *u, struct err *e)
 }
 
 static int
-take_parts(const struct config *c, CURLU *cu, struct url *u, struct err *e)
+take_parts(const struct config *c, CURLU *cu, struct url *u, bool trusted, struct err *e)
 {
 	char *port = NULL, *user = NULL, *zone = NULL;
 	int rc = -1;
@@ -197,7 +199,7 @@ take_parts(const struct config *c, CURLU *cu, struct url *u, struct err *e)
 		if (*p >= 'A' && *p <= 'Z')
 			*p = (char)(*p + ('a' - 'A'));
 	}
-	rc = check_host(c, u, e);
+	rc = check_host(c, u, trusted, e);
 out:
 	free(port);
 	free(user);
@@ -206,7 +208,7 @@ out:
 }
 
 static struct url *
-parse(const struct config *c, const char *text, struct err *e)
+parse(const struct config *c, const char *text, bool trusted, struct err *e)
 {
 	struct url *u = mem_alloc(sizeof(*u));
 	CURLU *cu = NULL;
@@ -221,7 +223,7 @@ parse(const struct config *c, const char *text, struct err *e)
 		err_set(e, "the URL is malformed");
 		goto out;
 	}
-	rc = take_parts(c, cu, u, e);
+	rc = take_parts(c, cu, u, trusted, e);
 out:
 	curl_url_cleanup(cu);
 	if (rc != 0) {
@@ -240,15 +242,15 @@ text_free(char *text)
 }
 
 struct url *
-url_new(const struct config *c, const char *text, struct err *e)
+url_new(const struct config *c, const char *text, bool trusted, struct err *e)
 {
 	struct url *u;
 	char *encoded;
 
-	if (check_bytes(text, e) != 0)
+	if (check_bytes(text, trusted ? URL_TRUSTED_MAX : URL_MAX, e) != 0)
 		return NULL;
 	encoded = encode(text);
-	u = parse(c, encoded, e);
+	u = parse(c, encoded, trusted, e);
 	text_free(encoded);
 	return u;
 }
@@ -286,7 +288,7 @@ follow(const struct config *c, const struct url *base, const char *location, str
 		text = resolve_relative(base, location);
 	if (text == NULL)
 		goto out;
-	u = url_new(c, text, e);
+	u = url_new(c, text, false, e);
 	text_free(text);
 	if (u == NULL || whole || network || url_same_origin(base, u))
 		return u;
@@ -302,7 +304,7 @@ url_follow(const struct config *c, const struct url *base, const char *location,
 	struct url *u;
 	char *encoded;
 
-	if (check_bytes(location, e) != 0)
+	if (check_bytes(location, URL_MAX, e) != 0)
 		return NULL;
 	encoded = encode(location);
 	u = follow(c, base, encoded, e);

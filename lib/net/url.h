@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 
-enum { URL_MAX = 16384 };	/* bytes */
+enum { URL_MAX = 16384, URL_TRUSTED_MAX = 32768 };	/* bytes; a session token in a presigned one takes many */
 
 struct url {
 	char *text;		/* whole, without a fragment; may hold a signature: never log it */
@@ -18,8 +18,11 @@ struct url {
 	uint16_t port;
 };
 
-/* NULL and e (no secrets in it) when it is malformed or against policy. */
-struct url *url_new(const struct config *c, const char *text, struct err *e);
+/*
+ * NULL and e (no secrets in it) when it is malformed or against policy.
+ * trusted: the operator has named the host; any address, port and http.
+ */
+struct url *url_new(const struct config *c, const char *text, bool trusted, struct err *e);
 /* Where a Location header of base leads.  A downgrade to http is refused. */
 struct url *url_follow(const struct config *c, const struct url *base, const char *location, struct err *e);
 /* The same scheme, host and port? */

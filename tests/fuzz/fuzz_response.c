@@ -34,12 +34,25 @@ check_response(const struct response *p)
 	check_text(r->etag, 2048);
 	check_text(r->disposition, 16384);
 	check_text(r->content_encoding, 2048);
+	check_text(r->bucket_region, 64);
+	MUST(p->asked_amz || r->n_amz == 0);
+	MUST(r->n_amz <= FETCH_AMZ_MAX);
+	for (size_t i = 0; i < r->n_amz; i++) {
+		MUST(strncmp(r->amz[i].name, "x-amz-", 6) == 0 && strpbrk(r->amz[i].name, "ABXYZ \t:") == NULL);
+		MUST(strlen(r->amz[i].value) <= FETCH_AMZ_VALUE_MAX);
+		for (const char *s = r->amz[i].value; *s != '\0'; s++)
+			MUST((uint8_t)*s >= 0x20 || *s == '\t');
+		(void)fetch_response_amz(r, r->amz[i].name);
+	}
+	MUST(fetch_response_amz(r, "x-amz-") == NULL || r->n_amz > 0);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	const struct fetch_request asked = { .has_range = n % 2 == 0, .range_first = 2, .range_last = 6 };
+	const struct fetch_request asked = {
+		.has_range = n % 2 == 0, .range_first = 2, .range_last = 6, .want_amz = n % 4 < 2,
+	};
 	const char *s = (const char *)data, *end;
 	enum response_event ev = RESPONSE_MORE;
 	struct response p;

@@ -34,6 +34,11 @@ got_response(void *arg, const struct fetch_response *r)
 	g->r.etag = mem_strdup(r->etag);
 	g->r.disposition = mem_strdup(r->disposition);
 	g->r.content_encoding = mem_strdup(r->content_encoding);
+	g->r.bucket_region = mem_strdup(r->bucket_region);
+	for (size_t i = 0; i < r->n_amz; i++)
+		MUST(buf_addf(&g->amz, "%s=%s\n", r->amz[i].name, r->amz[i].value) == 0);
+	g->r.amz = NULL;
+	g->r.n_amz = 0;
 	return g->stop_at_response ? -1 : 0;
 }
 
@@ -72,6 +77,7 @@ got_done(void *arg, enum fetch_error x, const char *reason)
 	g->ends++;
 	g->error = x;
 	g->r.excess = fetch_response(g->f) != NULL && fetch_response(g->f)->excess;
+	g->sent = fetch_sent(g->f);
 	(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
 	g->f = NULL;
 }
@@ -83,6 +89,7 @@ got_init(struct got *g)
 {
 	*g = (struct got){ .ends = 0 };
 	buf_init(&g->body, 64 << 20);
+	buf_init(&g->amz, 1 << 20);
 }
 
 void
@@ -92,6 +99,8 @@ got_release(struct got *g)
 	free(g->r.etag);
 	free(g->r.disposition);
 	free(g->r.content_encoding);
+	free(g->r.bucket_region);
+	buf_release(&g->amz);
 	buf_release(&g->body);
 }
 

@@ -21,7 +21,9 @@ struct got {
 	struct fetch *f;
 	unsigned responses, calls, pauses, ends;
 	bool paused, inside, bad_fill;
-	struct fetch_response r;	/* strings are copies */
+	struct fetch_response r;	/* strings are copies; without amz */
+	struct buf amz;			/* "name=value\n" */
+	uint64_t sent;
 	struct buf body;
 	uint64_t n_body;
 	enum fetch_error error;

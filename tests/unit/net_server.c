@@ -37,6 +37,8 @@ struct route {
 	char *path;
 	struct step step[STEPS_MAX];
 	size_t n;
+	bool streams, goes_on;	/* server_takes */
+	uint64_t takes, after;
 };
 
 /* What the epoll points to begins with this. */
@@ -50,6 +52,9 @@ struct conn {
 	int fd;			/* -1: free */
 	struct buf in;
 	struct route *route;	/* NULL: reads a request */
+	struct route *body_of;	/* server_takes: a body comes for it */
+	uint64_t body, body_taken;	/* its bytes, and those that were read */
+	unsigned requests;
 	size_t step;
 	uint64_t sent;		/* of the step */
 	uint64_t dripped;
@@ -64,6 +69,8 @@ struct server {
 	struct conn *conn;	/* CONNS_MAX */
 	struct buf log;
 	unsigned requests, connections;
+	uint64_t taken;
+	bool took_wrong;
 	bool go;
 };
 
@@ -99,7 +106,7 @@ conn_close(struct conn *c, bool reset)
 	fd_close(&c->fd);
 	buf_release(&c->in);
 	c->events = 0;
-	c->route = NULL;
+	c->route = c->body_of = NULL;
 }
 
 struct server *
@@ -146,6 +153,15 @@ server_port(const struct server *s)
 	return s->port;
 }
 
+/* Does it read, with or without something to send?  Not the rest of a body that nobody wants. */
+static uint32_t
+reads(const struct conn *c)
+{
+	const struct route *r = c->body_of;
+
+	return r != NULL && c->body_taken >= r->takes && !r->goes_on ? 0 : EPOLLIN;
+}
+
 static struct route *
 route_find(struct server *s, const char *path, size_t n)
 {
@@ -156,8 +172,8 @@ route_find(struct server *s, const char *path, size_t n)
 	return NULL;
 }
 
-static void
-add_step(struct server *s, const char *path, enum step_kind kind, char *data, uint64_t n)
+static struct route *
+route_of(struct server *s, const char *path)
 {
 	struct route *r = route_find(s, path, strlen(path));
 
@@ -166,6 +182,14 @@ add_step(struct server *s, const char *path, enum step_kind kind, char *data, ui
 		r = &s->route[s->n_routes++];
 		r->path = mem_strdup(path);
 	}
+	return r;
+}
+
+static void
+add_step(struct server *s, const char *path, enum step_kind kind, char *data, uint64_t n)
+{
+	struct route *r = route_of(s, path);
+
 	MUST(r->n < STEPS_MAX);
 	r->step[r->n++] = (struct step){ kind, data, n };
 }
@@ -213,6 +237,29 @@ void
 server_resets(struct server *s, const char *path)
 {
 	add_step(s, path, STEP_RESET, NULL, 0);
+}
+
+void
+server_takes(struct server *s, const char *path, uint64_t n, uint64_t after, bool goes_on)
+{
+	struct route *r = route_of(s, path);
+
+	r->streams = true;
+	r->takes = n;
+	r->after = after;
+	r->goes_on = goes_on;
+}
+
+uint64_t
+server_taken(const struct server *s)
+{
+	return s->taken;
+}
+
+bool
+server_took_wrong(const struct server *s)
+{
+	return s->took_wrong;
 }
 
 /* Send what the step has left.  1: all is out; 0: later; -1: the peer is gone. */
@@ -264,7 +311,7 @@ conn_answer(struct conn *c)
 			conn_close(c, false);
 			return;
 		}
-		conn_watch(c, rc == 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+		conn_watch(c, rc == 0 ? reads(c) | EPOLLOUT : reads(c));
 		if (rc == 0)
 			return;
 		c->step++;
@@ -314,37 +361,84 @@ server_delivered(const struct server *s)
 	return true;
 }
 
+/* Which answer does the request at the beginning of c->in get? */
+static struct route *
+choose(struct conn *c)
+{
+	char *target = strchr(c->in.data, ' ') + 1, name[200];
+	size_t path = strcspn(target, " ?");
+	struct route *r = NULL;
+
+	(void)snprintf(name, sizeof(name), "%.*s+digest", (int)path, target);
+	if (strstr(c->in.data, "\r\nAuthorization: Digest ") != NULL)
+		r = route_find(c->server, name, strlen(name));
+	(void)snprintf(name, sizeof(name), "%.*s+kept", (int)path, target);
+	if (r == NULL && c->requests > 0)
+		r = route_find(c->server, name, strlen(name));
+	if (r == NULL)
+		r = route_find(c->server, target, path);
+	if (r == NULL)
+		fprintf(stderr, "no route for '%.*s'\n", (int)path, target);
+	MUST(r != NULL);
+	return r;
+}
+
+/* What has come of a body that is not kept. */
+static void
+conn_body(struct conn *c)
+{
+	struct route *r = c->body_of;
+	size_t n = c->in.len;
+
+	if (n > c->body - c->body_taken)
+		n = (size_t)(c->body - c->body_taken);
+	for (size_t i = 0; i < n; i++) {
+		if (c->in.data[i] != fill_byte(r->after + c->body_taken + i))
+			c->server->took_wrong = true;
+	}
+	buf_consume(&c->in, n);
+	c->body_taken += n;
+	c->server->taken = c->body_taken;
+	if (c->route == NULL && c->step == 0 && (c->body_taken >= r->takes || c->body_taken == c->body))
+		c->route = r;
+	if (c->body_taken == c->body)
+		c->body_of = NULL;
+	conn_watch(c, reads(c));
+}
+
 /* A whole request in c->in?  Log it and find its answer. */
 static void
 conn_request(struct conn *c)
 {
-	char *end = c->in.len == 0 ? NULL : strstr(c->in.data, "\r\n\r\n"), *length, *target;
-	char digest[200];
-	size_t n, path;
+	char *end = c->in.len == 0 ? NULL : strstr(c->in.data, "\r\n\r\n"), *length;
+	struct route *r;
+	size_t n, body = 0;
 
 	if (end == NULL)
 		return;
 	n = (size_t)(end - c->in.data) + 4;
 	length = strstr(c->in.data, "\r\nContent-Length: ");
 	if (length != NULL && length < end)
-		n += (size_t)atoi(length + 18);
+		body = (size_t)atoll(length + 18);
+	r = choose(c);
+	if (!r->streams)
+		n += body;
 	if (c->in.len < n)
 		return;
 	MUST(buf_add(&c->server->log, c->in.data, n) == 0);
 	c->server->requests++;
-	target = strchr(c->in.data, ' ') + 1;
-	path = strcspn(target, " ?");
-	(void)snprintf(digest, sizeof(digest), "%.*s+digest", (int)path, target);
-	if (strstr(c->in.data, "\r\nAuthorization: Digest ") != NULL)
-		c->route = route_find(c->server, digest, strlen(digest));
-	if (c->route == NULL)
-		c->route = route_find(c->server, target, path);
-	if (c->route == NULL)
-		fprintf(stderr, "no route for '%.*s'\n", (int)path, target);
-	MUST(c->route != NULL);
+	c->requests++;
 	buf_consume(&c->in, n);
 	c->step = 0;
 	c->sent = 0;
+	if (r->streams) {
+		c->body_of = r;
+		c->body = body;
+		c->body_taken = 0;
+		conn_body(c);
+	} else {
+		c->route = r;
+	}
 }
 
 static void
@@ -364,7 +458,9 @@ conn_read(struct conn *c)
 	}
 	c->in.len += (size_t)n;
 	c->in.data[c->in.len] = '\0';
-	if (c->route == NULL)
+	if (c->body_of != NULL)
+		conn_body(c);
+	else if (c->route == NULL)
 		conn_request(c);
 	conn_answer(c);
 }

@@ -18,7 +18,8 @@ int server_port(const struct server *s);
  * What a path (without its query) is answered with, step after step; calls
  * for one path append.  After the last step the connection is kept and waits
  * for the next request.  A request with "Authorization: Digest" takes the
- * path "PATH+digest" where that exists.
+ * path "PATH+digest" where that exists, one that is not its connection's first
+ * "PATH+kept".
  */
 void server_says(struct server *s, const char *path, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void server_sends(struct server *s, const char *path, const void *data, size_t n);
@@ -27,6 +28,13 @@ void server_waits(struct server *s, const char *path);			/* until server_goes */
 void server_closes(struct server *s, const char *path);
 void server_resets(struct server *s, const char *path);
 void server_goes(struct server *s);
+/*
+ * Bodies of requests for path are not kept: they are compared with fill_byte (of after on) as they
+ * come.  The answer begins after n bytes of them, or after all; what follows is read when goes_on.
+ */
+void server_takes(struct server *s, const char *path, uint64_t n, uint64_t after, bool goes_on);
+uint64_t server_taken(const struct server *s);		/* bytes of the last such body so far */
+bool server_took_wrong(const struct server *s);		/* has one been another than it should? */
 bool server_delivered(const struct server *s);		/* has all that was sent arrived? */
 void server_drips(struct server *s, uint64_t n);	/* n more fill bytes on every open connection, outside any route */
 /* What has been asked: request heads, one after the other. */

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,20 +29,28 @@ static const struct { const char *path, *wants[6], *answer; } routes[] = {
 	{ "GET /away ", { NULL }, "HTTP/1.1 302 Go\r\nContent-Length: 0\r\nConnection: close\r\nLocation: /b?x=y\r\n\r\n" },
 	{ "GET /b?x=y ", { "X-Api-Key: k\r\n", "Authorization: Bearer b\r\n", "If-Range: \"r\"\r\n", "Range: bytes=0-3\r\n", "traceparent: 00-0a" },
 	    "HTTP/1.1 206 Part\r\nETag: \"r\"\r\n" FACTS "Content-Length: 4\r\nContent-Range: bytes 0-3/9\r\n\r\npart" },
+	{ "PUT /up ", { "Content-Length: 15\r\n", "x-amz-meta-a: b\r\n", "\r\n\r\nwhat is sent up" },
+	    "HTTP/1.1 200 OK\r\nETag: \"u\"\r\nx-amz-meta-a: b\r\nx-amz-bucket-region: eu-1\r\n" FACTS "Content-Length: 0\r\n\r\n" },
 };
 
 static void
 serve_one(int fd)
 {
-	char head[8192];
-	size_t n = 0;
+	char head[8192] = "", *end = NULL, *length;
+	size_t n = 0, want = sizeof(head) - 1;
 	ssize_t got = 1;
 
-	while (got > 0 && n < sizeof(head) - 1 && (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0)) {
-		got = read(fd, head + n, sizeof(head) - 1 - n);
+	while (got > 0 && n < want) {
+		got = read(fd, head + n, want - n);
 		n += got > 0 ? (size_t)got : 0;
+		head[n] = '\0';
+		if (end == NULL)
+			end = strstr(head, "\r\n\r\n");
+		if (end == NULL)
+			continue;
+		length = strstr(head, "\r\nContent-Length: ");
+		want = (size_t)(end - head) + 4 + (length == NULL ? 0 : (size_t)atoi(length + 18));
 	}
-	head[n] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		const char *answer = routes[i].answer;
 
@@ -128,7 +137,6 @@ fetch(struct fetch_request *r, const char *path, const char *body, const char *e
 	(void)snprintf(text, sizeof(text), "http://127.0.0.1:%u%s", port, path);
 	r->id = "r1";
 	r->url = text;
-	r->method = "GET";
 	loop_start(&conf);
 	got_init(&g);
 	torture_go_on(was);
@@ -146,6 +154,8 @@ fetch(struct fetch_request *r, const char *path, const char *body, const char *e
 		    g.r.media_type != NULL && strcmp(g.r.media_type, "image/tiff; application=geotiff; profile=cloud-optimized") == 0 &&
 		    g.r.disposition != NULL && strcmp(g.r.disposition, "attachment; filename=\"a.tif\"; filename*=UTF-8''a.tif") == 0 &&
 		    (g.r.content_encoding != NULL) == (coding != NULL) &&
+		    strcmp(buf_str(&g.amz), r->want_amz ? "x-amz-meta-a=b\nx-amz-bucket-region=eu-1\n" : "") == 0 &&
+		    (g.r.bucket_region != NULL) == r->want_amz &&
 		    (g.r.checksum.algo != DIGEST_NONE) == (g.r.status == 200 && coding == NULL) ? WHOLE : WRONG;
 	torture_go_on(was);
 	return rc;
@@ -182,6 +192,22 @@ fetch_more(void)
 	return fetch(&r, "/away", "part", "\"r\"", NULL);
 }
 
+static int upload_fd = -1;
+
+/* A file goes up, and what is told of it comes back. */
+static int
+fetch_upload(void)
+{
+	static char meta[] = "x-amz-meta-a: b";
+	static char *headers[] = { meta };
+	struct fetch_request r = {
+		.method = "PUT", .trusted = true, .want_amz = true, .headers = headers, .n_headers = 1,
+		.has_upload = true, .upload_fd = upload_fd, .upload_offset = 1, .upload_length = 15,
+	};
+
+	return fetch(&r, "/up", "", "\"u\"", NULL);
+}
+
 static int
 begin_net(void)
 {
@@ -201,7 +227,7 @@ begin_net(void)
 static int
 parse_url(void)
 {
-	struct url *u = url_new(&conf, "http://127.0.0.1:8080/a b/\xc3\xa9?x=%2f" LONGER "#y", NULL), *v;
+	struct url *u = url_new(&conf, "http://127.0.0.1:8080/a b/\xc3\xa9?x=%2f" LONGER "#y", false, NULL), *v;
 	int rc;
 
 	if (u == NULL)
@@ -227,6 +253,7 @@ f9_an_answer_is_whole_or_an_error(void)
 	torture("a fetch", fetch_one);
 	torture("a fetch of what is coded", fetch_coded);
 	torture("a fetch over a redirect with all there is", fetch_more);
+	torture("an upload", fetch_upload);
 }
 
 int
@@ -241,6 +268,8 @@ main(void)
 
 	begin();	/* the configuration; libcurl makes itself ready */
 	end();
+	upload_fd = memfd_create("upload", MFD_CLOEXEC);
+	MUST(upload_fd >= 0 && fd_write_all(upload_fd, "(what is sent up)", 17) == 0);
 	provider = provider_start(&port);
 	status = unit_run("alloc_net", tests, ARRAY_LEN(tests));
 	(void)kill(provider, SIGKILL);

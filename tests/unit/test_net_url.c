@@ -21,7 +21,7 @@ parsed(const struct config *c, const char *text)
 {
 	static char ret[URL_MAX + 1];
 	struct err e = ERR_NONE;
-	struct url *u = url_new(c, text, &e);
+	struct url *u = url_new(c, text, false, &e);
 
 	(void)snprintf(ret, sizeof(ret), "%s", u == NULL ? "refused" : u->text);
 	CHECK(u != NULL || e.text[0] != '\0');
@@ -34,7 +34,7 @@ followed(const struct config *c, const char *base, const char *location)
 {
 	static char ret[URL_MAX + 1];
 	struct err e = ERR_NONE;
-	struct url *b = url_new(c, base, &e), *u;
+	struct url *b = url_new(c, base, false, &e), *u;
 
 	MUST(b != NULL);
 	u = url_follow(c, b, location, &e);
@@ -208,8 +208,8 @@ origin_is_scheme_host_and_port(void)
 	struct url *a, *b;
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		a = url_new(&lax, t[i].a, NULL);
-		b = url_new(&lax, t[i].b, NULL);
+		a = url_new(&lax, t[i].a, false, NULL);
+		b = url_new(&lax, t[i].b, false, NULL);
 		MUST(a != NULL && b != NULL);
 		CHECK_INT(url_same_origin(a, b), t[i].same);
 		url_free(a);
