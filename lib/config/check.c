@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "config/scan.h"
@@ -634,6 +635,33 @@ read_headers(struct config *c, struct faults *f)
 	fd_close(&fd);
 }
 
+/* Of any bytes: its digest is the secret. */
+static void
+read_memory_key(struct config *c, struct faults *f)
+{
+	struct buf text = BUF_INIT(CONFIG_HEADERS_MAX);
+	struct err e = ERR_NONE;
+	int fd = open_secret(c->s3_memory_key, &e);
+	char hex[65];
+
+	if (fd == -1 || fd_read_rest(fd, &text, &e) < 0) {
+		faults_add_path(f, "cache.s3.memory_key", "%s", e.text);
+	} else {
+		if (text.len > 0 && text.data[text.len - 1] == '\n')
+			text.len--;
+		if (text.len < CONFIG_MEMORY_KEY_MIN)
+			faults_add_path(f, "cache.s3.memory_key", "'%s' has %zu bytes, want %d or more",
+			    c->s3_memory_key, text.len, CONFIG_MEMORY_KEY_MIN);
+		digest_sha256_hex(buf_str(&text), text.len, hex);
+		strs_add(&c->s3_memory_secret, hex);
+		explicit_bzero(hex, sizeof(hex));
+	}
+	if (text.data != NULL)
+		explicit_bzero(text.data, text.cap);
+	buf_release(&text);
+	fd_close(&fd);
+}
+
 /* One that only another role's user can read, or that comes later, is that role's to report. */
 static void
 check_later(const char *path, const char *member, struct faults *f)
@@ -654,6 +682,8 @@ check_secrets(struct config *c, struct faults *f)
 {
 	if (c->stac_headers_file[0] != '\0')
 		read_headers(c, f);
+	if (c->s3_memory_key[0] != '\0')
+		read_memory_key(c, f);
 	/* here, since children that are confined take a configuration without looking at users */
 	if (c->user != NULL && getpwnam(c->user) == NULL)
 		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);

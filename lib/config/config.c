@@ -24,15 +24,22 @@ wipe(char *s)
 		explicit_bzero(s, strlen(s));
 }
 
+static void
+release_secret(struct strs *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		wipe(s->v[i]);
+	strs_release(s);
+}
+
 void
 config_free(struct config *c)
 {
 	if (c == NULL)
 		return;
 	params_release(config_params, config_params_n, c);
-	for (size_t i = 0; i < c->stac_headers.n; i++)
-		wipe(c->stac_headers.v[i]);
-	strs_release(&c->stac_headers);
+	release_secret(&c->stac_headers);
+	release_secret(&c->s3_memory_secret);
 	wipe(c->text);
 	free(c->text);
 	free(c);

@@ -122,6 +122,8 @@ struct config {
 	enum s3_addressing s3_addressing;
 	char *s3_credentials;		/* a file in AWS's format; "": the environment */
 	char *s3_profile;		/* its section */
+	char *s3_memory_key;		/* a file; "": none */
+	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
 	/* front */
 	char *front_server;		/* "nginx", "apache", "lighttpd" */
 	char *base_path;

@@ -124,7 +124,7 @@ static const char tail[] =
 	".El\n"
 	".Pp\n"
 	"Secrets are not written into the file: it names files that hold them\n"
-	".Pq Cm stac.headers_file , eodag.config_file , cache.s3.credentials .\n"
+	".Pq Cm stac.headers_file , eodag.config_file , cache.s3.credentials , cache.s3.memory_key .\n"
 	"Such a file must not be readable by others, nor writable by anyone but its\n"
 	"owner; with a looser mode it is refused.\n"
 	".Sh EXAMPLES\n"

@@ -311,6 +311,12 @@ const struct param config_params[] = {
 		  "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." },
 	{ "cache.s3.profile", PARAM_STRING, AT(s3_profile), 1, LEN_SET, "\"default\"", PARAM_FILLED,
 	  .text = "The section of that file." },
+	{ "cache.s3.memory_key", PARAM_PATH, AT(s3_memory_key), 0, LEN_PATH, "\"\"", PARAM_RESTART,
+	  .text = "A file with a secret of 32 bytes or more, the same on all hosts. What memcached "
+		  "keeps of objects in the bucket is named and sealed with it, so that nobody "
+		  "else who can write there is believed. A newline at its end does not count. "
+		  "Others may not read it, only its owner may write it. Empty means that "
+		  "memcached keeps nothing of them." },
 
 	/* front */
 	{ "front.server", PARAM_WORD_STRING, AT(front_server), .fallback = "\"nginx\"",

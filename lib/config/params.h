@@ -84,7 +84,8 @@ enum {
 	CONFIG_VALUES_MAX = 200000,		/* in the file */
 	CONFIG_SEALED_VALUES_MAX = 500000,
 	CONFIG_FAULTS_MAX = 100,		/* that are told */
-	CONFIG_HEADERS_MAX = 64 * 1024,		/* bytes of stac.headers_file */
+	CONFIG_HEADERS_MAX = 64 * 1024,		/* bytes of stac.headers_file, and of cache.s3.memory_key */
+	CONFIG_MEMORY_KEY_MIN = 32,		/* bytes of the latter */
 };
 
 /* faults.c, parse.c, check.c and dump.c to each other. */

@@ -587,12 +587,26 @@ set_param(struct parser *ps, const struct param *p, json_object *root)
 	(void)json_object_put(fallback);
 }
 
-/* What only the memfd has: "sealed": { "generation": 3, "stac_headers": [ ... ] }. */
+/* A list of secrets in the memfd. */
+static void
+set_secrets(struct parser *ps, json_object *sealed, const struct param *p, struct strs *ret, struct at *at)
+{
+	json_object *v = NULL;
+
+	at->name = p->path;
+	if (json_object_object_get_ex(sealed, p->path, &v))
+		set_strings(ps, p, v, ret, at);
+	else
+		faults_add(ps->f, at, "must be given");
+}
+
+/* What only the memfd has: "sealed": { "generation": 3, "stac_headers": [ ... ], "memory_secret": [ ... ] }. */
 static void
 set_sealed(struct parser *ps, json_object *root)
 {
 	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000,
 		.length = CONFIG_HEADERS_MAX };
+	static const struct param memory = { "memory_secret", PARAM_STRINGS, 0, .max = 1, .length = 64 };
 	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };
 	json_object *sealed = NULL, *v = NULL;
 
@@ -606,11 +620,8 @@ set_sealed(struct parser *ps, json_object *root)
 		ps->c->generation = (uint64_t)json_object_get_int64(v);
 	else
 		faults_add(ps->f, &at, "wrong type");
-	at.name = "stac_headers";
-	if (json_object_object_get_ex(sealed, "stac_headers", &v))
-		set_strings(ps, &headers, v, &ps->c->stac_headers, &at);
-	else
-		faults_add(ps->f, &at, "must be given");
+	set_secrets(ps, sealed, &headers, &ps->c->stac_headers, &at);
+	set_secrets(ps, sealed, &memory, &ps->c->s3_memory_secret, &at);
 }
 
 static void

@@ -229,6 +229,63 @@ h7_the_keys_of_s3_are_a_secret_too(void)
 	scratch_release(&s);
 }
 
+/* Whoever makes it by an editor has a newline there, whoever makes it by a program has not. */
+static void
+the_key_of_what_is_remembered_is_any_32_bytes(void)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+		bool fine;
+	} files[] = {
+		{ "canary\0canary\xff\ncanary\0canary\0abc", 32, true },
+		{ "canary\0canary\xff\ncanary\0canary\0abc\n", 33, true },
+		{ "canary\0canary\xff\ncanary\0canary\0ab\n", 32, false },
+		{ "", 0, false },
+		{ "canary\0canary\xff\ncanary\0canary\0abc2", 33, true },
+	};
+	struct buf told = BUF_INIT(TOLD_MAX);
+	char *secret[ARRAY_LEN(files)] = { NULL };
+	struct config *c, *child;
+	struct scratch s;
+	char *text;
+	int fd;
+
+	scratch_init(&s);
+	text = mem_printf("{\"cache\": {\"s3\": {\"memory_key\": \"%s\"}}}", s.path);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		scratch_write(&s, files[i].text, files[i].n, 0640);
+		buf_clear(&told);
+		c = config_parse("test", text, strlen(text), true, &told);
+		CHECK_INT(c != NULL, files[i].fine);
+		CHECK(strstr(buf_str(&told), "canary") == NULL);
+		CHECK((strstr(buf_str(&told), "want 32 or more") == NULL) == files[i].fine);
+		if (c == NULL)
+			continue;
+		CU_ASSERT_FATAL(c->s3_memory_secret.n == 1);
+		secret[i] = mem_strdup(c->s3_memory_secret.v[0]);
+		CHECK_INT(strlen(secret[i]), 64);
+		fd = config_to_memfd(c, NULL);
+		child = config_from_memfd(fd, NULL);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(child);
+		CHECK_STR(child->s3_memory_secret.v[0], secret[i]);
+		config_free(child);
+		config_free(c);
+		fd_close(&fd);
+	}
+	CHECK_STR(secret[1], secret[0]);
+	CHECK(strcmp(secret[4], secret[0]) != 0);
+	scratch_write(&s, files[0].text, files[0].n, 0644);
+	buf_clear(&told);
+	CHECK(config_parse("test", text, strlen(text), true, &told) == NULL);
+	CHECK(strstr(buf_str(&told), "cache.s3.memory_key: ") != NULL && strstr(buf_str(&told), "others may not read it") != NULL);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		free(secret[i]);
+	free(text);
+	buf_release(&told);
+	scratch_release(&s);
+}
+
 static void
 a_file_is_loaded_and_a_missing_one_is_told(void)
 {
@@ -417,10 +474,12 @@ a_broken_memfd_is_an_error(void)
 		"x",
 		"{}",
 		"{\"sealed\": 1}",
-		SEALED("\"generation\": -1, \"stac_headers\": []"),
-		SEALED("\"generation\": 1"),
-		SEALED("\"generation\": 1, \"stac_headers\": [1]"),
-		SEALED("\"generation\": 1, \"stac_headers\": []}, \"pool\": {\"workers\": 0"),
+		SEALED("\"generation\": -1, \"stac_headers\": [], \"memory_secret\": []"),
+		SEALED("\"generation\": 1, \"memory_secret\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": [1], \"memory_secret\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": [\"a\", \"b\"]"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": []}, \"pool\": {\"workers\": 0"),
 	};
 #undef SEALED
 	struct err e;
@@ -678,6 +737,7 @@ main(void)
 		UNIT(what_is_no_file_is_no_secret),
 		UNIT(an_eodag_file_that_is_not_there_yet_is_fine),
 		UNIT(h7_the_keys_of_s3_are_a_secret_too),
+		UNIT(the_key_of_what_is_remembered_is_any_32_bytes),
 		UNIT(a_file_is_loaded_and_a_missing_one_is_told),
 		UNIT(a_dump_is_a_configuration_again),
 		UNIT(a_dump_names_every_row_and_no_secret),
