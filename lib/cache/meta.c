@@ -73,8 +73,8 @@ is_header_text(const char *s, size_t max)
 	return true;
 }
 
-static int
-meta_check(const struct object_meta *m, struct err *e)
+int
+object_meta_check(const struct object_meta *m, struct err *e)
 {
 	if (m->etag == NULL || m->etag[0] != '"' || !is_header_text(m->etag, ETAG_MAX) ||
 	    !etag_is_valid(m->etag, strlen(m->etag)))
@@ -95,7 +95,7 @@ object_meta_write(const struct object_meta *m, uint64_t inode, struct buf *out)
 {
 	size_t from = out->len;
 
-	if (meta_check(m, NULL) != 0 || inode >= INT64_MAX)
+	if (object_meta_check(m, NULL) != 0 || inode >= INT64_MAX)
 		return -1;
 	(void)buf_addf(out, "{\"v\":%d,\"inode\":%llu,\"length\":%llu", META_VERSION, (unsigned long long)inode,
 	    (unsigned long long)m->length);
@@ -296,7 +296,7 @@ object_meta_parse(const char *text, size_t len, struct object_meta *ret, uint64_
 		goto out;
 	}
 	m.length = (uint64_t)length;
-	if (meta_check(&m, e) != 0)
+	if (object_meta_check(&m, e) != 0)
 		goto out;
 	*ret = m;
 	*ret_inode = (uint64_t)inode;

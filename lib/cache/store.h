@@ -23,6 +23,8 @@ struct object_meta {
 };
 void object_meta_release(struct object_meta *m);
 void object_meta_copy(struct object_meta *dst, const struct object_meta *src);	/* dst is uninitialised */
+/* May it be one of a stored object, every text of it a header's value?  0, or -1 and e. */
+int object_meta_check(const struct object_meta *m, struct err *e);
 
 /*
  * The documented metadata format (eodata-proxy-objects in DESIGN.md): JSON,

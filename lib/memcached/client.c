@@ -235,18 +235,20 @@ starts(const char *line, size_t n, const char *word)
 	return n >= len && memcmp(line, word, len) == 0;
 }
 
-/* "VA N" or "VA N flags": its N; -1 when it is none, or of another key. */
-static ssize_t
-value_line_parse(const char *line, size_t n, struct mc_reply *r)
+/*
+ * " flag flag..." to the end of the line: c and a number, k and a key; others
+ * are not looked at.  0, or -1: that is none, or another key than was asked for.
+ */
+static int
+flags_parse(const char *p, const char *end, struct mc_reply *r, bool *ret_key)
 {
-	const char *p = line + strlen("VA "), *end = line + n, *word;
-	bool key_is_right = r->key == NULL;
-	uint64_t len;
+	const char *word;
 
-	if (number_parse(&p, end, &len) == -1 || len >= VALUE_BYTES_MAX || (p < end && *p != ' '))
-		return -1;
+	*ret_key = false;
 	while (p < end) {
-		word = ++p;		/* behind the space */
+		if (*p != ' ')
+			return -1;
+		word = ++p;
 		while (p < end && *p != ' ')
 			p++;
 		if (word < p && *word == 'c') {
@@ -254,11 +256,45 @@ value_line_parse(const char *line, size_t n, struct mc_reply *r)
 			if (number_parse(&word, p, &r->cas) == -1 || word != p)
 				return -1;
 		} else if (word < p && *word == 'k' && r->key != NULL) {
-			key_is_right = (size_t)(p - word) == strlen(r->key) + 1 &&
-			    memcmp(word + 1, r->key, strlen(r->key)) == 0;
+			word++;
+			if ((size_t)(p - word) != strlen(r->key) || memcmp(word, r->key, strlen(r->key)) != 0)
+				return -1;
+			*ret_key = true;
 		}
 	}
-	return key_is_right ? (ssize_t)len : -1;
+	return 0;
+}
+
+/* "VA N" or "VA N flags": its N; -1 when it is none, or of another key. */
+static ssize_t
+value_line_parse(const char *line, size_t n, struct mc_reply *r)
+{
+	const char *p = line + strlen("VA "), *end = line + n;
+	bool has_key;
+	uint64_t len;
+
+	if (number_parse(&p, end, &len) == -1 || len >= VALUE_BYTES_MAX || flags_parse(p, end, r, &has_key) == -1)
+		return -1;
+	return r->key == NULL || has_key ? (ssize_t)len : -1;
+}
+
+/* The words without a value; memcached gives the key also where nothing is under it. */
+static int
+word_parse(const char *line, size_t n, struct mc_reply *r)
+{
+	static const struct {
+		const char *word;
+		enum mc_status status;
+	} words[] = { { "HD", MC_DONE }, { "EN", MC_ABSENT }, { "NF", MC_ABSENT }, { "NS", MC_REFUSED }, { "EX", MC_REFUSED } };
+	bool has_key;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (!starts(line, n, words[i].word))
+			continue;
+		r->status = words[i].status;
+		return n == 2 || r->key != NULL ? flags_parse(line + 2, line + n, r, &has_key) : -1;
+	}
+	return -1;
 }
 
 /* "STAT name value": its value, when it is the one that is wanted.  0, or -1. */
@@ -321,15 +357,7 @@ answer_parse(const char *p, size_t n, struct mc_reply *r, bool *ret_done, size_t
 		r->status = MC_NONSENSE;
 	else if (starts(p, line, "SERVER_ERROR"))
 		r->status = MC_FAILED;
-	else if (line != 2)
-		return -1;
-	else if (starts(p, line, "HD"))
-		r->status = MC_DONE;
-	else if (starts(p, line, "EN") || starts(p, line, "NF"))
-		r->status = MC_ABSENT;
-	else if (starts(p, line, "NS") || starts(p, line, "EX"))
-		r->status = MC_REFUSED;
-	else
+	else if (word_parse(p, line, r) == -1)
 		return -1;
 	return (ssize_t)whole;
 }

@@ -8,9 +8,7 @@ the one that $EODATA_PREFIX is in, build/ or the top of the tree.
 import hashlib
 import os
 import pathlib
-import shutil
 import signal
-import socket
 import struct
 import subprocess
 import tempfile
@@ -19,12 +17,9 @@ import time
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILDS = [pathlib.Path(os.environ[name], up) for name, up in (("EODATA_BUILD", "."), ("EODATA_PREFIX", ".."))
-          if name in os.environ] or [TOP / "build", TOP]
-PROBES = [build / "tests/system/store_probe" for build in BUILDS]
-PROBE = next((p for p in PROBES if p.exists()), PROBES[0])
-MEMCACHED = shutil.which("memcached", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/sbin")
+from memcacheds import MEMCACHED, Listener, Server, probe_program, relay
+
+PROBE = probe_program("store_probe")
 TIMEOUT_MS = 100
 SLACK_MS = 60       # a busy machine
 NONSENSE = 2**64 - 1
@@ -42,49 +37,10 @@ def room():
         yield pathlib.Path(name)
 
 
-class Server:
-    """A memcached of our own on a Unix socket."""
-
-    def __init__(self, path):
-        self.path = path
-        self.process = None
-
-    def start(self, *options):
-        self.path.unlink(missing_ok=True)
-        as_root = ["-u", "root"] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen([MEMCACHED, "-s", str(self.path), "-t", "2", "-m", "16", *as_root, *options])
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                self.say("version")
-                return self
-            except OSError:
-                time.sleep(0.01)
-        raise AssertionError("memcached did not start")
-
-    def stop(self):
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def hang(self):
-        """Stopped when this returns: a signal takes its time to reach every thread."""
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
-
-    def say(self, command):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(5)
-            s.connect(str(self.path))
-            s.sendall(command.encode() + b"\r\n")
-            return s.recv(65536).decode()
-
-    def put(self, probe, key, value):
-        """key as the probe names it, in its epoch."""
-        wire = key.replace("eo:", "eo%x:" % probe.look()["epoch"])
-        assert self.say(f"set {wire} 0 100 {len(value)}\r\n{value}") == "STORED\r\n"
+def put(server, probe, key, value):
+    """key as the probe names it, in its epoch."""
+    wire = key.replace("eo:", "eo%x:" % probe.look()["epoch"])
+    assert server.say(f"set {wire} 0 100 {len(value)}\r\n{value}") == "STORED\r\n"
 
 
 @pytest.fixture
@@ -151,42 +107,6 @@ def patient(server):
     p.end()
 
 
-class Listener:
-    """Something on a Unix socket; each connection goes to serve(connection) in a thread."""
-
-    def __init__(self, path, serve):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(str(path))
-        self.socket.listen(64)
-        self.path = path
-        self.serve = serve
-        self.open = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            self.open.append(c)
-            threading.Thread(target=self.guarded, args=(c,), daemon=True).start()
-
-    def guarded(self, c):
-        try:
-            self.serve(c)
-        except OSError:
-            pass    # the probe closed, as it may
-        # a connection stays open until the end of the test, unless serve closed it
-
-    def close(self):
-        # shutdown wakes accept, which close alone does not
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-        for c in self.open:
-            c.close()
-
-
 # -- what counters mean ---------------------------------------------------------------
 
 
@@ -206,7 +126,7 @@ def test_g3_subtracting_stops_at_nothing(probe):
 
 
 def test_answers_to_what_was_posted_are_nobody_else_s(server, probe):
-    server.put(probe, "eo:bad", "abc")
+    put(server, probe, "eo:bad", "abc")
     for i in range(1, 5001):
         assert probe.post("eo:a+1", "eo:none-1", "eo:bad+1") == "ok"
     assert probe.run("eo:a=", "eo:none=", "eo:b+3")[0] == [5000, 0, 3]
@@ -238,7 +158,7 @@ def test_an_addition_keeps_the_ttl_that_the_counter_was_made_with(probe):
 @pytest.mark.parametrize("value", ["abc", "5x", "-5", "0x10", "9" * 30, str(2**63), "x" * 3000])
 def test_g3_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, probe, value):
     probe.run("eo:good+1")
-    server.put(probe, "eo:bad", value)
+    put(server, probe, "eo:bad", value)
     for i in range(3):
         assert probe.run("eo:good+1", "eo:bad+1", "eo:other+1")[0] == [i + 2, NONSENSE, i + 1]
         assert probe.run("eo:bad=")[0] == [NONSENSE]
@@ -247,21 +167,21 @@ def test_g3_nonsense_in_one_counter_is_never_free_and_spares_the_others(server, 
 
 @pytest.mark.parametrize("value", ["41", "41      ", "+41", " 41", "41 7"])
 def test_g3_what_memcached_takes_for_a_number_goes_on_from_there(server, probe, value):
-    server.put(probe, "eo:a", value)       # spaces behind a number are its own, after a subtraction
+    put(server, probe, "eo:a", value)       # spaces behind a number are its own, after a subtraction
     assert probe.run("eo:a+1")[0] == [42]
 
 
 @pytest.mark.parametrize("value", ["+41", " 41", "41 7", "41\t", ""])
 def test_g3_a_value_that_is_only_read_must_be_a_plain_number(server, probe, value):
-    server.put(probe, "eo:a", value)
+    put(server, probe, "eo:a", value)
     assert probe.run("eo:a=")[0] == [NONSENSE]
 
 
 def test_g3_the_largest_number_does_not_wrap_to_free(server, probe):
-    server.put(probe, "eo:a", str(2**64 - 1))
+    put(server, probe, "eo:a", str(2**64 - 1))
     for _ in range(4):
         assert probe.run("eo:a+1")[0] == [NONSENSE]
-    server.put(probe, "eo:a", str(2**64 - 5))
+    put(server, probe, "eo:a", str(2**64 - 5))
     assert probe.run("eo:a+3")[0] == [NONSENSE]
     assert probe.run("eo:a+3")[0] == [NONSENSE]
     assert probe.run("eo:a+3")[0] == [NONSENSE]
@@ -442,33 +362,6 @@ def test_g6_each_process_makes_a_connection_of_its_own(server, patient):
 
 
 # -- round trips -------------------------------------------------------------------------------
-
-
-def relay(server, turns):
-    """A proxy that appends to turns whenever the server answers what the client said since."""
-
-    def serve(client):
-        up = socket.socket(socket.AF_UNIX)
-        up.connect(str(server.path))
-        waiting = [False]
-
-        def back():
-            while data := up.recv(65536):
-                if waiting[0]:
-                    waiting[0] = False
-                    turns.append(len(data))
-                try:
-                    client.sendall(data)
-                except OSError:
-                    return      # the probe has ended
-
-        threading.Thread(target=back, daemon=True).start()
-        while data := client.recv(65536):
-            waiting[0] = True
-            up.sendall(data)
-        up.shutdown(socket.SHUT_RDWR)
-
-    return serve
 
 
 @pytest.mark.parametrize("n", [1, 4, 20, 160])

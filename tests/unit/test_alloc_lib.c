@@ -15,6 +15,8 @@
 #include "base/digest.h"
 #include "base/fd.h"
 #include "cache/key.h"
+#include "cache/lease.h"
+#include "cache/memory.h"
 #include "cache/store.h"
 #include "config_help.h"
 #include "ipc/account.h"
@@ -444,6 +446,68 @@ open_counters(void)
 	return rc;
 }
 
+/* What is kept under one name is found there, or it was not kept. */
+static int
+remember(void)
+{
+	static char etag[] = "\"a\"", type[] = "image/tiff";
+	const struct memory_entry e = { .state = MEMORY_PRESENT, .until_s = 1795343999, .store_etag = etag,
+		.meta = { .length = 7, .etag = etag, .media_type = type, .last_modified = -1, .source_time = 5 } };
+	struct seal *seal = seal_new("0123456789abcdef0123456789abcdef", "https://s3.example.org b p/");
+	struct buf value = BUF_INIT(SEAL_VALUE_MAX);
+	struct memory_entry got;
+	char name[SEAL_NAME_SIZE];
+	ssize_t n;
+
+	seal_name(seal, SEAL_OBJECT, "30d/b/c/i/a", name);
+	if (memory_write(&e, &value) == -1 || seal_close(seal, name, &value) == -1)
+		return REFUSED;
+	n = seal_open(seal, name, value.data, value.len);
+	if (n == -1 || memory_parse(value.data, (size_t)n, &got) == -1 || got.meta.length != 7 || got.meta.etag == NULL ||
+	    strcmp(got.meta.etag, etag) != 0 || got.store_etag == NULL || got.meta.media_type == NULL ||
+	    strcmp(got.meta.media_type, type) != 0)
+		return WRONG;
+	memory_entry_release(&got);
+	buf_release(&value);
+	seal_free(seal);
+	return WHOLE;
+}
+
+/* Nobody is there to remember, or to give a lease. */
+static int
+ask_for_objects(void)
+{
+	static char server[] = "/nonexistent/a";
+	static char *servers[] = { server };
+	static const char *const keys[] = { "30d/b/c/i/a", "30d/b/c/i/b" };
+	const struct strs list = { servers, 1 };
+	struct mc *mc = mc_new(&list, 10, NULL);
+	struct seal *seal;
+	struct memory *m;
+	struct memory_entry e[2];
+	struct lease l;
+	int rc;
+
+	if (mc == NULL)
+		return REFUSED;
+	seal = seal_new("0123456789abcdef0123456789abcdef", "https://s3.example.org b p/");
+	m = memory_new(mc, seal);
+	memory_look(m, keys, 2, e);
+	rc = e[0].state == MEMORY_UNKNOWN && e[1].state == MEMORY_UNKNOWN &&
+	    lease_take(mc, seal, keys[0], "me", 10, &l) == LEASE_AWAY && !lease_is_held(&l) ? WHOLE : WRONG;
+	memory_free(m);
+	seal_free(seal);
+	mc_free(mc);
+	return rc;
+}
+
+static void
+f9_what_is_remembered_is_whole_or_unknown(void)
+{
+	torture("memory_write, seal_close, seal_open, memory_parse", remember);
+	torture_ours("memory_look, lease_take", ask_for_objects);
+}
+
 static void
 f9_slots_and_counters_are_there_or_not(void)
 {
@@ -578,6 +642,7 @@ main(void)
 		UNIT(f9_an_object_is_found_whole_or_not_at_all),
 		UNIT(f9_texts_are_whole_or_told),
 		UNIT(f9_slots_and_counters_are_there_or_not),
+		UNIT(f9_what_is_remembered_is_whole_or_unknown),
 	};
 	struct buf told = BUF_INIT(TOLD_MAX);
 	char hex[65];
