@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eodata-proxyctl: the operator's tool.  It connects to the console of the
- * running master, which hands over the scoreboard (read-only), while the
+ * eodata-proxyctl: the operator's tool.  For what is about a running proxy it
+ * connects to the console of the master, which hands over the scoreboard (read-only), while the
  * kernel says which process that is.  So there is no pid file to be wrong.
  */
 #include "base/base.h"
@@ -25,6 +25,8 @@
 #include "base/text.h"
 #include "confine.h"
 #include "config/config.h"
+#include "ctl/ctl.h"
+#include "ctl/retention.h"
 #include "stat/scoreboard.h"
 
 enum {
@@ -40,19 +42,26 @@ static const char default_config[] = SYSCONFDIR "/eodata-proxy/eodata-proxy.conf
 
 static const char help[] =
 "Usage: eodata-proxyctl [OPTION]... COMMAND\n"
-"Ask or tell a running eodata-proxy.\n"
+"Ask or tell a running eodata-proxy, or look after what it stores.\n"
 "\n"
 "  status                print what every process is doing\n"
 "  reload                read the configuration again; say if it was taken\n"
 "  stop                  end when running transfers have ended; wait for it\n"
+"  retention show        print the rules by which the storage lets objects go\n"
+"  retention diff        compare them with those of the bucket\n"
+"  retention apply       show what would change there, ask, and write it\n"
 "\n"
-"  -c, --config FILE     whose dirs.run is used (default %s)\n"
+"  -c, --config FILE     whose dirs.run, or cache, is used (default %s)\n"
 "  -r, --run DIR         use DIR and read no configuration\n"
-"  -j, --json            status: as JSON\n"
+"  -j, --json            status, retention show: as JSON\n"
+"  -x, --xml             retention show: as the bucket takes it\n"
+"  -d, --directory       retention show: of cache.path, also where there is a bucket\n"
+"  -y, --yes             retention apply: do not ask\n"
 "      --version         print the version\n"
 "  -h, --help            print this\n"
 "\n"
-"Ends 0 when it is so, 1 when not, 2 when used wrongly.\n";
+"Ends 0 when it is so, 1 when not, 2 when used wrongly; retention diff 0 when\n"
+"nothing differs, 1 when something does, 2 when it cannot tell.\n";
 
 enum { OPT_VERSION = 256 };
 
@@ -60,6 +69,9 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "run", required_argument, NULL, 'r' },
 	{ "json", no_argument, NULL, 'j' },
+	{ "xml", no_argument, NULL, 'x' },
+	{ "directory", no_argument, NULL, 'd' },
+	{ "yes", no_argument, NULL, 'y' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -73,7 +85,7 @@ struct master {		/* as we see it */
 
 #define GET(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
 
-PRINTF_LIKE(1, 2) static int
+int
 complain(const char *fmt, ...)
 {
 	va_list ap;
@@ -284,57 +296,108 @@ run_command(const char *command, const char *run, uint32_t drain_ms, bool json)
 	return rc;
 }
 
-int
-main(int argc, char **argv)
+/* What is asked for. */
+struct call {
+	const char *config_path, *run;	/* run NULL: of the configuration */
+	const char *command, *sub_command;
+	bool json, wants_retention;	/* an option that is retention's alone was given */
+	struct retention_options retention;
+};
+
+static void
+read_options(int argc, char **argv, struct call *ret)
 {
-	static const char *const known[] = { "status", "reload", "stop" };
-	const char *config_path = default_config, *run = NULL;
-	struct buf faults = BUF_INIT(FAULTS_MAX);
-	struct config *c = NULL;
-	bool json = false;
-	size_t i = 0;
-	int o, rc;
+	int o;
 
 	opterr = 0;
-	while ((o = getopt_long(argc, argv, ":c:r:jh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, ":c:r:jxdyh", options, NULL)) != -1) {
+		ret->wants_retention = ret->wants_retention || o == 'x' || o == 'd' || o == 'y';
 		switch (o) {
 		case 'c':
-			config_path = optarg;
+			ret->config_path = optarg;
 			break;
 		case 'r':
-			run = optarg;
+			ret->run = optarg;
 			break;
 		case 'j':
-			json = true;
+			ret->json = true;
+			ret->retention.form = RETENTION_JSON;
+			break;
+		case 'x':
+			ret->retention.form = RETENTION_XML;
+			break;
+		case 'd':
+			ret->retention.directory = true;
+			break;
+		case 'y':
+			ret->retention.yes = true;
 			break;
 		case OPT_VERSION:
 			puts("eodata-proxyctl " PACKAGE_VERSION);
-			return 0;
+			exit(0);
 		case 'h':
 			printf(help, default_config);
-			return 0;
+			exit(0);
 		default:
 			usage(o == ':' ? "a value is missing for" : "no such option:",
 			    argv[optind - 1]);
 		}
 	}
-	if (optind != argc - 1)
-		usage(optind == argc ? "a command is missing after" : "one command at a time, not",
-		    argv[argc - 1]);
-	while (i < ARRAY_LEN(known) && strcmp(argv[optind], known[i]) != 0)
+}
+
+static void
+read_command(int argc, char **argv, struct call *ret)
+{
+	static const char *const known[] = { "status", "reload", "stop", "retention" };
+	int words = argc - optind, want = 1;
+	size_t i = 0;
+
+	if (words == 0)
+		usage("a command is missing after", argv[argc - 1]);
+	ret->command = argv[optind];
+	while (i < ARRAY_LEN(known) && strcmp(ret->command, known[i]) != 0)
 		i++;
 	if (i == ARRAY_LEN(known))
-		usage("no such command:", argv[optind]);
-	if (run == NULL) {
-		c = config_load(config_path, &faults);
+		usage("no such command:", ret->command);
+	if (strcmp(ret->command, "retention") == 0) {
+		want = 2;
+		if (words == 1)
+			usage("show, diff or apply is missing after", ret->command);
+		ret->sub_command = argv[optind + 1];
+		if (!retention_knows(ret->sub_command))
+			usage("show, diff or apply, not", ret->sub_command);
+		if (ret->run != NULL)
+			usage("it is in the configuration where the cache is, not in", ret->run);
+	} else if (ret->wants_retention) {
+		usage("an option of retention does not go with", ret->command);
+	}
+	if (words > want)
+		usage("one command at a time, not", argv[argc - 1]);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct call call = { .config_path = default_config };
+	struct buf faults = BUF_INIT(FAULTS_MAX);
+	struct config *c = NULL;
+	int rc;
+
+	read_options(argc, argv, &call);
+	read_command(argc, argv, &call);
+	if (call.run == NULL) {
+		c = config_load(call.config_path, &faults);
 		if (c == NULL) {
 			fputs(buf_str(&faults), stderr);
 			buf_release(&faults);
-			return 1;
+			return call.sub_command != NULL && strcmp(call.sub_command, "diff") == 0 ? 2 : 1;
 		}
-		run = c->dir_run;
 	}
-	rc = run_command(argv[optind], run, c == NULL ? 0 : c->drain_ms, json);
+	if (call.sub_command != NULL)
+		rc = retention_run(c, call.sub_command, &call.retention);
+	else
+		rc = run_command(call.command, call.run == NULL ? c->dir_run : call.run, c == NULL ? 0 : c->drain_ms,
+		    call.json);
 	config_free(c);
 	buf_release(&faults);
 	return rc;

@@ -284,8 +284,8 @@ const struct param config_params[] = {
 		  "hosts may share it." },
 	{ "cache.retentions", PARAM_MAP, AT(retentions), .fallback = "{}", .rows = &retention_rows,
 	  .text = "The lifetime classes that datasets name. The proxy deletes nothing by age: "
-		  "rules of the storage do, systemd-tmpfiles on these directories (see the "
-		  "retention example) or the bucket's lifecycle." },
+		  "rules of the storage do, systemd-tmpfiles on these directories or the bucket's "
+		  "lifecycle, and eodata-proxyctl retention writes them: run it after a change." },
 	{ "cache.min_free", PARAM_PERCENT, AT(cache_min_free_percent), 0, 90, "\"5 %\"",
 	  .text = "While the file system has less than this free, nothing new is stored; "
 		  "everything is delivered still." },

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tmpfiles rules of conf-examples, run on a directory cache."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from conftest import PREFIX
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RULES = TOP / "conf-examples" / "systemd" / "eodata-proxy.tmpfiles"
@@ -118,3 +120,14 @@ def test_directories_long_empty_go_and_the_retention_stays(cache):
 def test_a_cache_without_some_retention_is_no_error(cache):
     cache.store("keep/p/c/i/a", 0)
     assert "fail" not in cache.clean().stderr.lower()
+
+
+def test_retention_show_prints_these_rules(cache, tmp_path):
+    lifetimes = {"1d": {}, "7d": {}, "30d": {}, "90d": {}, "1y": {}, "keep": {}}
+    (tmp_path / "conf").write_text(json.dumps({"cache": {"path": str(cache.root), "retentions": lifetimes}}))
+    done = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--config", tmp_path / "conf", "retention", "show"],
+                          capture_output=True, text=True, check=True)
+
+    def rules(text):
+        return [line.split() for line in text.splitlines() if not line.startswith("#") and line.strip()]
+    assert rules(done.stdout) == rules(cache.rules.read_text())

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Questions to a bucket, over presigned URLs.  What S3 refuses is told with
+ * what an operator can do about it; no key, URL or signature is in it.
+ */
+#include "base/base.h"
+
+#include "ctl/bucket.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "net/wait.h"
+#include "s3/credentials.h"
+#include "s3/error.h"
+#include "s3/lifecycle.h"
+#include "s3/place.h"
+#include "s3/sign.h"
+
+enum { QUESTION_MS = 30000, URL_LIFE_S = 60, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
+
+static const char minimum_size_header[] = "x-amz-transition-default-minimum-object-size";
+
+struct bucket {
+	const struct config *c;
+	struct wait *wait;
+	struct s3_place place;
+	struct s3_signer *signer;
+	struct s3_credentials_file *file;	/* NULL: from the environment */
+	struct s3_credentials environment;
+};
+
+void
+bucket_answer_release(struct bucket_answer *a)
+{
+	if (a == NULL)
+		return;
+	buf_release(&a->body);
+	free(a->minimum_size);
+	*a = (struct bucket_answer){ .status = 0 };
+}
+
+static int
+read_keys(struct bucket *b, struct err *e)
+{
+	if (b->c->s3_credentials[0] == '\0')
+		return s3_credentials_environment(&b->environment, e);
+	b->file = s3_credentials_file_new(b->c->s3_credentials, b->c->s3_profile);
+	return s3_credentials_file_reload(b->file, e) == S3_RELOAD_NEW ? 0 : -1;
+}
+
+struct bucket *
+bucket_new(const struct config *c, struct err *e)
+{
+	const struct s3_place_words words = { c->s3_endpoint, c->s3_region, c->s3_bucket, c->s3_prefix,
+		c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path" };
+	struct bucket *b = mem_alloc(sizeof(*b));
+
+	(void)signal(SIGPIPE, SIG_IGN);	/* of a connection that has gone */
+	b->c = c;
+	b->signer = s3_signer_new();
+	if (s3_place_init(&b->place, &words, e) == 0 && read_keys(b, e) == 0)
+		b->wait = wait_new(c, e);
+	if (b->wait != NULL)
+		return b;
+	bucket_free(b);
+	return NULL;
+}
+
+void
+bucket_free(struct bucket *b)
+{
+	if (b == NULL)
+		return;
+	wait_free(b->wait);
+	s3_signer_free(b->signer);
+	s3_credentials_file_free(b->file);
+	s3_credentials_release(&b->environment);
+	s3_place_release(&b->place);
+	free(b);
+}
+
+static int
+on_response(void *arg, const struct fetch_response *r)
+{
+	struct bucket_answer *a = arg;
+
+	a->status = r->status;
+	a->minimum_size = mem_strdup(fetch_response_amz(r, minimum_size_header));
+	return 0;
+}
+
+static int
+on_data(void *arg, const char *data, size_t n)
+{
+	struct bucket_answer *a = arg;
+
+	return buf_add(&a->body, data, n);
+}
+
+/* headers: what is signed and sent; document NULL: GET. */
+static int
+ask(struct bucket *b, const char *what, const struct buf *document, const struct s3_pair *headers, size_t n_headers,
+    struct bucket_answer *ret, struct err *e)
+{
+	static const struct fetch_ops ops = { on_response, on_data, NULL };
+	const struct s3_credentials *keys = b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment;
+	const struct s3_pair query = { what, "" };
+	const char *method = document == NULL ? "GET" : "PUT";
+	const struct s3_request signing = { method, NULL, &query, 1, headers, n_headers, URL_LIFE_S };
+	struct bucket_answer a = { .body = BUF_INIT(S3_XML_MAX) };
+	struct buf url = BUF_INIT(S3_URL_MAX);
+	char *line[HEADERS_MAX];
+	struct fetch_request r = { .id = "ctl", .trace = "", .method = method, .headers = line, .n_headers = n_headers,
+		.trusted = true, .want_amz = true, .tls_verify = true, .max_size = S3_XML_MAX };
+	int rc = -1;
+
+	MUST(n_headers <= HEADERS_MAX);
+	for (size_t i = 0; i < n_headers; i++)
+		line[i] = mem_printf("%s: %s", headers[i].name, headers[i].value);
+	if (s3_presign(&url, b->signer, &b->place, keys, &signing, clock_wall_ms() / 1000, e) < 0)
+		goto out;
+	r.url = buf_str(&url);
+	r.body = document == NULL ? NULL : buf_str(document);
+	r.end_mono_ms = clock_mono_ms() + QUESTION_MS;
+	if (wait_fetch(b->wait, &r, &ops, &a, e) != FETCH_OK) {
+		err_prefix(e, "cannot ask '%s': ", b->c->s3_endpoint);
+		goto out;
+	}
+	*ret = a;
+	a = (struct bucket_answer){ .status = 0 };
+	rc = 0;
+out:
+	if (url.data != NULL)
+		explicit_bzero(url.data, url.cap);
+	buf_release(&url);
+	bucket_answer_release(&a);
+	for (size_t i = 0; i < n_headers; i++)
+		free(line[i]);
+	return rc;
+}
+
+int
+bucket_get(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e)
+{
+	return ask(b, what, NULL, NULL, 0, ret, e);
+}
+
+int
+bucket_put(struct bucket *b, const char *what, const struct buf *document, const char *minimum_size,
+    struct bucket_answer *ret, struct err *e)
+{
+	char md5[25];
+	const struct s3_pair headers[HEADERS_MAX] = { { "Content-MD5", md5 }, { "Content-Type", "application/xml" },
+		{ minimum_size_header, minimum_size } };
+
+	if (s3_content_md5(md5, document->data, document->len) < 0)
+		return err_set(e, "this system has no MD5, which S3 wants of what it takes");
+	return ask(b, what, document, headers, minimum_size == NULL ? 2 : 3, ret, e);
+}
+
+void
+bucket_wait(struct bucket *b, int ms)
+{
+	int64_t until = clock_mono_ms() + ms;
+
+	for (int64_t now = clock_mono_ms(); now < until; now = clock_mono_ms())
+		wait_turn(b->wait, (int)(until - now));
+}
+
+bool
+bucket_says(const struct bucket_answer *a, const char *code)
+{
+	struct s3_error x;
+
+	return s3_error_read(&x, a->body.data, a->body.len) == 0 && strcmp(x.code, code) == 0;
+}
+
+/* What an operator can do; NULL where nobody knows. */
+static const char *
+advice(const struct s3_error *x)
+{
+	static const char *const known[][2] = {
+		{ "NoSuchBucket", "there is no such bucket: make it, or mend cache.s3.bucket" },
+		{ "InvalidAccessKeyId", "the key is not known there: mend cache.s3.credentials" },
+		{ "SignatureDoesNotMatch", "the secret is not the key's: mend cache.s3.credentials" },
+		{ "InvalidToken", "the session token is not valid: mend cache.s3.credentials" },
+		{ "ExpiredToken", "the session token has expired: get new keys" },
+		{ "RequestTimeTooSkewed", "the clocks differ: set the clock of this host" },
+		{ "AccessDenied", "the key may not do this: it needs s3:GetLifecycleConfiguration, "
+				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning" },
+		{ "NotImplemented", "it has no such rules, or not this one" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (strcmp(known[i][0], x->code) == 0)
+			return known[i][1];
+	}
+	return NULL;
+}
+
+int
+bucket_explain(const struct bucket *b, const struct bucket_answer *a, struct err *e)
+{
+	char shown[SHOWN];
+	struct s3_error x;
+
+	if (s3_error_read(&x, a->body.data, a->body.len) < 0)
+		return err_set(e, "'%s' answers with status %d: is it S3?", b->c->s3_endpoint, a->status);
+	if (x.region[0] != '\0' && strcmp(x.region, b->c->s3_region) != 0)
+		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region (%s)", b->c->s3_bucket, x.region,
+		    x.code);
+	if (advice(&x) != NULL)
+		return err_set(e, "the bucket '%s': %s (%s)", b->c->s3_bucket, advice(&x), x.code);
+	return err_set(e, "the bucket '%s': refused with status %d (%s%s%s)", b->c->s3_bucket, a->status, x.code,
+	    x.message[0] == '\0' ? "" : ", ", x.message[0] == '\0' ? "" : text_esc_to(shown, sizeof(shown), x.message));
+}

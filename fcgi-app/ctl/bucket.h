@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The bucket of cache.s3, asked about itself ("?lifecycle"): one question at a
+ * time, each waited for.
+ */
+#ifndef CTL_BUCKET_H
+#define CTL_BUCKET_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "config/config.h"
+
+struct bucket;
+
+struct bucket_answer {
+	int status;
+	struct buf body;	/* at most S3_XML_MAX bytes */
+	char *minimum_size;	/* x-amz-transition-default-minimum-object-size, or NULL */
+};
+void bucket_answer_release(struct bucket_answer *a);	/* NULL and a zeroed one are allowed */
+
+/* c has an endpoint; borrowed for the bucket's life.  Reads the keys.  NULL and e. */
+struct bucket *bucket_new(const struct config *c, struct err *e);
+void bucket_free(struct bucket *b);			/* NULL is allowed */
+/*
+ * The sub-resource of that name.  *ret is there, to be released, with any
+ * status.  0, or -1 and e where there is no whole answer.
+ */
+int bucket_get(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e);
+/* Replace it.  minimum_size: as it was in the answer to bucket_get, or NULL. */
+int bucket_put(struct bucket *b, const char *what, const struct buf *document, const char *minimum_size,
+    struct bucket_answer *ret, struct err *e);
+/* Some time, without asking. */
+void bucket_wait(struct bucket *b, int ms);
+/* Does the answer say so? */
+bool bucket_says(const struct bucket_answer *a, const char *code);
+/* Why it was refused, and what may help.  Always -1. */
+int bucket_explain(const struct bucket *b, const struct bucket_answer *a, struct err *e);
+
+#endif
