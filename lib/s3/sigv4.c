@@ -185,15 +185,17 @@ derive(uint8_t key[HMAC_SIZE], const char *text, size_t n)
 static void
 make_key(struct s3_signer *s, const char *day, const struct sigv4_request *r)
 {
-	struct hmac *h;
+	size_t n = strlen(s->secret);
+	char *first = mem_alloc(4 + n);		/* not by printf, whose buffers nobody wipes */
 	uint8_t key[HMAC_SIZE];
-	char *first;
+	struct hmac *h;
 
-	first = mem_printf("AWS4%s", s->secret);
-	h = hmac_new(first, strlen(first));
+	memcpy(first, "AWS4", 4);
+	memcpy(first + 4, s->secret, n);
+	h = hmac_new(first, 4 + n);
 	hmac_sum(h, day, DAY_BYTES, key);
 	hmac_free(h);
-	explicit_bzero(first, strlen(first));
+	explicit_bzero(first, 4 + n);
 	free(first);
 	derive(key, r->region, strlen(r->region));
 	derive(key, r->service, strlen(r->service));

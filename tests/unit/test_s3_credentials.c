@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -277,7 +278,50 @@ a_file_that_changed_is_read_again(void)
 	remove_dir();
 }
 
-/* Two changes within one tick of the file system's clock, of the same size. */
+/* How often the file was opened since the last call. */
+static size_t
+count_opens(int watch)
+{
+	char events[4096] __attribute__((aligned(8)));
+	const struct inotify_event *ev;
+	ssize_t n = read(watch, events, sizeof(events));
+	size_t ret = 0;
+
+	for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*ev) + ev->len)) {
+		ev = (const struct inotify_event *)(const void *)(events + at);
+		ret += (ev->mask & IN_OPEN) != 0;
+	}
+	return ret;
+}
+
+static void
+only_a_young_file_is_opened_again(void)
+{
+	struct s3_credentials_file *f;
+	struct err e = ERR_NONE;
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	make_dir();
+	clock_shift_ms(0);
+	clock_shift_ms(-1000);	/* so that the time that this takes does not matter */
+	write_file(FILE_OF("ONE"));
+	MUST(watch != -1 && inotify_add_watch(watch, path, IN_OPEN) != -1);
+	f = s3_credentials_file_new(path, NULL);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_NEW);
+	CHECK_INT(count_opens(watch), 1);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_SAME);
+	CHECK_INT(count_opens(watch), 1);
+	clock_shift_ms(3600 * 1000);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_SAME);
+	CHECK_INT(count_opens(watch), 1);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_SAME);
+	CHECK_INT(count_opens(watch), 0);
+	s3_credentials_file_free(f);
+	fd_close(&watch);
+	remove_dir();
+}
+
+/* Two changes within one tick of the file system's clock (new kernels have none to speak of), of the same size. */
 static void
 a_change_in_the_same_instant_is_seen(void)
 {
@@ -394,6 +438,7 @@ main(void)
 		UNIT(sizes_are_bounded),
 		UNIT(the_usual_environment_is_read),
 		UNIT(a_file_that_changed_is_read_again),
+		UNIT(only_a_young_file_is_opened_again),
 		UNIT(a_change_in_the_same_instant_is_seen),
 		UNIT(the_old_ones_stay_while_the_file_is_broken),
 		UNIT(what_is_no_readable_file_is_told_once),
