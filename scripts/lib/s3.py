@@ -32,6 +32,7 @@ import hmac
 import http.client
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -104,8 +105,17 @@ rgw gc processor period = 5
 rgw gc processor max time = 5
 """
 
+# With these there are temporary keys, and AccessDenied is said of a wrong signature, too.
+STS = """
+rgw s3 auth use sts = true
+rgw sts key = %s
+"""
+
 KEYS = "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n"       # of a User
-User = namedtuple("User", "name id secret")
+TOKEN = "aws_session_token = %s\n"      # ... with temporary ones
+SESSIONS = ('{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["sts:GetSessionToken"], '
+            '"Resource": ["*"]}]}')
+User = namedtuple("User", "name id secret token", defaults=(None,))
 Answer = namedtuple("Answer", "status headers body")    # headers: names in lower case
 
 
@@ -125,14 +135,16 @@ def hold_port():
 class Engine:
     """
     processes: where its daemons are noted, if somebody else's list.  tied: they
-    are killed when the thread ends that started them, whatever ends it.
+    are killed when the thread ends that started them, whatever ends it.  sts: it
+    makes temporary keys.
     """
 
-    def __init__(self, where, processes=None, tied=False):
+    def __init__(self, where, processes=None, tied=False, sts=False):
         self.where = os.path.realpath(where)
         self.path = lambda *names: os.path.join(self.where, *names)
         self.conf = self.path("ceph.conf")
         self.processes = processes or Processes(self.path("s3.pids"))
+        self.more = STS % secrets.token_hex(8) if sts else ""
         self.wrap = [program("setpriv"), "--pdeathsig", "KILL", "--"] if tied else []
         self.held, self.users, self.url, self.daemons = [], {}, None, {}
 
@@ -182,7 +194,7 @@ class Engine:
         s3_port, mon_port = [s.getsockname()[1] for s in self.held]
         self.url = "http://127.0.0.1:%d" % s3_port
         fsid = str(uuid.uuid4())
-        write(self.conf, CONF.format(dir=self.where, fsid=fsid, mon_port=mon_port, s3_port=s3_port).lstrip())
+        write(self.conf, CONF.format(dir=self.where, fsid=fsid, mon_port=mon_port, s3_port=s3_port).lstrip() + self.more)
         self.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", "[v2:127.0.0.1:%d]" % mon_port, self.path("monmap"))
         self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", self.path("monmap"))
         self.start("ceph-mon")
@@ -204,13 +216,31 @@ class Engine:
 
     # -- what an administrator does
 
-    def add_user(self, name, buckets=True):
-        """Its keys look like AWS's, '/' and '+' among their bytes.  Without buckets it can make none."""
+    def add_user(self, name, buckets=True, caps=None):
+        """Its keys look like AWS's, '/' and '+' among their bytes.  Without buckets it can make none.  caps: radosgw-admin's."""
         user = User(name, "AKIA" + secrets.token_hex(8).upper(), "+/" + base64.b64encode(secrets.token_bytes(27)).decode() + "/+")
         self.run("radosgw-admin", "user", "create", "--uid", name, "--display-name", name, "--access-key", user.id,
-                 "--secret-key", user.secret, *([] if buckets else ["--max-buckets", "-1"]))
+                 "--secret-key", user.secret, *([] if buckets else ["--max-buckets", "-1"]), *(["--caps", caps] if caps else []))
         self.users[name] = user
         return user
+
+    def add_session(self, name, of):
+        """Temporary keys of a user, for a quarter of an hour: a User with a token.  Of an engine with sts."""
+        admin = self.users.get("admin") or self.add_user("admin", caps="user-policy=*")
+        self.act(admin, Action="PutUserPolicy", PolicyName="sessions", UserName=of.name, PolicyDocument=SESSIONS)
+        said = self.act(of, Action="GetSessionToken", DurationSeconds="900", Version="2011-06-15")
+        self.users[name] = User(name, *(re.search("<%s>(.*?)</%s>" % (word, word), said).group(1)
+                                        for word in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
+        return self.users[name]
+
+    def act(self, user, **words):
+        """One of the actions that are no S3: their body is signed."""
+        body = urllib.parse.urlencode(words).encode()
+        url = self.presign("POST", "/", user=user, payload=hashlib.sha256(body).hexdigest())
+        answer = self.ask("POST", url[len(self.url):], body, {"Content-Type": "application/x-www-form-urlencoded"})
+        if answer.status != 200:
+            raise Failed("%s: %d %s" % (words["Action"], answer.status, answer.body.decode()))
+        return answer.body.decode()
 
     def lifecycle(self, day_s=1, bucket=None):
         self.run("radosgw-admin", "lc", "process", "--rgw-lc-debug-interval", str(day_s), *(["--bucket", bucket] if bucket else []))
@@ -223,11 +253,11 @@ class Engine:
         return {"S3_URL": self.url, "S3_BUCKET": buckets[0], "S3_KEY_FILE": self.path("keys")}
 
     def write_keys(self, path):
-        write(path, "".join(KEYS % user for user in self.users.values()), 0o600)
+        write(path, "".join(KEYS % user[:3] + (TOKEN % user.token if user.token else "") for user in self.users.values()), 0o600)
 
     # -- what a client does; a signer of its own, in other words than the one that is tested with it
 
-    def presign(self, method, path, query=(), user=None, life_s=600, headers=None, at=None):
+    def presign(self, method, path, query=(), user=None, life_s=600, headers=None, at=None, payload="UNSIGNED-PAYLOAD"):
         """path: decoded, "/bucket/key".  query: pairs, decoded.  headers: to be signed, and sent by the caller."""
         user = user or self.owner
         at = at or datetime.datetime.now(datetime.timezone.utc)
@@ -239,7 +269,7 @@ class Engine:
                  ("X-Amz-Date", at.strftime("%Y%m%dT%H%M%SZ")), ("X-Amz-Expires", str(life_s)), ("X-Amz-SignedHeaders", names)]
         text = "&".join("=".join(pair) for pair in sorted(tuple(urllib.parse.quote(s, safe="") for s in pair) for pair in pairs))
         where = urllib.parse.quote(path, safe="/")
-        canonical = "\n".join([method, where, text, *("%s:%s" % pair for pair in sorted(signed.items())), "", names, "UNSIGNED-PAYLOAD"])
+        canonical = "\n".join([method, where, text, *("%s:%s" % pair for pair in sorted(signed.items())), "", names, payload])
         to_sign = "\n".join(["AWS4-HMAC-SHA256", at.strftime("%Y%m%dT%H%M%SZ"), scope, hashlib.sha256(canonical.encode()).hexdigest()])
         key = ("AWS4" + user.secret).encode()
         for word in (day, REGION, "s3", "aws4_request"):
@@ -302,7 +332,7 @@ def user(options):
     engine = Engine(options.dir)
     made = engine.add_user(options.name, not options.no_buckets)
     with open(engine.path("keys"), "a", encoding="utf-8") as f:
-        f.write(KEYS % made)
+        f.write(KEYS % made[:3])
 
 
 def lifecycle(options):

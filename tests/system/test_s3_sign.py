@@ -18,6 +18,7 @@ import urllib.parse
 
 import pytest
 from conftest import TOP
+from s3_engine import need_engine, s3
 
 BUILDS = [pathlib.Path(os.environ[name], up) for name, up in (("EODATA_BUILD", "."), ("EODATA_PREFIX", ".."))
           if name in os.environ] or [pathlib.Path(TOP, "build"), pathlib.Path(TOP)]
@@ -222,6 +223,28 @@ def test_a_wrong_secret_and_a_stranger_are_refused(signer, s3_bucket):
     assert "&X-Amz-Security-Token=bm90IGEgdG9rZW4%3D&" in tokened.sign("GET", "k")
     assert tokened.ask("GET", "k")[0] == 403
     assert "Security-Token" not in signer(s3_bucket).sign("GET", "k")
+
+
+def test_temporary_keys_are_taken_with_their_token_alone(tmp_path):
+    need_engine()
+    engine, keys = s3.Engine(tmp_path / "s3", tied=True, sts=True), tmp_path / "keys"
+    try:
+        engine.up().make_bucket("data")
+        session = engine.add_session("session", engine.owner)
+        engine.write_keys(keys)
+        s = Signer(engine, "data", keys=keys, profile="session")
+        assert s.ask("PUT", "a b", body=b"x", signed={"x-amz-meta-a": "1"})[0] == 200
+        url = s.sign("GET", "a b", {"response-content-type": "a/b"})
+        assert send("GET", url)[:2] == (200, b"x")
+        assert s.ask("DELETE", "a b")[0] == 204
+        token = "&X-Amz-Security-Token=" + urllib.parse.quote(session.token, safe="")
+        assert token in url
+        assert send("GET", url.replace(token, ""))[0] == 403
+        keys.write_text(re.sub("aws_session_token = .*", "", keys.read_text()))
+        assert s.ask("GET", "a b")[0] == 403
+        s.end()
+    finally:
+        engine.down()
 
 
 def signer_id(signer):
