@@ -294,10 +294,14 @@ allow_for(struct ruleset *r, enum role role, const struct config *c, const char 
 		allow_replaced(r, c->ca_file.v[0]);
 	switch (role) {
 	case ROLE_WORKER:
-		allow_dir(r, c, c->cache_path, READ);
+		if (c->cache_store == CACHE_STORE_DIRECTORY)
+			allow_dir(r, c, c->cache_path, READ);
 		break;
 	case ROLE_MOVER:
-		allow_dir(r, c, c->cache_path, READ_WRITE);
+		if (c->cache_store == CACHE_STORE_DIRECTORY)
+			allow_dir(r, c, c->cache_path, READ_WRITE);
+		else if (c->s3_credentials[0] != '\0')
+			allow_replaced(r, c->s3_credentials);
 		allow_dir(r, c, c->dir_spool, READ_WRITE);
 		break;
 	case ROLE_ACCOUNTANT:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where objects are kept.  One interface, store_directory now, store_s3
- * later.  Workers look up; movers fill.  An object is visible only when it
+ * Where objects are kept.  One interface, store_directory and store_s3.
+ * Workers look up; movers fill.  An object is visible only when it
  * is whole and verified; one that vanished is a miss, never an error.
  */
 #ifndef CACHE_STORE_H
@@ -36,16 +36,34 @@ int object_meta_parse(const char *text, size_t len, struct object_meta *ret, uin
 
 struct store_space { uint64_t used, max; };	/* bytes of the store, and how full it may be */
 
-enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED };
+/* STORE_ASK: it is not known here; a mover can find out (find). */
+enum store_result { STORE_HIT, STORE_MISS, STORE_FAILED, STORE_ASK };
 
 struct store_object {
 	struct object_meta meta;
 	uint64_t inode;		/* of its file; 0 when the store has no files */
 	char *path;		/* below the store's root, as the front needs it (not encoded further), or NULL */
+	char *version;		/* S3's own ETag, with quotes; NULL in a directory */
 };
 void store_object_release(struct store_object *o);
 
 struct store;
+struct net;
+
+/* What the operator should hear of a storage that is not in this machine.  text: why, or ""; no secrets. */
+enum store_event {
+	STORE_AWAY,			/* it does not answer, or refuses us; once until STORE_BACK */
+	STORE_BACK,
+	STORE_KEYS_NEW,			/* the file of credentials was read again */
+	STORE_KEYS_BROKEN,		/* ... and could not be: the old ones stay */
+	STORE_FOREIGN,			/* under a key of ours lies what is not ours; it counts as missing */
+};
+typedef void store_tell_fn(void *arg, enum store_event x, const char *text);
+
+/* Somebody waits to know whether an object is there. */
+struct store_find;
+/* Lookup knows more now.  The store_find is gone. */
+typedef void store_found_fn(void *arg);
 
 /*
  * A fill in progress: bytes are in the spool file; the store takes them while
@@ -57,6 +75,17 @@ enum fill_state { FILL_RUNNING, FILL_DONE, FILL_FAILED };
 struct store_ops {
 	/* Worker, mover.  *ret is filled on STORE_HIT only. */
 	enum store_result (*lookup)(struct store *s, const char *key, struct store_object *ret, struct err *e);
+	/*
+	 * Mover, after STORE_ASK; NULL where lookup always knows.  Ask the storage, once for all who
+	 * want to know.  NULL and e: it cannot be asked.  fn never comes from inside, nor after find_cancel.
+	 */
+	struct store_find *(*find)(struct store *s, const char *key, store_found_fn *fn, void *arg, struct err *e);
+	void (*find_cancel)(struct store_find *f);		/* NULL is fine */
+	/* Mover; NULL likewise.  What was found of it is wrong. */
+	void (*forget)(struct store *s, const char *key);
+	/* Mover; NULL where objects are files.  Append a URL that lets its holder do this for so long: a secret. */
+	int (*url)(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out,
+	    struct err *e);
 	/* Worker, mover.  To send its bytes: the caller's.  -1 and e: it cannot be read, or is another object now. */
 	int (*open)(struct store *s, const struct store_object *o, struct err *e);
 	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
@@ -83,11 +112,17 @@ struct store_ops {
 	void (*set_config)(struct store *s, const struct config *c);
 	/* Is the store there and writable? For -/ready. */
 	int (*check)(struct store *s, struct err *e);
+	/* Mover; NULL where none is needed.  Speak through net, from now on; end all that goes through it. */
+	void (*attach)(struct store *s, struct net *net, store_tell_fn *tell, void *arg);
+	void (*detach)(struct store *s);
 	void (*free)(struct store *s);
 };
 struct store { const struct store_ops *ops; };
 
 /* Opens the store of the configuration.  mover: the caller fills (sweeps stale temporary names at start). */
 struct store *store_open(const struct config *c, bool mover, struct err *e);
+/* For store_open: each kind. */
+struct store *store_directory_open(const struct config *c, bool mover, struct err *e);
+struct store *store_s3_open(const struct config *c, bool mover, struct err *e);
 
 #endif

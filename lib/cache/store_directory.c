@@ -32,7 +32,8 @@ store_object_release(struct store_object *o)
 		return;
 	object_meta_release(&o->meta);
 	free(o->path);
-	o->path = NULL;
+	free(o->version);
+	o->path = o->version = NULL;
 }
 
 static struct store_directory *
@@ -175,7 +176,7 @@ static const struct store_ops directory_ops = {
 };
 
 struct store *
-store_open(const struct config *c, bool mover, struct err *e)
+store_directory_open(const struct config *c, bool mover, struct err *e)
 {
 	struct store_directory *d = mem_alloc(sizeof(*d));
 

@@ -251,6 +251,7 @@ look_in(struct store_directory *d, int folder_fd, const char *base, const char *
 		object_meta_copy(&ret->meta, &known->meta);
 		ret->inode = (uint64_t)st.st_ino;
 		ret->path = mem_strdup(data);
+		ret->version = NULL;
 	}
 	keep_meta(&d->lookups->known[meta_st.st_ino % METAS]);
 	return r;

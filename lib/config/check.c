@@ -504,7 +504,9 @@ check_s3(const struct config *c, struct faults *f)
 	else if (c->s3_prefix[0] != '\0' && c->s3_prefix[strlen(c->s3_prefix) - 1] != '/')
 		faults_add_path(f, "cache.s3.prefix", "must end with '/'");
 	if (c->s3_endpoint[0] == '\0') {
-		if (c->s3_bucket[0] != '\0')
+		if (c->cache_store == CACHE_STORE_S3)
+			faults_add_path(f, "cache.s3.endpoint", "must be given: cache.store is \"s3\"");
+		else if (c->s3_bucket[0] != '\0')
 			faults_add_path(f, "cache.s3.endpoint", "must be given where there is a bucket");
 		return;
 	}

@@ -73,6 +73,7 @@ struct retention {
 };
 enum { RETENTION_DAYS_MAX = 36500 };
 
+enum cache_store { CACHE_STORE_DIRECTORY, CACHE_STORE_S3 };
 enum s3_addressing { S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
 
 struct group_members { char *name; struct strs users; };
@@ -111,6 +112,7 @@ struct config {
 	struct rule *rules;
 	size_t n_rules;
 	/* cache */
+	enum cache_store cache_store;
 	char *cache_path;		/* store "directory" */
 	struct retention *retentions;
 	size_t n_retentions;
@@ -124,6 +126,8 @@ struct config {
 	char *s3_profile;		/* its section */
 	char *s3_memory_key;		/* a file; "": none */
 	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
+	uint64_t s3_part_size;		/* bytes, of an upload in parts */
+	uint32_t s3_parts;		/* of one upload at a time */
 	/* front */
 	char *front_server;		/* "nginx", "apache", "lighttpd" */
 	char *base_path;

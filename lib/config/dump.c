@@ -164,7 +164,6 @@ put_value(const struct config *c, const struct param *p, const char *base, unsig
 		break;
 	case PARAM_WORD:
 	case PARAM_WORD_BOOL:
-	case PARAM_WORD_ONLY:
 		put_word(p, at, out);
 		break;
 	case PARAM_STRINGS:

@@ -242,7 +242,6 @@ type_name(const struct param *p)
 	case PARAM_WORD:
 	case PARAM_WORD_BOOL:
 	case PARAM_WORD_STRING:
-	case PARAM_WORD_ONLY:
 		break;
 	}
 	return "";

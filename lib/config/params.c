@@ -275,9 +275,9 @@ const struct param config_params[] = {
 		  "answer is no." },
 
 	/* cache */
-	{ "cache.store", PARAM_WORD_ONLY, .fallback = "\"directory\"", .flags = PARAM_RESTART,
-	  WORDS("directory"),
-	  .text = "The kind of store." },
+	{ "cache.store", PARAM_WORD, AT(cache_store), .fallback = "\"directory\"", .flags = PARAM_RESTART,
+	  WORDS("directory", "s3"),
+	  .text = "The kind of store: the directory cache.path, or the bucket cache.s3." },
 	{ "cache.path", PARAM_PATH, AT(cache_path), 1, LEN_PATH, "\"/var/cache/eodata-proxy\"",
 	  PARAM_RESTART | PARAM_FILLED,
 	  .text = "The directory of the objects. The front must be able to read it. Several "
@@ -317,6 +317,11 @@ const struct param config_params[] = {
 		  "else who can write there is believed. A newline at its end does not count. "
 		  "Others may not read it, only its owner may write it. Empty means that "
 		  "memcached keeps nothing of them." },
+	{ "cache.s3.part_size", PARAM_SIZE, AT(s3_part_size), 5 * MIB, 1024 * MIB, "\"16 MiB\"",
+	  .text = "An object that is larger is uploaded in parts of this size while it still "
+		  "comes in (larger ones where it would have more than 10000)." },
+	{ "cache.s3.parts", PARAM_INTEGER, AT(s3_parts), 1, 16, "2",
+	  .text = "How many parts of one object may be on their way to S3 at once." },
 
 	/* front */
 	{ "front.server", PARAM_WORD_STRING, AT(front_server), .fallback = "\"nginx\"",

@@ -22,7 +22,6 @@ enum param_type {
 	PARAM_WORD,		/* an enum; the place in words is its value */
 	PARAM_WORD_BOOL,	/* bool; words[0] is false, words[1] true */
 	PARAM_WORD_STRING,	/* char *; one of words */
-	PARAM_WORD_ONLY,	/* kept nowhere: words has one member, for now */
 	PARAM_STRINGS,		/* struct strs; at most max strings of at most length bytes */
 	PARAM_LIFETIME,		/* uint32_t days; "30d", "1y"; 0 for "never", LIFETIME_BY_NAME for "" */
 	PARAM_LIMITS,		/* of a struct quota_set; kind says which */

@@ -501,7 +501,6 @@ set_value(struct parser *ps, const struct param *p, json_object *v, void *base, 
 	case PARAM_WORD:
 	case PARAM_WORD_BOOL:
 	case PARAM_WORD_STRING:
-	case PARAM_WORD_ONLY:
 		set_word(ps, p, v, dst, at);
 		break;
 	case PARAM_STRINGS:

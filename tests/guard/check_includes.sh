@@ -29,7 +29,7 @@ function fail(what) {
 	bad = 1
 }
 BEGIN {
-	n = split("base wire s3 config memcached access quota cache net stat ipc", rooms, " ")
+	n = split("base wire s3 config memcached access quota net cache stat ipc", rooms, " ")
 	for (i = 1; i <= n; i++)
 		rank["lib/" rooms[i]] = room_rank[rooms[i]] = i
 	split("master worker mover resolver accountant ctl", r, " ")

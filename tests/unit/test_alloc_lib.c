@@ -270,7 +270,7 @@ static int
 find(const char *key)
 {
 	char text[sizeof(object_text)] = "";
-	struct store *s = store_open(cache_config(), false, NULL);
+	struct store *s = store_directory_open(cache_config(), false, NULL);
 	struct store_object o = { .path = NULL };
 	struct err e = ERR_NONE;
 	int rc = REFUSED, fd;
@@ -301,7 +301,7 @@ put(const char *key)
 {
 	struct object_meta m = { .length = strlen(object_text), .etag = (char *)(uintptr_t)"\"e\"", .last_modified = 784111777,
 	    .media_type = (char *)(uintptr_t)"image/tiff" };
-	struct store *s = store_open(cache_config(), true, NULL);
+	struct store *s = store_directory_open(cache_config(), true, NULL);
 	struct store_fill *f = NULL;
 	int fd = s == NULL ? -1 : s->ops->spool_open(s, NULL), rc = REFUSED;
 

@@ -362,7 +362,7 @@ place_open(struct place *p)
 	(void)snprintf(p->spool, sizeof(p->spool), "%s/spool", p->root);
 	p->c.cache_path = p->root;
 	p->c.dir_spool = p->spool;
-	p->s = store_open(&p->c, true, &e);
+	p->s = store_directory_open(&p->c, true, &e);
 	if (p->s == NULL)
 		fprintf(stderr, "store_open: %s\n", e.text);
 	MUST(p->s != NULL);
@@ -732,7 +732,7 @@ without_nameless_files_the_spool_is_swept(void)
 	p.s->ops->free(p.s);
 	CHECK_INT(rmdir(p.spool), 0);
 	directory_without_tmpfile = false;
-	p.s = store_open(&p.c, true, &e);
+	p.s = store_directory_open(&p.c, true, &e);
 	MUST(p.s != NULL);
 	place_close(&p);
 }
@@ -756,10 +756,10 @@ g10_stale_names_are_swept_at_start_and_live_ones_stay(void)
 	fd = open(live, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	CHECK_INT(flock(fd, LOCK_EX), 0);
 	p.s->ops->free(p.s);
-	p.s = store_open(&p.c, false, &e);	/* a worker sweeps nothing */
+	p.s = store_directory_open(&p.c, false, &e);	/* a worker sweeps nothing */
 	CHECK_INT(access(stale, F_OK), 0);
 	p.s->ops->free(p.s);
-	p.s = store_open(&p.c, true, &e);
+	p.s = store_directory_open(&p.c, true, &e);
 	MUST(p.s != NULL);
 	CHECK_INT(access(stale, F_OK), -1);
 	CHECK_INT(access(probe, F_OK), -1);
@@ -789,7 +789,7 @@ start_at_once(void)
 		close(go[1]);
 		(void)!read(go[0], &c, 1);	/* until all are there */
 		for (int k = 0; k < STARTS; k++) {
-			s = store_open(&p.c, true, &e);
+			s = store_directory_open(&p.c, true, &e);
 			if (s == NULL) {
 				fprintf(stderr, "start %d: %s\n", k, e.text);
 				_exit(1);
@@ -844,7 +844,7 @@ die_publishing(const char *old, const char *text)
 		died = WIFSIGNALED(status);
 		CHECK(died ? WTERMSIG(status) == SIGKILL : status == 0);
 		p.s->ops->free(p.s);
-		p.s = store_open(&p.c, true, &e);	/* the next one sweeps */
+		p.s = store_directory_open(&p.c, true, &e);	/* the next one sweeps */
 		MUST(p.s != NULL);
 		found = look(&p, KEY);
 		CHECK(found == NULL || strcmp(found, text) == 0 || (old != NULL && strcmp(found, old) == 0));
@@ -878,7 +878,7 @@ f9_g11_a_full_disk_refuses_fills(void)
 	place_open(&p);
 	p.s->ops->free(p.s);
 	p.c.cache_min_free_percent = 100;
-	p.s = store_open(&p.c, true, NULL);
+	p.s = store_directory_open(&p.c, true, NULL);
 	MUST(p.s != NULL);
 	CHECK_INT(publish_text(&p, KEY, "hello"), -1);
 	CHECK_STR(look(&p, KEY), NULL);
@@ -927,7 +927,7 @@ spool_on_another_file_system_is_refused(void)
 		fprintf(stderr, "skipped: no second file system to write to\n");
 	} else {
 		p.c.dir_spool = other;
-		CHECK(store_open(&p.c, true, &e) == NULL);
+		CHECK(store_directory_open(&p.c, true, &e) == NULL);
 		CHECK(strstr(e.text, "is not on the file system") != NULL);
 	}
 	(void)rmdir(other);
@@ -942,7 +942,7 @@ check_notices_a_removed_root_and_a_new_one(void)
 	struct place p;
 
 	place_open(&p);
-	w = store_open(&p.c, false, &e);
+	w = store_directory_open(&p.c, false, &e);
 	MUST(w != NULL);
 	CHECK_INT(w->ops->check(w, &e), 0);
 	CHECK_INT(rmdir(p.spool), 0);
@@ -953,7 +953,7 @@ check_notices_a_removed_root_and_a_new_one(void)
 	CHECK_INT(w->ops->check(w, &e), 0);
 	w->ops->free(w);
 	place_close(&p);
-	CHECK(store_open(&p.c, false, &e) == NULL);
+	CHECK(store_directory_open(&p.c, false, &e) == NULL);
 }
 
 int

@@ -361,7 +361,7 @@ what_refers_to_something_must_find_it(void)
 	check_fault("{\"cache\":{\"retentions\":{\"spool\":{}}}}",
 	    "dirs.spool: is the directory of the retention 'spool'");
 	check_fault(
-	    "{\"cache\":{\"store\":\"s3\"}}", "cache.store: unknown value 's3', one of directory");
+	    "{\"cache\":{\"store\":\"s3\"}}", "cache.s3.endpoint: must be given: cache.store is \"s3\"");
 }
 
 static void

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One operation of S3: a presigned request through lib/net, and its answer
+ * with what S3 says beyond HTTP (the code of an error).  It is tried once:
+ * when to try again is the caller's affair, and s3_answer.again says whether
+ * that makes sense.  As lib/net: nothing blocks, one thread.
+ */
+#ifndef CACHE_S3_CALL_H
+#define CACHE_S3_CALL_H
+
+#include "net/fetch.h"
+#include "s3/credentials.h"
+#include "s3/error.h"
+#include "s3/place.h"
+#include "s3/sign.h"
+
+enum {
+	S3_ANSWER_MAX = 64 << 10,	/* bytes of a document; an object's body is never read here */
+	S3_CALL_LIFE_S = 900,		/* of the URL: a slow upload begins in time, whatever it takes then */
+	S3_PATIENT_MS = 600000,		/* for the completion of an upload */
+};
+
+/* Who asks whom.  All borrowed; credentials may be others from one call to the next. */
+struct s3_peer {
+	struct net *net;
+	const struct s3_place *place;
+	struct s3_signer *signer;
+	const struct s3_credentials *credentials;
+};
+
+struct s3_want {
+	const char *id, *trace;		/* for the log; NULL: none */
+	struct s3_request request;	/* life_s is S3_CALL_LIFE_S whatever it says */
+	int64_t answer_by_ms;		/* mono: headers are to be here; 0: as configured for providers */
+	bool patient;			/* the answer may take S3_PATIENT_MS */
+	/* the body: n bytes of fd from offset on (borrowed until the end), or text; neither: none */
+	int fd;				/* -1: text, or none */
+	uint64_t offset, n;
+	const char *text;		/* copied */
+};
+
+struct s3_answer {
+	enum fetch_error error;		/* FETCH_OK: there was an answer, whatever its status */
+	const char *reason;		/* for the log: no secret; "" when there was an answer */
+	int status;			/* of HTTP; 0: none came.  S3's 200 with an <Error> in it is 500 here */
+	char code[S3_CODE_MAX + 1];	/* of S3; "" when it says none, as to HEAD */
+	bool again;			/* the same may well succeed later */
+	const struct fetch_response *head;	/* NULL where there was no answer */
+	const char *body;		/* the document; "" */
+	size_t body_n;
+};
+
+struct s3_call;
+/* The answer is borrowed; the call is freed after it.  Never after s3_call_cancel. */
+typedef void s3_done_fn(void *arg, const struct s3_answer *a);
+
+bool s3_answer_good(const struct s3_answer *a);		/* 2xx */
+/* "503 SlowDown", "timeout: ...": for an error's text. */
+void s3_answer_say(const struct s3_answer *a, struct err *e);
+/* NULL and e: it cannot be asked at all.  fn never comes from inside. */
+struct s3_call *s3_call_start(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, void *arg,
+    struct err *e);
+void s3_call_cancel(struct s3_call *c);			/* NULL is fine; not from inside its own fn */
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Objects in a bucket of S3.  This file opens the store and keeps in mind
+ * whether S3 is there; store_s3_lookup.c finds objects, store_s3_fill.c puts
+ * them in, store_s3_meta.c writes what is known of them into a header.
+ *
+ * Our keys are RETENTION/BACKEND/... (cache/key.h) behind cache.s3.prefix, so
+ * that lifecycle rules can go by the prefix.  Nothing here deletes by age.
+ */
+#include "base/base.h"
+
+#include "cache/store_s3.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <limits.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum {
+	FAILURES_MAX = 3,		/* in a row, and S3 counts as away */
+	AWAY_MS = 5000,			/* nobody is asked for so long */
+};
+
+static struct store_s3 *
+s3_of(struct store *s)
+{
+	return (struct store_s3 *)s;
+}
+
+/* ---- who asks ---------------------------------------------------------------- */
+
+int
+s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e)
+{
+	struct err why = ERR_NONE;
+
+	if (s->net == NULL)
+		return err_set(e, "this process does not speak to S3");
+	*ret = (struct s3_peer){ .net = s->net, .place = &s->place, .signer = s->signer };
+	if (s->file == NULL) {
+		ret->credentials = &s->environment;
+	} else {
+		switch (s3_credentials_file_reload(s->file, &why)) {
+		case S3_RELOAD_NEW:
+			s->tell(s->tell_arg, STORE_KEYS_NEW, "");
+			break;
+		case S3_RELOAD_BROKEN:
+			s->tell(s->tell_arg, STORE_KEYS_BROKEN, why.text);
+			break;
+		case S3_RELOAD_SAME:
+			break;
+		}
+		ret->credentials = s3_credentials_file_get(s->file);
+	}
+	if (ret->credentials == NULL || ret->credentials->id == NULL)
+		return err_set(e, "there are no credentials for S3");
+	return 0;
+}
+
+/* ---- is it there? -------------------------------------------------------------- */
+
+bool
+s3_is_away(const struct store_s3 *s)
+{
+	return s->away_until_ms != 0 && clock_mono_ms() < s->away_until_ms;
+}
+
+/* Its failure, and not that of what was asked.  403: whatever is asked will be refused. */
+static bool
+is_its_own(const struct s3_answer *a)
+{
+	return a->again || a->error != FETCH_OK || a->status == 403 || strcmp(a->code, "NoSuchBucket") == 0;
+}
+
+void
+s3_heard(struct store_s3 *s, const struct s3_answer *a)
+{
+	struct err e = ERR_NONE;
+
+	if (!is_its_own(a)) {
+		if (s->away)
+			s->tell(s->tell_arg, STORE_BACK, "");
+		s->away = false;
+		s->failures = 0;
+		s->away_until_ms = 0;
+		return;
+	}
+	if (++s->failures < FAILURES_MAX)
+		return;
+	s->away_until_ms = clock_mono_ms() + AWAY_MS;
+	if (!s->away) {
+		s3_answer_say(a, &e);
+		s->tell(s->tell_arg, STORE_AWAY, e.text);
+	}
+	s->away = true;
+}
+
+/* ---- the spool -------------------------------------------------------------------- */
+
+/* It never gets a name: what is in the bucket is another copy. */
+static int
+s3_spool_open(struct store *store, struct err *e)
+{
+	struct store_s3 *s = s3_of(store);
+	char path[PATH_MAX];
+	int fd;
+
+	fd = open(s->spool_path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd == -1 && (errno == EISDIR || errno == EINVAL || errno == EOPNOTSUPP)) {
+		(void)snprintf(path, sizeof(path), "%s/eo-XXXXXX", s->spool_path);
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd != -1)
+			(void)unlink(path);
+	}
+	if (fd == -1)
+		return err_sys(e, errno, "cannot make a file in dirs.spool '%s'", s->spool_path);
+	return fd;
+}
+
+/* Of the spool: a bucket says nothing of how full it is. */
+static int
+s3_space(struct store *store, struct store_space *ret, struct err *e)
+{
+	struct store_s3 *s = s3_of(store);
+	struct statvfs v;
+
+	if (s->spool_path == NULL || statvfs(s->spool_path, &v) != 0)
+		return err_sys(e, errno, "cannot look at dirs.spool");
+	ret->max = (uint64_t)v.f_blocks * v.f_frsize / 100 * (100 - s->config->cache_min_free_percent);
+	ret->used = (uint64_t)(v.f_blocks - v.f_bavail) * v.f_frsize;
+	return 0;
+}
+
+/* ---- its life ------------------------------------------------------------------------ */
+
+static int
+s3_open(struct store *s UNUSED, const struct store_object *o UNUSED, struct err *e)
+{
+	return err_set(e, "an object in S3 is no file");
+}
+
+static void
+s3_attach(struct store *store, struct net *net, store_tell_fn *tell, void *arg)
+{
+	struct store_s3 *s = s3_of(store);
+
+	s->net = net;
+	s->tell = tell;
+	s->tell_arg = arg;
+}
+
+static void
+s3_tick(struct store *store)
+{
+	s3_fills_tick(s3_of(store));
+	s3_found_tick(s3_of(store));
+}
+
+static void
+s3_set_config(struct store *store, const struct config *c)
+{
+	s3_of(store)->config = c;
+}
+
+static int
+s3_check(struct store *store, struct err *e)
+{
+	return s3_of(store)->away ? err_set(e, "S3 is away") : 0;
+}
+
+static void
+s3_detach(struct store *store)
+{
+	struct store_s3 *s = s3_of(store);
+
+	MUST(LIST_EMPTY(&s->fills));
+	s3_found_free(s);
+	s3_aborts_free(s);
+	s->net = NULL;
+}
+
+static void
+s3_free(struct store *store)
+{
+	struct store_s3 *s = s3_of(store);
+
+	if (s == NULL)
+		return;
+	s3_detach(store);
+	s3_credentials_file_free(s->file);
+	s3_credentials_release(&s->environment);
+	s3_signer_free(s->signer);
+	s3_place_release(&s->place);
+	free(s->spool_path);
+	free(s);
+}
+
+static const struct store_ops s3_ops = {
+	.lookup = s3_lookup,
+	.find = s3_find,
+	.find_cancel = s3_find_cancel,
+	.forget = s3_forget,
+	.url = s3_url,
+	.open = s3_open,
+	.spool_open = s3_spool_open,
+	.fill_begin = s3_fill_begin,
+	.fill_advance = s3_fill_advance,
+	.fill_finish = s3_fill_finish,
+	.fill_state = s3_fill_state,
+	.fill_free = s3_fill_free,
+	.tick = s3_tick,
+	.space = s3_space,
+	.set_config = s3_set_config,
+	.check = s3_check,
+	.attach = s3_attach,
+	.detach = s3_detach,
+	.free = s3_free,
+};
+
+struct store *
+store_s3_open(const struct config *c, bool mover, struct err *e)
+{
+	struct s3_place_words words = {
+		.endpoint = c->s3_endpoint, .region = c->s3_region, .bucket = c->s3_bucket, .prefix = c->s3_prefix,
+		.addressing = c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path",
+	};
+	struct store_s3 *s = mem_alloc(sizeof(*s));
+
+	s->store.ops = &s3_ops;
+	s->config = c;
+	LIST_INIT(&s->fills);
+	LIST_INIT(&s->aborts);
+	if (s3_place_init(&s->place, &words, e) != 0)
+		goto fail;
+	s->signer = s3_signer_new();
+	if (!mover)
+		return &s->store;
+	if (c->s3_credentials[0] != '\0')
+		s->file = s3_credentials_file_new(c->s3_credentials, c->s3_profile);
+	else if (s3_credentials_environment(&s->environment, e) != 0)
+		goto fail;
+	s->spool_path = mem_strdup(c->dir_spool);
+	if (fd_mkdirs(s->spool_path, 0750, e) != 0)
+		goto fail;
+	return &s->store;
+fail:
+	s3_free(&s->store);
+	return NULL;
+}

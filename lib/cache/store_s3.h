@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside of the S3 store: what its files share.  Only they and the unit tests
+ * include it.
+ */
+#ifndef CACHE_STORE_S3_H
+#define CACHE_STORE_S3_H
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "cache/s3_call.h"
+#include "cache/store.h"
+
+/* The one header in which our metadata travels: x-amz-meta-eodata, JSON in ASCII. */
+#define S3_META_HEADER	"x-amz-meta-eodata"
+enum { S3_META_MAX = 2000 };	/* bytes; S3 takes 2048 of user metadata, names included */
+
+struct store_s3 {
+	struct store store;		/* first */
+	const struct config *config;	/* borrowed: the one in force */
+	struct net *net;		/* borrowed; NULL in those that only look up */
+	store_tell_fn *tell;
+	void *tell_arg;
+	struct s3_place place;
+	struct s3_signer *signer;
+	struct s3_credentials_file *file;	/* NULL: from the environment */
+	struct s3_credentials environment;
+	char *spool_path;		/* NULL: this one does not fill */
+	int spool_fd;
+	LIST_HEAD(, store_fill) fills;
+	LIST_HEAD(, s3_abort) aborts;
+	struct found *found;		/* hash by key */
+	size_t n_found;
+	unsigned failures;		/* in a row */
+	int64_t away_until_ms;		/* mono: nobody is asked until then; 0: it is there */
+	bool away;			/* and that was told */
+};
+
+/* Who asks; -1 and e: without net, or without credentials.  Reads the file of credentials again if it has changed. */
+int s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e);
+/*
+ * What became of a call: after some failures in a row that are S3's, not the
+ * call's, nobody asks for a while, and the log says so once, and once when it
+ * is back.
+ */
+void s3_heard(struct store_s3 *s, const struct s3_answer *a);
+bool s3_is_away(const struct store_s3 *s);
+
+/* store_s3_meta.c: 0, or -1 and e: too long for a header. */
+int s3_meta_write(const struct object_meta *m, struct buf *out, struct err *e);
+/* text: the header's value.  length: what S3 says.  0, or -1: not an object of ours, or another length. */
+int s3_meta_parse(const char *text, uint64_t length, struct object_meta *ret, struct err *e);
+
+/* store_s3_fill.c */
+struct store_fill *s3_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m,
+    struct err *e);
+void s3_fill_advance(struct store_fill *f, uint64_t upto);
+void s3_fill_finish(struct store_fill *f, const struct object_meta *m);
+enum fill_state s3_fill_state(const struct store_fill *f, struct err *e);
+void s3_fill_free(struct store_fill *f);
+void s3_fills_tick(struct store_s3 *s);		/* parts whose time has come are sent again */
+void s3_aborts_free(struct store_s3 *s);
+
+/* store_s3_lookup.c */
+enum store_result s3_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e);
+struct store_find *s3_find(struct store *s, const char *key, store_found_fn *fn, void *arg, struct err *e);
+void s3_find_cancel(struct store_find *f);
+void s3_forget(struct store *s, const char *key);
+int s3_url(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out, struct err *e);
+void s3_found_tick(struct store_s3 *s);		/* what is out of date goes */
+void s3_found_free(struct store_s3 *s);
+
+#endif
