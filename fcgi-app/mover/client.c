@@ -57,6 +57,7 @@ let_go_of_sources(struct client *c)
 
 	if (c->probing)
 		probe_leave(c);
+	kept_leave(c);
 	asset_unwant(&c->want);
 	if (c->pull != NULL)
 		c->upstream += pull_bytes(c->pull);
@@ -95,7 +96,7 @@ settle_and_log(struct client *c)
 	/* what is still queued never reached the front */
 	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
 	s.actual[QUOTA_REQUESTS] = 1;
-	s.actual[QUOTA_MISSES] = c->h.hit_key == NULL;
+	s.actual[QUOTA_MISSES] = strcmp(s.cache, "hit") != 0;
 	s.actual[QUOTA_BYTES] = c->delivered;
 	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
 	account_settle(c->m, &s);

@@ -37,6 +37,8 @@ struct client {
 	bool paused, direct_over;	/* of the pull */
 	bool probing;			/* in resource->probe_waiters */
 	bool looked_up;			/* in the store */
+	struct store_find *find;	/* the storage is being asked */
+	struct store_object *kept;	/* what is being sent from it, or NULL */
 	bool retried;			/* the source was resolved again once */
 	int file_fd;
 
@@ -104,6 +106,8 @@ void client_ready(void *arg);
 void client_not_ready(void *arg, const struct failure *f);
 /* It waits for the probe no more; one that nobody waits for ends. */
 void probe_leave(struct client *c);
+/* It waits for the storage no more, and sends nothing of it. */
+void kept_leave(struct client *c);
 /* BODY_DIRECT, and all that is queued went out. */
 void direct_more(struct client *c);
 

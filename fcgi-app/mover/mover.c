@@ -271,6 +271,32 @@ check_drain(struct mover *m)
 	}
 }
 
+/* What is heard of a storage elsewhere. */
+static void
+on_store(void *arg UNUSED, enum store_event x, const char *text)
+{
+	switch (x) {
+	case STORE_AWAY:
+		log_error(NULL, "EO-STORE-AWAY",
+		    "the store is away, everything is delivered unstored until it is back error='%s'", text);
+		break;
+	case STORE_BACK:
+		log_info(NULL, "event=store-back");
+		break;
+	case STORE_KEYS_NEW:
+		log_info(NULL, "event=store-credentials");
+		break;
+	case STORE_KEYS_BROKEN:
+		log_error(NULL, "EO-STORE-CREDENTIALS", "cannot read the store's credentials, the old ones stay error='%s'",
+		    text);
+		break;
+	case STORE_FOREIGN:
+		log_warn(NULL, "EO-STORE-FOREIGN", "what lies in the store is not ours, it counts as missing reason='%s'",
+		    text);
+		break;
+	}
+}
+
 static void
 open_all(struct mover *m)
 {
@@ -285,6 +311,8 @@ open_all(struct mover *m)
 	m->net = net_new(mover_config(m), net_watch, m, &e);
 	if (m->net == NULL)
 		die("cannot start the network: %s", e.text);
+	if (m->store->ops->attach != NULL)
+		m->store->ops->attach(m->store, m->net, on_store, NULL);
 	gather_init(m);
 	m->hasher = hasher_new(m->loop);
 	m->assets = assets_new(m);
@@ -314,6 +342,8 @@ close_all(struct mover *m)
 	items_free(m->items);
 	resolvers_free(m->resolvers);
 	slots_free(m->slots);
+	if (m->store->ops->detach != NULL)
+		m->store->ops->detach(m->store);
 	net_free(m->net);
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);

@@ -95,6 +95,7 @@ struct failure {
 struct source {
 	unsigned refs;
 	enum source_kind kind;
+	bool ours;			/* an object of our store, at the storage: it counts for no provider */
 	char *url, *method, *body;
 	char **headers;			/* credentials */
 	size_t n_headers;
@@ -218,7 +219,8 @@ struct pull_ops {
 };
 struct pull_want {
 	const struct source *source;	/* a reference is taken */
-	const char *backend, *subpath, *id, *trace;
+	const char *backend;		/* whose slot it takes; NULL: none, the source is ours */
+	const char *subpath, *id, *trace;
 	const char *user;		/* whose turn it takes; NULL: the site's */
 	bool has_range;
 	uint64_t first, last;

@@ -78,7 +78,7 @@ on_response(void *arg, const struct fetch_response *r)
 	int rc;
 
 	p->in_callback = true;
-	if (r->status == 429)
+	if (r->status == 429 && !p->source->ours)
 		turn_cool(&p->turn, r->retry_after_s < 0 ? COOL_DEFAULT_S : r->retry_after_s);
 	rc = p->ops->on_response(p->arg, p, r);
 	p->in_callback = false;
@@ -94,7 +94,7 @@ on_data(void *arg, const char *data, size_t n)
 	p->in_callback = true;
 	rc = p->ops->on_data(p->arg, p, data, n);
 	p->in_callback = false;
-	if (rc != 1) {
+	if (rc != 1 && !p->source->ours) {
 		p->bytes += n;
 		stat_add(COUNT_UPSTREAM_BYTES, n);
 	}
@@ -167,6 +167,7 @@ run(void *arg)
 		.credentials = (const char *const *)p->source->headers, .n_credentials = p->source->n_headers,
 		.digest_user = p->source->digest_user, .has_range = p->has_range, .range_first = p->first,
 		.range_last = p->last, .max_size = p->max_size, .tls_verify = p->source->tls_verify,
+		.trusted = p->source->ours,
 		.first_byte_deadline_mono_ms = p->deadline_ms,
 	};
 
@@ -176,7 +177,8 @@ run(void *arg)
 		r.headers = &if_range;
 		r.n_headers = 1;
 	}
-	stat_inc(COUNT_UPSTREAM_REQUESTS);
+	if (!p->source->ours)
+		stat_inc(COUNT_UPSTREAM_REQUESTS);
 	if (full_url(p, &url) == 0) {
 		r.url = buf_str(&url);
 		p->fetch = fetch_start(m->net, &r, &pull_fetch_ops, p, &e);
@@ -271,7 +273,8 @@ pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *op
 	p->last = w->last;
 	p->max_size = w->max_size;
 	p->deadline_ms = w->deadline_ms;
-	v = turn_take(m, &p->turn, w->backend, w->user == NULL ? "" : w->user, w->background, &cooling_s);
+	v = w->backend == NULL ? TURN_NOW :
+	    turn_take(m, &p->turn, w->backend, w->user == NULL ? "" : w->user, w->background, &cooling_s);
 	if (v == TURN_NOW) {
 		run(p);
 	} else if (v == TURN_WAIT) {

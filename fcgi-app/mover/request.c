@@ -18,6 +18,8 @@
 
 static void client_route(struct client *c);
 
+enum { KEPT_URL_LIFE_S = 3600 };	/* a GET begins at once, and may then take as long as it likes */
+
 /* A range that is not simply "from the start to the end". */
 static bool
 wants_part(const struct client *c)
@@ -34,42 +36,69 @@ facts_good(const struct resource *r)
 
 /* ---- the store ------------------------------------------------------------- */
 
-static bool
-serve_object(struct client *c, const char *key)
+static void
+facts_of_object(struct facts *f, const struct object_meta *m)
 {
-	struct store_object o;
-	struct err e = ERR_NONE;
-	int fd;
-	struct facts f = { .last_modified = -1, .size = UINT64_MAX };
+	*f = (struct facts){ .known = true, .etag = mem_strdup(m->etag), .media_type = mem_strdup(m->media_type),
+		.disposition = mem_strdup(m->disposition), .last_modified = m->last_modified, .size = m->length };
+}
 
-	switch (c->m->store->ops->lookup(c->m->store, key, &o, &e)) {
-	case STORE_HIT:
-		break;
-	case STORE_FAILED:
-		log_warn(c->h.id, "EO-MOVER-STORE", "cannot look up error='%s'", e.text);
+static bool serve_kept(struct client *c, const char *key, struct store_object *o);
+
+static void
+on_found(void *arg)
+{
+	struct client *c = arg;
+
+	c->find = NULL;
+	client_route(c);
+}
+
+/* A file is sent from here.  False: it is gone again. */
+static bool
+serve_file(struct client *c, const struct store_object *o)
+{
+	struct err e = ERR_NONE;
+	int fd = c->m->store->ops->open(c->m->store, o, &e);
+	struct facts f;
+
+	if (fd == -1)
 		return false;
-	case STORE_MISS:
-	default:
-		return false;
-	}
-	fd = c->m->store->ops->open(c->m->store, &o, &e);
-	if (fd == -1) {		/* gone again */
-		store_object_release(&o);
-		return false;
-	}
 	fd_close(&c->file_fd);
 	c->file_fd = fd;
-	f.known = true;
-	f.etag = mem_strdup(o.meta.etag);
-	f.media_type = mem_strdup(o.meta.media_type);
-	f.disposition = mem_strdup(o.meta.disposition);
-	f.last_modified = o.meta.last_modified;
-	f.size = o.meta.length;
-	store_object_release(&o);
+	facts_of_object(&f, &o->meta);
 	(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
 	client_answer(c, &f, BODY_FILE);
 	facts_release(&f);
 	return true;
+}
+
+/* True: the client has what it wants, or waits to know whether it is there. */
+static bool
+serve_object(struct client *c, const char *key)
+{
+	const struct store_ops *ops = c->m->store->ops;
+	struct store_object o = { .inode = 0 };
+	struct err e = ERR_NONE;
+	bool served = false;
+
+	switch (ops->lookup(c->m->store, key, &o, &e)) {
+	case STORE_HIT:
+		served = ops->url == NULL ? serve_file(c, &o) : serve_kept(c, key, &o);
+		break;
+	case STORE_ASK:
+		c->find = ops->find(c->m->store, key, on_found, c, &e);
+		c->looked_up = c->find == NULL;
+		return c->find != NULL;
+	case STORE_FAILED:
+		log_warn(c->h.id, "EO-MOVER-STORE", "cannot look up error='%s'", e.text);
+		break;
+	case STORE_MISS:
+	default:
+		break;
+	}
+	store_object_release(&o);
+	return served;
 }
 
 /* ---- a transfer ------------------------------------------------------------- */
@@ -381,6 +410,133 @@ start_direct(struct client *c)
 		client_fail(c, &f);
 }
 
+/* ---- an object at the storage --------------------------------------------------------- */
+
+void
+kept_leave(struct client *c)
+{
+	if (c->find != NULL)
+		c->m->store->ops->find_cancel(c->find);
+	c->find = NULL;
+	if (c->kept != NULL)
+		store_object_release(c->kept);
+	free(c->kept);
+	c->kept = NULL;
+}
+
+/* It is not what it was: asked of the source, as if it had never been there. */
+static void
+kept_lost(struct client *c, const char *why)
+{
+	log_info(c->h.id, "event=object-lost reason='%s'", why);
+	pull_cancel(c->pull);
+	c->pull = NULL;
+	kept_leave(c);
+	c->m->store->ops->forget(c->m->store, c->resource->key);
+	client_route(c);
+}
+
+static int
+kept_response(void *arg, struct pull *p UNUSED, const struct fetch_response *resp)
+{
+	struct client *c = arg;
+	const struct object_meta *m = &c->kept->meta;
+	char why[40];
+	struct facts f;
+
+	if (resp->status != 206 || !resp->has_content_range || resp->bad_content_range ||
+	    resp->range_size != m->length) {
+		(void)snprintf(why, sizeof(why), "status %d", resp->status);
+		kept_lost(c, why);
+		return -1;
+	}
+	facts_of_object(&f, m);
+	(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
+	client_answer(c, &f, BODY_DIRECT);
+	facts_release(&f);
+	return 0;
+}
+
+static void
+kept_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
+{
+	struct client *c = arg;
+
+	if (x != FETCH_OK && c->state == CLIENT_WAITING)
+		kept_lost(c, fetch_error_name(x));
+	else
+		direct_done(c, p, x, reason);
+}
+
+static const struct pull_ops kept_ops = { kept_response, direct_data, kept_done };
+
+/* The bytes that the answer will carry.  False: it will carry none. */
+static bool
+kept_part(const struct client *c, const struct object_meta *m, uint64_t *ret_first, uint64_t *ret_last)
+{
+	struct validators v = { m->etag, m->last_modified };
+
+	*ret_first = 0;
+	*ret_last = m->length - 1;
+	if (c->h.head || m->length == 0 || conditions_check(&c->h.cond, &v) != CONDITION_PROCEED)
+		return false;
+	return c->range.kind == RANGE_NONE || !conditions_range_holds(&c->h.cond, &v) ||
+	    range_resolve(&c->range, m->length, ret_first, ret_last) == 0;
+}
+
+static struct source *
+kept_source(const char *url, const char *version)
+{
+	struct source *s = mem_alloc(sizeof(*s));
+
+	s->refs = 1;
+	s->ours = true;
+	s->url = mem_strdup(url);
+	s->method = mem_strdup("GET");
+	s->headers = mem_alloc(2 * sizeof(*s->headers));
+	s->headers[s->n_headers++] = mem_printf("If-Match: %s", version);
+	s->tls_verify = true;
+	return s;
+}
+
+/* o stays the caller's.  False: the source is asked instead. */
+static bool
+serve_kept(struct client *c, const char *key, struct store_object *o)
+{
+	struct pull_want w = { .id = c->h.id, .trace = c->h.trace, .has_range = true,
+		.deadline_ms = c->h.deadline_mono_ms };
+	struct failure failure = FAILURE(502, PROBLEM_CACHE, "the cache failed");
+	struct buf url = BUF_INIT(SOURCE_URL_MAX);
+	struct err e = ERR_NONE;
+	struct source *s;
+	struct facts f;
+
+	if (!kept_part(c, &o->meta, &w.first, &w.last)) {
+		facts_of_object(&f, &o->meta);
+		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
+		c->direct_over = true;
+		client_answer(c, &f, BODY_DIRECT);
+		facts_release(&f);
+		return true;
+	}
+	if (c->m->store->ops->url(c->m->store, key, "GET", KEPT_URL_LIFE_S, &url, &e) != 0) {
+		log_warn(c->h.id, "EO-MOVER-STORE", "cannot sign for the cache error='%s'", e.text);
+		buf_release(&url);
+		return false;
+	}
+	s = kept_source(buf_str(&url), o->version);
+	buf_release(&url);
+	w.source = s;
+	c->pull = pull_start(c->m, &w, &kept_ops, c, &failure);
+	source_unref(s);
+	if (c->pull == NULL)
+		return false;
+	c->kept = mem_alloc(sizeof(*c->kept));
+	*c->kept = *o;
+	memset(o, 0, sizeof(*o));
+	return true;
+}
+
 /* ---- a probe: what is it? ---------------------------------------------------------------- */
 
 /* Everyone who waited for it: f NULL, go on; else fail (a 401 is worth one more try). */
@@ -581,7 +737,7 @@ client_begin(struct client *c)
 		return;
 	}
 	c->cache_control = d == NULL ? NULL : mem_strdup(d->cache_control);
-	if (c->h.hit_key != NULL && serve_object(c, c->h.hit_key))
+	if (c->h.hit_key != NULL && c->m->store->ops->url == NULL && serve_object(c, c->h.hit_key))
 		return;
 	fd_close(&c->file_fd);
 	c->resource = resource_get(c->m, &c->h);
