@@ -40,6 +40,7 @@ bucket_answer_release(struct bucket_answer *a)
 		return;
 	buf_release(&a->body);
 	free(a->minimum_size);
+	free(a->region);
 	*a = (struct bucket_answer){ .status = 0 };
 }
 
@@ -90,6 +91,7 @@ on_response(void *arg, const struct fetch_response *r)
 
 	a->status = r->status;
 	a->minimum_size = mem_strdup(fetch_response_amz(r, minimum_size_header));
+	a->region = mem_strdup(r->bucket_region);
 	return 0;
 }
 
@@ -101,15 +103,14 @@ on_data(void *arg, const char *data, size_t n)
 	return buf_add(&a->body, data, n);
 }
 
-/* headers: what is signed and sent; document NULL: GET. */
+/* headers: what is signed and sent; document: of PUT. */
 static int
-ask(struct bucket *b, const char *what, const struct buf *document, const struct s3_pair *headers, size_t n_headers,
-    struct bucket_answer *ret, struct err *e)
+ask(struct bucket *b, const char *method, const char *what, const struct buf *document, const struct s3_pair *headers,
+    size_t n_headers, struct bucket_answer *ret, struct err *e)
 {
 	static const struct fetch_ops ops = { on_response, on_data, NULL };
 	const struct s3_credentials *keys = b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment;
 	const struct s3_pair query = { what, "" };
-	const char *method = document == NULL ? "GET" : "PUT";
 	const struct s3_request signing = { method, NULL, &query, 1, headers, n_headers, URL_LIFE_S };
 	struct bucket_answer a = { .body = BUF_INIT(S3_XML_MAX) };
 	struct buf url = BUF_INIT(S3_URL_MAX);
@@ -146,7 +147,7 @@ out:
 int
 bucket_get(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e)
 {
-	return ask(b, what, NULL, NULL, 0, ret, e);
+	return ask(b, "GET", what, NULL, NULL, 0, ret, e);
 }
 
 int
@@ -159,7 +160,13 @@ bucket_put(struct bucket *b, const char *what, const struct buf *document, const
 
 	if (s3_content_md5(md5, document->data, document->len) < 0)
 		return err_set(e, "this system has no MD5, which S3 wants of what it takes");
-	return ask(b, what, document, headers, minimum_size == NULL ? 2 : 3, ret, e);
+	return ask(b, "PUT", what, document, headers, minimum_size == NULL ? 2 : 3, ret, e);
+}
+
+int
+bucket_delete(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e)
+{
+	return ask(b, "DELETE", what, NULL, NULL, 0, ret, e);
 }
 
 void
@@ -206,13 +213,15 @@ int
 bucket_explain(const struct bucket *b, const struct bucket_answer *a, struct err *e)
 {
 	char shown[SHOWN];
+	const char *region;
 	struct s3_error x;
 
 	if (s3_error_read(&x, a->body.data, a->body.len) < 0)
 		return err_set(e, "'%s' answers with status %d: is it S3?", b->c->s3_endpoint, a->status);
-	if (x.region[0] != '\0' && strcmp(x.region, b->c->s3_region) != 0)
-		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region (%s)", b->c->s3_bucket, x.region,
-		    x.code);
+	region = x.region[0] == '\0' && a->region != NULL ? a->region : x.region;
+	if (region[0] != '\0' && strcmp(region, b->c->s3_region) != 0)
+		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region, and its endpoint (%s)",
+		    b->c->s3_bucket, region, x.code);
 	if (advice(&x) != NULL)
 		return err_set(e, "the bucket '%s': %s (%s)", b->c->s3_bucket, advice(&x), x.code);
 	return err_set(e, "the bucket '%s': refused with status %d (%s%s%s)", b->c->s3_bucket, a->status, x.code,

@@ -16,6 +16,7 @@ struct bucket_answer {
 	int status;
 	struct buf body;	/* at most S3_XML_MAX bytes */
 	char *minimum_size;	/* x-amz-transition-default-minimum-object-size, or NULL */
+	char *region;		/* x-amz-bucket-region, or NULL */
 };
 void bucket_answer_release(struct bucket_answer *a);	/* NULL and a zeroed one are allowed */
 
@@ -30,6 +31,8 @@ int bucket_get(struct bucket *b, const char *what, struct bucket_answer *ret, st
 /* Replace it.  minimum_size: as it was in the answer to bucket_get, or NULL. */
 int bucket_put(struct bucket *b, const char *what, const struct buf *document, const char *minimum_size,
     struct bucket_answer *ret, struct err *e);
+/* Let there be none of it. */
+int bucket_delete(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e);
 /* Some time, without asking. */
 void bucket_wait(struct bucket *b, int ms);
 /* Does the answer say so? */

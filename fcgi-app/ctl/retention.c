@@ -283,8 +283,13 @@ write_rules(struct bucket *b, const struct rules *r, struct err *e)
 	}
 	s3_xml_write(&document, r->next);
 	buf_must(&document);
-	if (bucket_put(b, "lifecycle", &document, r->minimum_size, &a, e) == 0)
-		rc = a.status >= 200 && a.status < 300 ? 0 : bucket_explain(b, &a, e);
+	/* S3 takes no document without rules */
+	if (r->next->child != NULL)
+		rc = bucket_put(b, "lifecycle", &document, r->minimum_size, &a, e);
+	else
+		rc = bucket_delete(b, "lifecycle", &a, e);
+	if (rc == 0 && (a.status < 200 || a.status > 299))
+		rc = bucket_explain(b, &a, e);
 out:
 	s3_xml_free(now);
 	bucket_answer_release(&a);
@@ -372,13 +377,9 @@ out:
 int
 retention_run(const struct config *c, const char *command, const struct retention_options *o)
 {
-	int trouble = strcmp(command, "diff") == 0 ? TROUBLE : 1;
-
-	if (c->n_retentions == 0) {
-		(void)complain("cache.retentions names no class");
-		return trouble;
-	}
 	if (!o->directory && c->s3_endpoint[0] != '\0')
 		return run_bucket(c, command, o);
-	return show_directory(c, command, o->form) == 0 ? 0 : trouble;
+	if (show_directory(c, command, o->form) == 0)
+		return 0;
+	return strcmp(command, "diff") == 0 ? TROUBLE : 1;
 }

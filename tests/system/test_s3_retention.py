@@ -154,6 +154,16 @@ def test_rules_of_others_stay_and_ours_that_are_stale_go(site, s3_engine, s3_buc
     assert sorted(site.rules()) == ["eodata-proxy-7d", "eodata-proxy-keep", "eodata-proxy-site-b/30d", "logs of others"]
 
 
+def test_the_last_class_takes_the_last_rule_with_it(site, s3_engine, s3_bucket, keys):
+    assert site.ctl("apply", "--yes").returncode == 0
+    site.write(s3_engine.url, s3_bucket, keys, ())
+    done = site.ctl("apply", "--yes")
+    assert done.returncode == 0 and done.stdout.startswith("- eodata-proxy-7d: "), done
+    assert s3_engine.request("GET", "/" + s3_bucket, [("lifecycle", "")]).status == 404
+    done = site.ctl("apply")
+    assert (done.returncode, done.stdout) == (0, "nothing to do\n")
+
+
 def test_a_rule_of_others_that_takes_our_objects_is_told(site):
     site.put("<Rule><ID>all</ID><Prefix></Prefix><Status>Enabled</Status><Expiration><Days>5</Days></Expiration></Rule>")
     warning = "warning: the rule all is not ours, and by it objects go after 5 days, of 7d, keep\n"
@@ -351,6 +361,8 @@ def test_what_is_not_there_after_writing_is_told(other):
 
 @pytest.mark.parametrize("lifecycle,want", [
     ((400, b"<Error><Code>AuthorizationQueryParametersError</Code><Region>eu-west-9</Region></Error>"),
+     "is in the region 'eu-west-9': mend cache.s3.region"),
+    ((301, b"<Error><Code>PermanentRedirect</Code></Error>", [("x-amz-bucket-region", "eu-west-9")]),
      "is in the region 'eu-west-9': mend cache.s3.region"),
     ((501, b"<Error><Code>NotImplemented</Code></Error>"), "it has no such rules"),
     ((500, b"<Error><Code>InternalError</Code><Message>\x1b[31m</Message></Error>"), "with status 500: is it S3?"),
