@@ -5,8 +5,9 @@
  * at any time (a restart, an eviction), its owner sees that at the latest when
  * it renews, and whoever finds memcached away goes on without one.
  *
- * Each call costs one round trip at most (two where somebody else's nonsense
- * is under the name), and nothing while memcached is away.
+ * Each call waits for one round trip (two where somebody else's nonsense is
+ * under the name), at most for the time that the client was made with, and for
+ * nothing while memcached is known to be away.
  */
 #ifndef CACHE_LEASE_H
 #define CACHE_LEASE_H

@@ -6,8 +6,9 @@
  * names a key or a bucket, and nothing is believed that was not sealed with
  * the site's secret (cache/seal.h).
  *
- * One handle per process.  Everything here costs one round trip at most, and
- * nothing while memcached is away.
+ * One handle per process.  Everything here waits for one round trip, at most
+ * for the time that the client was made with, and for nothing while memcached
+ * is known to be away.
  */
 #ifndef CACHE_MEMORY_H
 #define CACHE_MEMORY_H
