@@ -122,6 +122,28 @@ fd_read_file(const char *path, struct buf *out, struct err *e)
 }
 
 int
+fd_open_secret(const char *path, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd == -1)
+		return err_sys(e, errno, "cannot open '%s'", path);
+	if (fstat(fd, &st) == -1)
+		(void)err_sys(e, errno, "cannot look at '%s'", path);
+	else if (!S_ISREG(st.st_mode))
+		(void)err_set(e, "'%s' is not a file", path);
+	else if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+		(void)err_set(e,
+		    "'%s' has mode %04o: others may not read it and only its owner may write it (chmod 640)",
+		    path, (unsigned)st.st_mode & 07777);
+	else
+		return fd;
+	fd_close(&fd);
+	return -1;
+}
+
+int
 fd_socketpair(int type, bool nonblock, int ret[2], struct err *e)
 {
 	int pair[2];

@@ -25,6 +25,11 @@ int fd_pwrite_all(int fd, const void *data, size_t n, uint64_t off);
 int fd_read_file(const char *path, struct buf *out, struct err *e);
 /* The same from an open descriptor, from its current position. */
 int fd_read_rest(int fd, struct buf *out, struct err *e);
+/*
+ * Open a file that holds secrets: a regular one (a FIFO holds nobody up) that
+ * others may not read and only its owner may write.  The descriptor, or -1 and e.
+ */
+int fd_open_secret(const char *path, struct err *e);
 /* A pair of connected AF_UNIX sockets; type SOCK_STREAM or SOCK_SEQPACKET; close-on-exec, non-blocking when asked. */
 int fd_socketpair(int type, bool nonblock, int ret[2], struct err *e);
 /*

@@ -9,13 +9,11 @@
 #include "config/params.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/digest.h"
@@ -532,31 +530,6 @@ check_all(const struct config *c, struct faults *f)
 
 /* ---- files of secrets -------------------------------------------------------- */
 
-/* Opens a file and looks at its mode.  The descriptor, or -1 and what is wrong. */
-static int
-open_secret(const char *path, struct err *e)
-{
-	struct stat st;
-	/* non-blocking: a FIFO must not hang the start */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd == -1)
-		return err_sys(e, errno, "cannot open '%s'", path);
-	if (fstat(fd, &st) == -1)
-		(void)err_sys(e, errno, "cannot look at '%s'", path);
-	else if (!S_ISREG(st.st_mode))
-		(void)err_set(e, "'%s' is not a file", path);
-	else if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-		(void)err_set(e,
-		    "'%s' has mode %04o: others may not read it and only its owner may write it "
-		    "(chmod 640)",
-		    path, (unsigned)st.st_mode & 07777);
-	else
-		return fd;
-	fd_close(&fd);
-	return -1;
-}
-
 static const char *
 header_fault(const char *line)
 {
@@ -614,7 +587,7 @@ read_headers(struct config *c, struct faults *f)
 {
 	struct buf text = BUF_INIT(CONFIG_HEADERS_MAX);
 	struct err e = ERR_NONE;
-	int fd = open_secret(c->stac_headers_file, &e);
+	int fd = fd_open_secret(c->stac_headers_file, &e);
 	unsigned number = 0;
 	char *line, *next;
 
@@ -643,7 +616,7 @@ read_memory_key(struct config *c, struct faults *f)
 {
 	struct buf text = BUF_INIT(CONFIG_HEADERS_MAX);
 	struct err e = ERR_NONE;
-	int fd = open_secret(c->s3_memory_key, &e);
+	int fd = fd_open_secret(c->s3_memory_key, &e);
 	char hex[65];
 
 	if (fd == -1 || fd_read_rest(fd, &text, &e) < 0) {
@@ -673,7 +646,7 @@ check_later(const char *path, const char *member, struct faults *f)
 
 	if (path[0] == '\0')
 		return;
-	fd = open_secret(path, &e);
+	fd = fd_open_secret(path, &e);
 	if (fd == -1 && e.sys != ENOENT && e.sys != EACCES)
 		faults_add_path(f, member, "%s", e.text);
 	fd_close(&fd);

@@ -7,7 +7,6 @@
 #include "s3/credentials.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -358,15 +357,12 @@ read_fd(struct s3_credentials *ret, int fd, const char *profile, struct err *e)
 static int
 read_file(struct s3_credentials_file *f, struct s3_credentials *ret, struct err *e)
 {
-	/* a FIFO in its place must not hold us */
-	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = -1;
+	int fd = fd_open_secret(f->path, e), rc = -1;
 
 	if (fd == -1)
-		return err_sys(e, errno, "cannot open '%s'", f->path);
+		return -1;
 	if (fstat(fd, &f->st) == -1) {
 		err_sys(e, errno, "cannot look at '%s'", f->path);
-	} else if (!S_ISREG(f->st.st_mode)) {
-		err_set(e, "'%s' is no regular file", f->path);
 	} else {
 		f->settled = is_settled(&f->st);
 		rc = read_fd(ret, fd, f->profile, e);

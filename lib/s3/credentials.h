@@ -45,7 +45,7 @@ int s3_credentials_parse(struct s3_credentials *ret, const char *text, size_t n,
 /* AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where it is not empty.  0, or -1 and e. */
 int s3_credentials_environment(struct s3_credentials *ret, struct err *e);
 
-/* A file that is looked at again. */
+/* A file that is looked at again.  Others may not read it, only its owner may write it. */
 struct s3_credentials_file;
 
 enum s3_reload {

@@ -271,6 +271,7 @@ def test_new_keys_are_used_without_a_restart(signer, s3_bucket, s3_engine):
 
     def replace(text):
         new = signer.keys.with_suffix(".new")
+        new.touch(0o600)
         new.write_text(text)
         new.rename(signer.keys)
 

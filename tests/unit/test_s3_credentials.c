@@ -390,14 +390,38 @@ what_is_no_readable_file_is_told_once(void)
 	CHECK(s3_credentials_file_get(f) == NULL);
 	MUST(mkfifo(path, 0600) == 0);
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);	/* and it does not wait for a writer */
-	CHECK(strstr(e.text, "is no regular file") != NULL);
+	CHECK(strstr(e.text, "is not a file") != NULL);
 	MUST(unlink(path) == 0 && mkdir(path, 0700) == 0);
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);
-	CHECK(strstr(e.text, "is no regular file") != NULL);
+	CHECK(strstr(e.text, "is not a file") != NULL);
 	MUST(rmdir(path) == 0);
 	write_file(FILE_OF("ONE"));
 	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);
 	CHECK(strstr(e.text, "no profile 'x'") != NULL);
+	s3_credentials_file_free(f);
+	remove_dir();
+}
+
+static void
+a_file_that_others_may_read_is_refused(void)
+{
+	struct s3_credentials_file *f;
+	struct err e = ERR_NONE;
+
+	make_dir();
+	write_file(FILE_OF("ONE"));
+	f = s3_credentials_file_new(path, NULL);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_NEW);
+	replace_file(FILE_OF("TWO"));
+	for (size_t i = 0; i < 3; i++) {
+		MUST(chmod(path, (mode_t[]){ 0644, 0660, 0601 }[i]) == 0);
+		CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_BROKEN);
+		CHECK(strstr(e.text, "chmod 640") != NULL);
+		CHECK_STR(id_of(f), "ONE");
+	}
+	MUST(chmod(path, 0640) == 0);
+	CHECK_INT(s3_credentials_file_reload(f, &e), S3_RELOAD_NEW);
+	CHECK_STR(id_of(f), "TWO");
 	s3_credentials_file_free(f);
 	remove_dir();
 }
@@ -442,6 +466,7 @@ main(void)
 		UNIT(a_change_in_the_same_instant_is_seen),
 		UNIT(the_old_ones_stay_while_the_file_is_broken),
 		UNIT(what_is_no_readable_file_is_told_once),
+		UNIT(a_file_that_others_may_read_is_refused),
 		UNIT(a_file_that_is_too_large_is_refused),
 	};
 

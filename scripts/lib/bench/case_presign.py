@@ -12,6 +12,7 @@ COUNT = 100000
 @case("presign", 15, "microseconds for a presigned URL: with the day's key at hand, and with the first of a day")
 def presign(bench):
     keys = bench.dir / "keys"
+    keys.touch(0o600)
     keys.write_text("[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n"
                     "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n")
     count = bench.options.count or COUNT
