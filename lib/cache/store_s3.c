@@ -84,7 +84,7 @@ s3_heard(struct store_s3 *s, const struct s3_answer *a)
 {
 	struct err e = ERR_NONE;
 
-	if (!is_its_own(a)) {
+	if (s3_answer_good(a)) {
 		if (s->away)
 			s->tell(s->tell_arg, STORE_BACK, "");
 		s->away = false;
@@ -92,7 +92,8 @@ s3_heard(struct store_s3 *s, const struct s3_answer *a)
 		s->away_until_ms = 0;
 		return;
 	}
-	if (++s->failures < FAILURES_MAX)
+	/* a 404 to HEAD may be that of the object, or the bucket's */
+	if (!is_its_own(a) || ++s->failures < FAILURES_MAX)
 		return;
 	s->away_until_ms = clock_mono_ms() + AWAY_MS;
 	if (!s->away) {

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache in a bucket: filled while it streams, never visible before it is whole, and not needed to serve."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+import urllib.parse
+import xml.etree.ElementTree as ET
+
+import pytest
+from conftest import wait_until
+
+MIB = 1 << 20
+PART = 5 * MIB
+META = "x-amz-meta-eodata"
+KEPT_S = 10         # that a mover believes what it was told of an object
+KILLS = 20
+
+
+class Bucket:
+    def __init__(self, engine, name):
+        self.engine, self.name = engine, name
+
+    def config(self, **members):
+        """For a stack: the cache in this bucket."""
+        keys = os.path.join(self.engine.where, "keys")
+        self.engine.write_keys(keys)
+        return {"cache": {"store": "s3", "s3": {"endpoint": self.engine.url, "bucket": self.name, "credentials": keys,
+                                                "part_size": "5 MiB", **members}}}
+
+    def ask(self, method, key="", query=(), **more):
+        return self.engine.request(method, "/%s/%s" % (self.name, key) if key else "/" + self.name, list(query), **more)
+
+    def list(self, query, element, name):
+        answer = self.ask("GET", query=query)
+        assert answer.status == 200, answer
+        root = ET.fromstring(answer.body)
+        space = root.tag[:root.tag.index("}") + 1]
+        return [e.find(space + name).text for e in root.iter(space + element)]
+
+    def keys(self):
+        return self.list([("list-type", "2")], "Contents", "Key")
+
+    def uploads(self):
+        return self.list([("uploads", "")], "Upload", "Key")
+
+    def key_of(self, asset):
+        wanted = "/%s/" % urllib.parse.quote(asset.name, safe="")
+        return next((key for key in self.keys() if wanted in "/" + key), None)
+
+    def kept(self, asset):
+        """(bytes, metadata, headers) of its object, or None."""
+        key = self.key_of(asset)
+        if key is None:
+            return None
+        answer = self.ask("GET", key)
+        assert answer.status == 200, (key, answer)
+        return answer.body, json.loads(answer.headers[META]), answer.headers
+
+    def warm(self, asset):
+        answer = asset.stack.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data, answer
+        wait_until(lambda: self.key_of(asset), "%s in the bucket" % asset.name)
+        wait_until(lambda: asset.stack.request("HEAD", asset.path).is_hit, "the mover knows it")
+        return answer
+
+
+@pytest.fixture
+def bucket(s3_engine, s3_bucket):
+    return Bucket(s3_engine, s3_bucket)
+
+
+@pytest.fixture
+def stack(make_stack, bucket):
+    return make_stack(bucket.config())
+
+
+def test_what_was_fetched_once_comes_from_the_bucket(stack, bucket):
+    data = os.urandom(300000)
+    digest = hashlib.sha256(data).hexdigest()
+    asset = stack.add(data, file="scène (1).tif", asset_members={"file:checksum": "1220" + digest, "type": "image/tiff"})
+    cold = bucket.warm(asset)
+    hit = stack.get(asset.path)
+    assert hit.is_hit and hit.body == data and len(asset.upstream()) == 1
+    for name in ("etag", "content-type", "content-disposition", "content-length", "last-modified", "accept-ranges"):
+        assert hit.headers.get(name) == cold.headers.get(name), name
+    body, meta, headers = bucket.kept(asset)
+    assert body == data and meta["length"] == len(data) and meta["etag"] == cold.headers["etag"]
+    assert meta["backend"] == "loop_header" and meta["checksum"] == "sha256:" + digest and abs(meta["fetched"] - time.time()) < 600
+    assert headers["content-type"] == "image/tiff" and headers["content-disposition"] == cold.headers["content-disposition"]
+    assert bucket.key_of(asset).startswith("30d/")
+
+
+def test_a_large_one_goes_in_parts_while_it_comes_and_is_seen_when_it_is_whole(stack, bucket):
+    asset = stack.add_gated(5 * PART + 12345, 3 * PART)
+    finish = stack.begin(asset)
+    wait_until(bucket.uploads, "an upload in parts")
+    assert bucket.keys() == []
+    asset.open()
+    rc, body = finish()
+    assert rc == 0 and body == asset.data
+    wait_until(lambda: bucket.key_of(asset), "the object")
+    body, meta, _ = bucket.kept(asset)
+    assert body == asset.data and meta["length"] == len(body)
+    assert bucket.uploads() == []
+    hit = stack.get(asset.path)
+    assert hit.is_hit and hit.body == asset.data
+
+
+@pytest.mark.parametrize("size", [0, 1, PART, PART + 1, 2 * PART])
+def test_sizes_at_the_bounds_of_parts(stack, bucket, size):
+    asset = stack.add(os.urandom(size))
+    bucket.warm(asset)
+    assert bucket.kept(asset)[0] == asset.data
+    hit = stack.get(asset.path)
+    assert hit.is_hit and hit.body == asset.data
+
+
+def test_a_body_of_unknown_length_is_stored_when_it_is_whole(stack, bucket):
+    asset = stack.add(os.urandom(2 * PART + 77), case="chunked", backend="loop_open")
+    bucket.warm(asset)
+    assert bucket.kept(asset)[0] == asset.data
+    hit = stack.get(asset.path)
+    assert hit.is_hit and hit.body == asset.data
+
+
+def test_ranges_conditions_and_head_of_what_is_in_the_bucket(stack, bucket):
+    asset = stack.add(os.urandom(100000))
+    etag = bucket.warm(asset).headers["etag"]
+    for spec, first, last in (("0-0", 0, 0), ("500-999", 500, 999), ("99990-", 99990, 99999), ("-7", 99993, 99999), ("5-1000000", 5, 99999)):
+        part = stack.get(asset.path, {"Range": "bytes=" + spec})
+        assert part.status == 206 and part.body == asset.data[first:last + 1] and part.is_hit, (spec, part)
+        assert part.headers["content-range"] == "bytes %d-%d/100000" % (first, last)
+    beyond = stack.get(asset.path, {"Range": "bytes=100000-"})
+    assert beyond.status == 416 and beyond.headers["content-range"] == "bytes */100000"
+    assert stack.get(asset.path, {"If-None-Match": etag}).status == 304
+    assert stack.get(asset.path, {"If-Match": '"another"'}).status == 412
+    assert stack.get(asset.path, {"Range": "bytes=0-9", "If-Range": etag}).status == 206
+    assert stack.get(asset.path, {"Range": "bytes=0-9", "If-Range": '"another"'}).status == 200
+    head = stack.request("HEAD", asset.path)
+    assert head.status == 200 and head.is_hit and head.headers["content-length"] == "100000" and head.headers["etag"] == etag
+    assert len(asset.upstream()) == 1
+
+
+def test_a_wrong_body_leaves_neither_object_nor_upload(stack, bucket):
+    data = os.urandom(3 * PART)
+    asset = stack.add(data, case="wrongsum", backend="loop_open",
+                      asset_members={"file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)})
+    assert stack.curl(asset.url).rc == 18
+    wait_until(lambda: "EO-MOVER-MISMATCH" in stack.log(), "the mismatch")
+    wait_until(lambda: not bucket.uploads(), "the upload is aborted")
+    assert bucket.keys() == []
+
+
+def test_what_the_lifecycle_took_is_fetched_again_without_an_error(stack, bucket):
+    asset = stack.add(os.urandom(50000))
+    bucket.warm(asset)
+    assert stack.get(asset.path).is_hit
+    assert bucket.ask("DELETE", bucket.key_of(asset)).status == 204
+    again = stack.get(asset.path)       # the mover believes for KEPT_S that it is there
+    assert again.status == 200 and again.body == asset.data and not again.is_hit
+    assert len(asset.upstream()) == 2
+    wait_until(lambda: bucket.key_of(asset), "it is there again")
+
+
+def test_what_is_not_ours_counts_as_missing_and_is_written_over(stack, bucket, s3_engine, make_stack):
+    asset = stack.add(os.urandom(50000))
+    bucket.warm(asset)
+    key = bucket.key_of(asset)
+    headers = bucket.kept(asset)[2]
+    for body, meta in ((b"not ours", None), (b"of another length", headers[META]), (asset.data, "{}")):
+        assert bucket.ask("PUT", key, body=body, headers={} if meta is None else {META: meta}).status == 200
+        second = make_stack(bucket.config())        # which remembers nothing
+        twin = second.add(asset.data, name=asset.name)
+        answer = second.get(twin.path)
+        assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+        assert "EO-STORE-FOREIGN" in second.log()
+        wait_until(lambda: bucket.kept(asset)[0] == asset.data and META in bucket.kept(asset)[2], "it is ours again")
+
+
+def test_another_version_in_the_bucket_is_never_mixed_in(stack, bucket):
+    asset = stack.add(os.urandom(50000))
+    bucket.warm(asset)
+    assert stack.get(asset.path).is_hit
+    other = os.urandom(50000)
+    headers = bucket.kept(asset)[2]
+    assert bucket.ask("PUT", bucket.key_of(asset), body=other, headers={META: headers[META]}).status == 200
+    answer = stack.get(asset.path)      # S3's own tag is another: fetched from the source
+    assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+
+
+def refused(stack, why):
+    """A stack whose bucket cannot be used serves all the same, and says so once."""
+    for _ in range(6):
+        asset = stack.add(os.urandom(50000))
+        answer = stack.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data
+    wait_until(lambda: "EO-STORE-AWAY" in stack.log(), "it is told")
+    lines = [line for line in stack.log().splitlines() if "EO-STORE-AWAY" in line]
+    assert len(lines) == 1 and why in lines[0], lines
+
+
+def test_without_its_bucket_everything_is_served_and_told_once(bucket, make_stack, s3_engine):
+    stack = make_stack(Bucket(s3_engine, "no-such-bucket").config())
+    refused(stack, "NoSuchBucket")
+
+
+def test_new_keys_are_used_without_a_restart(bucket, make_stack, s3_engine, tmp_path):
+    keys = tmp_path / "keys"
+    nobody, owner = s3_engine.nobody, s3_engine.owner
+    write_keys(keys, nobody)
+    stack = make_stack(bucket.config(credentials=str(keys)))
+    refused(stack, "403")
+    write_keys(keys, owner)
+
+    def stored():
+        asset = stack.add(os.urandom(5000))
+        return "stored" in stack.get(asset.path).headers["cache-status"]
+    wait_until(lambda: stored() and "event=store-back" in stack.log(), "the new keys are in use")
+    for secret in (nobody.secret, owner.secret):
+        assert secret not in stack.log()
+    assert "X-Amz-Signature" not in stack.log()
+
+
+def write_keys(path, user):
+    new = str(path) + ".new"
+    with open(new, "w") as f:
+        f.write("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (user.id, user.secret))
+    os.chmod(new, 0o600)
+    os.rename(new, path)
+
+
+def test_while_s3_is_down_everything_is_served_and_then_stored_again(stack, bucket, s3_engine):
+    before = stack.add(os.urandom(3 * PART))
+    bucket.warm(before)
+    s3_engine.stop("radosgw")
+    try:
+        answer = stack.get(before.path)
+        assert answer.status == 200 and answer.body == before.data and not answer.is_hit
+        refused(stack, "connect")
+    finally:
+        s3_engine.start("radosgw")
+
+    def stored():
+        asset = stack.add(os.urandom(5000))
+        return "stored" in stack.get(asset.path).headers["cache-status"]
+    # each mover finds out by itself
+    wait_until(lambda: stored() and "event=store-back" in stack.log(), "it stores again")
+    wait_until(lambda: stack.request("HEAD", before.path).is_hit, "what was there before is seen again")
+    hit = stack.get(before.path)
+    assert hit.is_hit and hit.body == before.data
+
+
+def test_f5_a_mover_killed_at_random_instants_leaves_only_whole_objects(stack, bucket):
+    """KILLS deaths while objects of all sizes are on their way; then everything in the bucket is read back."""
+    seed = random.randrange(1 << 32)
+    dice = random.Random(seed)
+    assets = {}
+    for n in range(KILLS):
+        asset = stack.add(os.urandom(dice.choice((1000, PART - 1, 2 * PART + 9, 4 * PART))))
+        assets[asset.name] = asset
+        mover = stack.pids("mover")
+        killer = threading.Timer(dice.random() * 0.3, os.kill, (dice.choice(mover), signal.SIGKILL))
+        killer.start()      # the instant is what is random
+        answer = stack.curl(asset.url)
+        killer.join()
+        assert answer.rc != 0 or answer.status != 200 or answer.body == asset.data, (seed, n, answer)
+        wait_until(lambda: set(stack.pids("mover")) != set(mover) and len(stack.pids("mover")) == len(mover), "the mover is replaced")
+    for key in bucket.keys():
+        answer = bucket.ask("GET", key)
+        asset = next(a for name, a in assets.items() if "/%s/" % urllib.parse.quote(name, safe="") in "/" + key)
+        assert answer.status == 200 and answer.body == asset.data, (seed, key)
+        assert json.loads(answer.headers[META])["length"] == len(asset.data), (seed, key)
+    for asset in assets.values():
+        answer = stack.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data, (seed, asset.name)
