@@ -250,6 +250,39 @@ def test_objects_go_with_their_class_and_unfinished_uploads_everywhere(site, s3_
     assert keys_of(("uploads", "")) == ["other/half"]
 
 
+def test_what_expired_is_fetched_again_without_an_error_to_anyone(make_stack, s3_engine, s3_bucket, keys):
+    stack = make_stack({
+        "cache": {"store": "s3", "retentions": {"1d": {}, "keep": {}},
+                  "s3": {"endpoint": s3_engine.url, "bucket": s3_bucket, "credentials": str(keys)}},
+        "datasets": [{"collections": ["KEPT"], "retention": "keep"}, {"retention": "1d"}]})
+    goes, stays = stack.add(), stack.add(collection="KEPT")
+
+    def kept():
+        return sorted(key.split("/")[0] for key in re.findall(
+            "<Key>(.*?)</Key>", s3_engine.request("GET", "/" + s3_bucket).body.decode()))
+
+    def fetch(asset):
+        answer = stack.get(asset.path)
+        assert (answer.status, answer.body) == (200, asset.data), answer
+        return answer
+
+    def passed():
+        s3_engine.lifecycle(day_s=1, bucket=s3_bucket)
+        return kept() == ["keep"]
+    for asset in (goes, stays):
+        fetch(asset)
+    wait_until(lambda: fetch(goes).is_hit and fetch(stays).is_hit, "both are hits")
+    assert kept() == ["1d", "keep"]
+    done = subprocess.run([CTL, "--config", stack.env["CONFIG"], "retention", "apply", "--yes"], timeout=LIMIT_S)
+    assert done.returncode == 0
+    wait_until(passed, "the one has expired", LIMIT_S)
+    fetch(goes)
+    assert fetch(stays).is_hit
+    wait_until(lambda: fetch(goes).is_hit, "it is there again")
+    assert kept() == ["1d", "keep"] and (len(goes.upstream()), len(stays.upstream())) == (2, 1)
+    assert s3_engine.request("DELETE", "/" + s3_bucket, [("lifecycle", "")]).status == 204
+
+
 # -- what may be wrong
 
 
