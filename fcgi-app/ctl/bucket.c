@@ -20,7 +20,7 @@
 #include "s3/place.h"
 #include "s3/sign.h"
 
-enum { QUESTION_MS = 30000, URL_LIFE_S = 60, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
+enum { QUESTION_MS = 30000, URL_LIFE_S = 900, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
 
 static const char minimum_size_header[] = "x-amz-transition-default-minimum-object-size";
 
@@ -197,8 +197,9 @@ advice(const struct s3_error *x)
 		{ "InvalidToken", "the session token is not valid: mend cache.s3.credentials" },
 		{ "ExpiredToken", "the session token has expired: get new keys" },
 		{ "RequestTimeTooSkewed", "the clocks differ: set the clock of this host" },
+		/* a URL that has expired is no other case to S3 */
 		{ "AccessDenied", "the key may not do this: it needs s3:GetLifecycleConfiguration, "
-				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning" },
+				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning; or the clock of this host is wrong" },
 		{ "NotImplemented", "it has no such rules, or not this one" },
 	};
 

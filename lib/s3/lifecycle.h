@@ -17,7 +17,7 @@
 enum {
 	S3_RULES_MAX = 1000,		/* of a bucket: S3's own limit */
 	S3_RULE_ID_MAX = 255,		/* bytes; S3's, too */
-	/* An upload that is so old has nobody any more: a transfer takes hours at most. */
+	/* An upload that takes longer is lost, and begun anew by whoever asks again.  The least is 1, from midnight. */
 	S3_ABORT_DAYS = 2,
 };
 
