@@ -164,10 +164,28 @@ s3_tick(struct store *store)
 	s3_found_tick(s3_of(store));
 }
 
+/* What the configuration says of keys. */
+static void
+use_keys(struct store_s3 *s, const struct config *c)
+{
+	s3_credentials_file_free(s->file);
+	s->file = NULL;
+	s3_credentials_release(&s->environment);
+	if (c->s3_credentials[0] != '\0')
+		s->file = s3_credentials_file_new(c->s3_credentials, c->s3_profile);
+	else if (c->s3_keys.n >= 2)
+		s->environment = (struct s3_credentials){ mem_strdup(c->s3_keys.v[0]), mem_strdup(c->s3_keys.v[1]),
+			c->s3_keys.n > 2 ? mem_strdup(c->s3_keys.v[2]) : NULL };
+}
+
 static void
 s3_set_config(struct store *store, const struct config *c)
 {
-	s3_of(store)->config = c;
+	struct store_s3 *s = s3_of(store);
+
+	s->config = c;		/* the one before is gone already */
+	if (s->spool_path != NULL)
+		use_keys(s, c);
 }
 
 static int
@@ -243,10 +261,7 @@ store_s3_open(const struct config *c, bool mover, struct err *e)
 	s->signer = s3_signer_new();
 	if (!mover)
 		return &s->store;
-	if (c->s3_credentials[0] != '\0')
-		s->file = s3_credentials_file_new(c->s3_credentials, c->s3_profile);
-	else if (s3_credentials_environment(&s->environment, e) != 0)
-		goto fail;
+	use_keys(s, c);
 	s->spool_path = mem_strdup(c->dir_spool);
 	if (fd_mkdirs(s->spool_path, 0750, e) != 0)
 		goto fail;

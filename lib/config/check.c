@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "config/scan.h"
 #include "config/units.h"
+#include "s3/credentials.h"
 #include "s3/place.h"
 #include "wire/ipblock.h"
 
@@ -637,6 +638,24 @@ read_memory_key(struct config *c, struct faults *f)
 	fd_close(&fd);
 }
 
+/* The roles have an empty environment, so what is in ours travels with the configuration. */
+static void
+read_environment_keys(struct config *c, struct faults *f)
+{
+	struct s3_credentials keys = { NULL, NULL, NULL };
+	struct err e = ERR_NONE;
+
+	if (s3_credentials_environment(&keys, &e) != 0) {
+		faults_add_path(f, "cache.s3.credentials", "is empty, and %s", e.text);
+		return;
+	}
+	strs_add(&c->s3_keys, keys.id);
+	strs_add(&c->s3_keys, keys.secret);
+	if (keys.token != NULL)
+		strs_add(&c->s3_keys, keys.token);
+	s3_credentials_release(&keys);
+}
+
 /* One that only another role's user can read, or that comes later, is that role's to report. */
 static void
 check_later(const char *path, const char *member, struct faults *f)
@@ -659,6 +678,8 @@ check_secrets(struct config *c, struct faults *f)
 		read_headers(c, f);
 	if (c->s3_memory_key[0] != '\0')
 		read_memory_key(c, f);
+	if (c->cache_store == CACHE_STORE_S3 && c->s3_credentials[0] == '\0')
+		read_environment_keys(c, f);
 	/* here, since children that are confined take a configuration without looking at users */
 	if (c->user != NULL && getpwnam(c->user) == NULL)
 		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);

@@ -40,6 +40,7 @@ config_free(struct config *c)
 	params_release(config_params, config_params_n, c);
 	release_secret(&c->stac_headers);
 	release_secret(&c->s3_memory_secret);
+	release_secret(&c->s3_keys);
 	wipe(c->text);
 	free(c->text);
 	free(c);

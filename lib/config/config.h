@@ -124,6 +124,8 @@ struct config {
 	enum s3_addressing s3_addressing;
 	char *s3_credentials;		/* a file in AWS's format; "": the environment */
 	char *s3_profile;		/* its section */
+	/* of the environment: id, secret, perhaps a token; none where there is a file.  Secret */
+	struct strs s3_keys;
 	char *s3_memory_key;		/* a file; "": none */
 	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
 	uint64_t s3_part_size;		/* bytes, of an upload in parts */

@@ -282,6 +282,8 @@ dump_write(const struct config *c, bool sealed, struct buf *out)
 		put_strings(&c->stac_headers, out);
 		(void)buf_adds(out, ", \"memory_secret\": ");
 		put_strings(&c->s3_memory_secret, out);
+		(void)buf_adds(out, ", \"s3_keys\": ");
+		put_strings(&c->s3_keys, out);
 		(void)buf_adds(out, " },");
 	}
 	for (size_t i = 0; i < config_params_n; i++) {

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "config/scan.h"
 #include "config/units.h"
+#include "s3/credentials.h"
 
 struct parser {
 	struct config *c;
@@ -599,12 +600,13 @@ set_secrets(struct parser *ps, json_object *sealed, const struct param *p, struc
 		faults_add(ps->f, at, "must be given");
 }
 
-/* What only the memfd has: "sealed": { "generation": 3, "stac_headers": [ ... ], "memory_secret": [ ... ] }. */
+/* What only the memfd has: "sealed": { "generation": 3, "stac_headers": [ ... ], "memory_secret": [ ... ], ... }. */
 static void
 set_sealed(struct parser *ps, json_object *root)
 {
 	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000,
 		.length = CONFIG_HEADERS_MAX };
+	static const struct param keys = { "s3_keys", PARAM_STRINGS, 0, .max = 3, .length = S3_TOKEN_MAX };
 	static const struct param memory = { "memory_secret", PARAM_STRINGS, 0, .max = 1, .length = 64 };
 	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };
 	json_object *sealed = NULL, *v = NULL;
@@ -621,6 +623,7 @@ set_sealed(struct parser *ps, json_object *root)
 		faults_add(ps->f, &at, "wrong type");
 	set_secrets(ps, sealed, &headers, &ps->c->stac_headers, &at);
 	set_secrets(ps, sealed, &memory, &ps->c->s3_memory_secret, &at);
+	set_secrets(ps, sealed, &keys, &ps->c->s3_keys, &at);
 }
 
 static void

@@ -226,6 +226,17 @@ def test_new_keys_are_used_without_a_restart(bucket, make_stack, s3_engine, tmp_
     assert "X-Amz-Signature" not in stack.log()
 
 
+def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stack, s3_engine, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_engine.owner.id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_engine.owner.secret)
+    stack = make_stack(bucket.config(credentials=""))
+    asset = stack.add(os.urandom(5000))
+    bucket.warm(asset)
+    stack.reload(lambda config: config["log"].update(level="info"))
+    bucket.warm(stack.add(os.urandom(5000)))
+    assert s3_engine.owner.secret not in stack.log()
+
+
 def write_keys(path, user):
     new = str(path) + ".new"
     with open(new, "w") as f:

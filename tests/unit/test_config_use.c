@@ -474,12 +474,14 @@ a_broken_memfd_is_an_error(void)
 		"x",
 		"{}",
 		"{\"sealed\": 1}",
-		SEALED("\"generation\": -1, \"stac_headers\": [], \"memory_secret\": []"),
-		SEALED("\"generation\": 1, \"memory_secret\": []"),
+		SEALED("\"generation\": -1, \"stac_headers\": [], \"memory_secret\": [], \"s3_keys\": []"),
+		SEALED("\"generation\": 1, \"memory_secret\": [], \"s3_keys\": []"),
 		SEALED("\"generation\": 1, \"stac_headers\": []"),
-		SEALED("\"generation\": 1, \"stac_headers\": [1], \"memory_secret\": []"),
-		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": [\"a\", \"b\"]"),
-		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": []}, \"pool\": {\"workers\": 0"),
+		SEALED("\"generation\": 1, \"stac_headers\": [1], \"memory_secret\": [], \"s3_keys\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": [\"a\", \"b\"], \"s3_keys\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": []"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": [], \"s3_keys\": [\"a\", \"b\", \"c\", \"d\"]"),
+		SEALED("\"generation\": 1, \"stac_headers\": [], \"memory_secret\": [], \"s3_keys\": []}, \"pool\": {\"workers\": 0"),
 	};
 #undef SEALED
 	struct err e;
