@@ -76,7 +76,7 @@ s3_is_away(const struct store_s3 *s)
 static bool
 is_its_own(const struct s3_answer *a)
 {
-	return a->again || a->error != FETCH_OK || a->status == 403 || strcmp(a->code, "NoSuchBucket") == 0;
+	return a->again || a->error != FETCH_OK || a->status == 403 || a->result == S3_RESULT_NONE;
 }
 
 void

@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "cache/s3_call.h"
+#include "bucket/s3_call.h"
 #include "cache/store.h"
 
 /* The one header in which our metadata travels: x-amz-meta-eodata, JSON in ASCII. */

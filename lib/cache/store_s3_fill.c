@@ -26,12 +26,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "s3/xml.h"
 
 enum {
 	PARTS_MAX = 10000,		/* of S3 */
 	TRIES = 5,			/* of each request */
-	BACKOFF_MS = 500,		/* before the second, doubled for each; half of it at random */
 	UPLOAD_ID_MAX = 1024,
 	PART_ETAG_MAX = 128,
 	COMPLETE_MAX = 4 << 20,		/* bytes of the document that names all parts */
@@ -147,7 +147,7 @@ errand_heard(struct errand *x, const struct s3_answer *a)
 {
 	struct store_fill *f = x->f;
 	struct err e = ERR_NONE;
-	int64_t wait;
+	uint32_t chance;
 
 	x->call = NULL;
 	s3_heard(f->s, a);
@@ -157,8 +157,9 @@ errand_heard(struct errand *x, const struct s3_answer *a)
 		return true;
 	}
 	if (a->again && x->tries < TRIES) {
-		wait = (int64_t)BACKOFF_MS << (x->tries - 1);
-		x->at_ms = clock_mono_ms() + wait / 2 + (clock_mono_us() * 2654435761 & INT64_MAX) % (wait / 2);
+		process_random(&chance, sizeof(chance));
+		x->at_ms = clock_mono_ms() +
+		    judge_pause_ms(x->tries, a->head == NULL ? -1 : a->head->retry_after_s, chance);
 		return false;
 	}
 	s3_answer_say(a, &e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Deadlines of many, the nearest first: a binary heap.  Private to lib/net.
+ * Deadlines of many, the nearest first: a binary heap.
  */
 #ifndef NET_DEADLINE_H
 #define NET_DEADLINE_H

@@ -65,6 +65,7 @@ struct fetch_response {
 	uint64_t range_first, range_last, range_size;	/* range_size UINT64_MAX when "*" */
 	char *media_type, *etag, *disposition, *content_encoding;	/* NULL when absent or malformed */
 	int64_t last_modified;		/* s, -1 absent */
+	int64_t date;			/* s, by the server's clock; -1 absent */
 	int64_t retry_after_s;		/* -1 absent */
 	struct checksum checksum;	/* announced by the provider */
 	bool excess;			/* known in on_done: more came than was announced, and was cut off */

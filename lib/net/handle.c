@@ -26,7 +26,8 @@
  * Bytes.  1 GiB over loopback without TLS, libcurl 7.88, CPU s of us: 0.54 to
  * 0.70 with 64 KiB, 0.27 to 0.32 with 256, 0.26 to 0.39 with 512.  With TLS
  * (16 KiB at a time) all are alike, 0.8.  Where many fetches run, memory counts
- * more: a thousand with 256 KiB each are 250 MiB.
+ * more: a thousand with 256 KiB each are 250 MiB.  A PUT of 512 MiB: 0.28 with
+ * 64 KiB, 0.24 with 256, 0.23 with 1024.
  */
 enum {
 	RECEIVE_BUFFER = 256 << 10, RECEIVE_BUFFER_MANY = 64 << 10, MANY = 64,

@@ -65,7 +65,7 @@ block_begin(struct response *p)
 		.asked_range = old.asked_range, .asked_first = old.asked_first, .asked_last = old.asked_last,
 		.asked_amz = old.asked_amz,
 		.lines = old.lines, .bytes = old.bytes,
-		.r = { .range_size = UINT64_MAX, .last_modified = -1, .retry_after_s = -1 },
+		.r = { .range_size = UINT64_MAX, .last_modified = -1, .date = -1, .retry_after_s = -1 },
 	};
 }
 
@@ -351,6 +351,9 @@ keep(struct response *p, const struct header_line *h, struct err *e)
 	} else if (header_is(h, "last-modified")) {
 		if (httpdate_parse(h->value, h->value_len, &t) == 0 && t >= 0)
 			r->last_modified = t;
+	} else if (header_is(h, "date")) {
+		if (httpdate_parse(h->value, h->value_len, &t) == 0 && t >= 0)
+			r->date = t;
 	} else {
 		checksum(p, h);
 	}

@@ -28,7 +28,7 @@ check_response(const struct response *p)
 	MUST(!r->has_length || r->framed);
 	MUST(!r->has_content_range || r->status == 206);
 	MUST(r->bad_content_range || r->status != 206 || r->range_first <= r->range_last);
-	MUST(r->retry_after_s >= -1 && r->retry_after_s <= 86400 && r->last_modified >= -1);
+	MUST(r->retry_after_s >= -1 && r->retry_after_s <= 86400 && r->last_modified >= -1 && r->date >= -1);
 	MUST(r->etag == NULL || etag_is_valid(r->etag, strlen(r->etag)));
 	check_text(r->media_type, 2048);
 	check_text(r->etag, 2048);

@@ -29,7 +29,7 @@ function fail(what) {
 	bad = 1
 }
 BEGIN {
-	n = split("base wire s3 config memcached access quota net cache stat ipc", rooms, " ")
+	n = split("base wire s3 config memcached access quota net bucket cache stat ipc", rooms, " ")
 	for (i = 1; i <= n; i++)
 		rank["lib/" rooms[i]] = room_rank[rooms[i]] = i
 	split("master worker mover resolver accountant ctl", r, " ")
@@ -93,7 +93,7 @@ END { exit bad }' "$tmp/includes" || exit 1
 # every room of lib is in the order above
 for dir in lib/*/; do
 	case "$dir" in
-	lib/base/|lib/wire/|lib/s3/|lib/config/|lib/memcached/|lib/access/|lib/quota/|lib/cache/|lib/net/|lib/stat/|lib/ipc/) ;;
+	lib/base/|lib/wire/|lib/s3/|lib/config/|lib/memcached/|lib/access/|lib/quota/|lib/net/|lib/bucket/|lib/cache/|lib/stat/|lib/ipc/) ;;
 	*)
 		find "$dir" -name '*.[ch]' | grep -q . || continue	# what a build left
 		echo "$dir: a room without a place in the order"

@@ -202,7 +202,8 @@ __attribute__((visibility("default"))) int
 getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
 	static const struct { const char *name, *address[2]; } known[] = {
-		{ "one.test", { "127.0.0.1", NULL } }, { "private.test", { "10.0.0.1", NULL } },
+		{ "one.test", { "127.0.0.1", NULL } }, { "s3.us-east-1.test", { "127.0.0.1", NULL } },
+		{ "s3.eu-west-3.test", { "127.0.0.1", NULL } }, { "private.test", { "10.0.0.1", NULL } },
 		{ "meta.test", { "169.254.169.254", NULL } }, { "mixed.test", { "10.0.0.1", "127.0.0.1" } },
 	};
 	static unsigned turns;

@@ -34,9 +34,9 @@ extern const struct fetch_ops got_ops;
 void got_init(struct got *g);
 void got_release(struct got *g);
 
-/* Names: "one.test" 127.0.0.1, "private.test" 10.0.0.1, "meta.test" 169.254.169.254,
- * "mixed.test" 10.0.0.1 and 127.0.0.1, "turns.test" 127.0.0.1 the first time and 127.0.0.2 ever after,
- * "hang.test" never ends, others do not exist. */
+/* Names: "one.test", "s3.us-east-1.test" and "s3.eu-west-3.test" 127.0.0.1, "private.test" 10.0.0.1,
+ * "meta.test" 169.254.169.254, "mixed.test" 10.0.0.1 and 127.0.0.1, "turns.test" 127.0.0.1 the first
+ * time and 127.0.0.2 ever after, "hang.test" never ends, others do not exist. */
 
 /* Between begin and end: a server on 127.0.0.1, which conf allows, over http; 15 s to connect, 10 s to
  * the first byte, 1000 bytes a second over 8 s, 1 GiB, 3 redirects. */

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "bucket/client.h"
 #include "net/url.h"
 #include "net_case.h"
 
@@ -29,6 +31,10 @@ static const struct { const char *path, *wants[6], *answer; } routes[] = {
 	{ "GET /away ", { NULL }, "HTTP/1.1 302 Go\r\nContent-Length: 0\r\nConnection: close\r\nLocation: /b?x=y\r\n\r\n" },
 	{ "GET /b?x=y ", { "X-Api-Key: k\r\n", "Authorization: Bearer b\r\n", "If-Range: \"r\"\r\n", "Range: bytes=0-3\r\n", "traceparent: 00-0a" },
 	    "HTTP/1.1 206 Part\r\nETag: \"r\"\r\n" FACTS "Content-Length: 4\r\nContent-Range: bytes 0-3/9\r\n\r\npart" },
+	{ "PUT /data/p/a?", { "x-amz-meta-a: b\r\n", "If-None-Match: *\r\n", "X-Amz-Security-Token=t", "partNumber=1",
+	    "\r\n\r\n<body/>" },
+	    "HTTP/1.1 412 No\r\nConnection: close\r\nContent-Length: 76\r\n\r\n"
+	    "<Error><Code>PreconditionFailed</Code><Message>it is there</Message></Error>" },
 	{ "PUT /up ", { "Content-Length: 15\r\n", "x-amz-meta-a: b\r\n", "\r\n\r\nwhat is sent up" },
 	    "HTTP/1.1 200 OK\r\nETag: \"u\"\r\nx-amz-meta-a: b\r\nx-amz-bucket-region: eu-1\r\n" FACTS "Content-Length: 0\r\n\r\n" },
 };
@@ -208,6 +214,56 @@ fetch_upload(void)
 	return fetch(&r, "/up", "", "\"u\"", NULL);
 }
 
+static void
+on_answer(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
+{
+	struct err e = ERR_NONE;
+	int *rc = arg;
+
+	s3_answer_say(a, &e);
+	if (a->result == S3_RESULT_UNMET && a->status == 412 && strcmp(e.text, "S3: status 412 PreconditionFailed: it is there") == 0)
+		*rc = WHOLE;
+	else
+		*rc = a->result != S3_RESULT_OK && a->result != S3_RESULT_UNMET && a->status != 299 && e.text[0] != '\0' ? REFUSED : WRONG;
+}
+
+/* An operation on a bucket: all of it is asked for, and the refusal is read as it is. */
+static int
+operate(void)
+{
+	static char id[] = "id", secret[] = "secret", token[] = "t", condition[] = "If-None-Match: *", *headers[] = { condition };
+	static const struct s3_pair query[] = { { "partNumber", "1" } }, meta[] = { { "x-amz-meta-a", "b" } };
+	const struct s3_credentials credentials = { id, secret, token };
+	bool was = torture_pause();
+	struct err e = ERR_NONE;
+	struct s3_place place;
+	struct s3_client *b;
+	char endpoint[60];
+	int rc = -1;
+
+	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", port);
+	MUST(s3_place_init(&place, &(struct s3_place_words){ .endpoint = endpoint, .bucket = "data", .prefix = "p" }, &e) == 0);
+	loop_start(&conf);
+	torture_go_on(was);
+	b = s3_client_new(loop_net(), &place, &credentials);
+	(void)s3_op_start(b, &(struct s3_want){
+		.request = { .method = "PUT", .key = "a", .query = query, .nquery = 1, .headers = meta, .nheaders = 1 },
+		.headers = headers, .n_headers = 1, .fd = -1, .text = "<body/>", .end_ms = clock_mono_ms() + 600000,
+	}, on_answer, &rc);
+	while (rc == -1) {
+		s3_client_on_timeout(b);
+		if (rc == -1 && s3_client_timeout_ms(b) > 0)
+			clock_shift_ms(s3_client_timeout_ms(b));
+		else
+			loop_turn();
+	}
+	was = torture_pause();
+	s3_client_free(b);
+	s3_place_release(&place);
+	torture_go_on(was);
+	return rc;
+}
+
 static int
 begin_net(void)
 {
@@ -254,6 +310,7 @@ f9_an_answer_is_whole_or_an_error(void)
 	torture("a fetch of what is coded", fetch_coded);
 	torture("a fetch over a redirect with all there is", fetch_more);
 	torture("an upload", fetch_upload);
+	torture("an operation on a bucket", operate);
 }
 
 int
@@ -271,6 +328,7 @@ main(void)
 	upload_fd = memfd_create("upload", MFD_CLOEXEC);
 	MUST(upload_fd >= 0 && fd_write_all(upload_fd, "(what is sent up)", 17) == 0);
 	provider = provider_start(&port);
+	MUST(operate() == WHOLE);	/* the other libraries make themselves ready */
 	status = unit_run("alloc_net", tests, ARRAY_LEN(tests));
 	(void)kill(provider, SIGKILL);
 	(void)waitpid(provider, NULL, 0);

@@ -134,7 +134,7 @@ head_gives_a_length_and_no_body(void)
 	begin();
 	conf.upstream_max_size = 1000;
 	server_says(s, "/a", "HTTP/1.1 200 OK\r\nContent-Length: 5000000000000\r\nETag: \"e\"\r\n"
-	    "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+	    "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:49:39 GMT\r\n\r\n");
 	server_says(s, "/none", "HTTP/1.1 404 No\r\nContent-Length: 200\r\n\r\n");
 	for (int i = 0; i < 4; i++) {
 		r = trusted("HEAD", i % 2 == 0 ? "/a" : "/none");
@@ -145,6 +145,7 @@ head_gives_a_length_and_no_body(void)
 		CHECK(g.r.has_length && g.r.length == (i % 2 == 0 ? 5000000000000u : 200));
 		CHECK_INT(g.n_body, 0);
 		CHECK(i % 2 == 1 || g.r.last_modified == 784111777);
+		CHECK_INT(g.r.date, i % 2 == 1 ? -1 : 784111779);
 		got_release(&g);
 	}
 	CHECK_INT(server_connections(s), 1);

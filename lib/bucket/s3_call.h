@@ -3,20 +3,22 @@
  * One operation of S3: a presigned request through lib/net, and its answer
  * with what S3 says beyond HTTP (the code of an error).  It is tried once:
  * when to try again is the caller's affair, and s3_answer.again says whether
- * that makes sense.  As lib/net: nothing blocks, one thread.
+ * that makes sense.  client.h does it.  As lib/net: nothing blocks, one thread.
  */
-#ifndef CACHE_S3_CALL_H
-#define CACHE_S3_CALL_H
+#ifndef BUCKET_S3_CALL_H
+#define BUCKET_S3_CALL_H
 
+#include "bucket/judge.h"
 #include "net/fetch.h"
 #include "s3/credentials.h"
 #include "s3/error.h"
 #include "s3/place.h"
 #include "s3/sign.h"
+#include "s3/xml.h"
 
 enum {
-	S3_ANSWER_MAX = 64 << 10,	/* bytes of a document; an object's body is never read here */
-	S3_CALL_LIFE_S = 900,		/* of the URL: a slow upload begins in time, whatever it takes then */
+	S3_ANSWER_MAX = S3_XML_MAX,	/* bytes of a document or a small object */
+	S3_CALL_LIFE_S = 1800,		/* of the URL: our clock may be that late */
 	S3_PATIENT_MS = 600000,		/* for the completion of an upload */
 };
 
@@ -31,8 +33,11 @@ struct s3_peer {
 struct s3_want {
 	const char *id, *trace;		/* for the log; NULL: none */
 	struct s3_request request;	/* life_s is S3_CALL_LIFE_S whatever it says */
+	char *const *headers;		/* lines that are sent beside, unsigned: "If-Match: .." */
+	size_t n_headers;
 	int64_t answer_by_ms;		/* mono: headers are to be here; 0: as configured for providers */
-	bool patient;			/* the answer may take S3_PATIENT_MS */
+	int64_t end_ms;			/* mono: it is over; 0: no limit, but S3_PATIENT_MS when patient */
+	bool patient;			/* the answer may take until then (completing an upload, copying) */
 	/* the body: n bytes of fd from offset on (borrowed until the end), or text; neither: none */
 	int fd;				/* -1: text, or none */
 	uint64_t offset, n;
@@ -43,8 +48,10 @@ struct s3_answer {
 	enum fetch_error error;		/* FETCH_OK: there was an answer, whatever its status */
 	const char *reason;		/* for the log: no secret; "" when there was an answer */
 	int status;			/* of HTTP; 0: none came.  S3's 200 with an <Error> in it is 500 here */
-	char code[S3_CODE_MAX + 1];	/* of S3; "" when it says none, as to HEAD */
+	struct s3_error said;		/* its code is "" when S3 says none, as to HEAD */
+	enum s3_result result;
 	bool again;			/* the same may well succeed later */
+	const char *region;		/* where it is to be asked instead; NULL: here is right, or nowhere is */
 	const struct fetch_response *head;	/* NULL where there was no answer */
 	const char *body;		/* the document; "" */
 	size_t body_n;
@@ -55,11 +62,12 @@ struct s3_call;
 typedef void s3_done_fn(void *arg, const struct s3_answer *a);
 
 bool s3_answer_good(const struct s3_answer *a);		/* 2xx */
-/* "503 SlowDown", "timeout: ...": for an error's text. */
+/* "503 SlowDown", "timeout: ...": for an error's text.  Printable ASCII, no secret. */
 void s3_answer_say(const struct s3_answer *a, struct err *e);
 /* NULL and e: it cannot be asked at all.  fn never comes from inside. */
 struct s3_call *s3_call_start(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, void *arg,
     struct err *e);
+uint64_t s3_call_sent(const struct s3_call *c);		/* bytes of the body */
 void s3_call_cancel(struct s3_call *c);			/* NULL is fine; not from inside its own fn */
 
 #endif
