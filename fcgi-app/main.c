@@ -102,7 +102,7 @@ static int
 show_config(const char *path, bool dump)
 {
 	struct buf faults = BUF_INIT(FAULTS_MAX), out = BUF_INIT(DUMP_MAX);
-	struct config *c = config_load(path, &faults);
+	struct config *c = config_load(path, true, &faults);
 	int status = 0;
 
 	if (c == NULL) {

@@ -128,7 +128,7 @@ read_config(struct master *m)
 {
 	struct buf faults = BUF_INIT(FAULTS_MAX);
 
-	m->config = config_load(m->opt->config_path, &faults);
+	m->config = config_load(m->opt->config_path, true, &faults);
 	if (m->config == NULL) {
 		reload_log_faults(&faults);
 		die("cannot use the configuration '%s'", m->opt->config_path);

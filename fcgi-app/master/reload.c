@@ -147,7 +147,7 @@ reload_begin(struct master *m)
 	int fd;
 
 	m->reload_wanted = false;
-	c = config_load(m->opt->config_path, &faults);
+	c = config_load(m->opt->config_path, true, &faults);
 	if (c == NULL) {
 		reload_log_faults(&faults);
 		refuse(m, "it has the faults above");

@@ -86,7 +86,7 @@ config_parse(const char *name, const char *text, size_t len, bool read_secrets, 
 }
 
 struct config *
-config_load(const char *path, struct buf *faults)
+config_load(const char *path, bool read_secrets, struct buf *faults)
 {
 	struct buf text = BUF_INIT(CONFIG_TEXT_MAX);
 	struct faults f = { .out = faults };
@@ -96,7 +96,7 @@ config_load(const char *path, struct buf *faults)
 	if (fd_read_file(path, &text, &e) < 0)
 		faults_add(&f, NULL, "%s", e.text);
 	else
-		c = config_parse(path, buf_str(&text), text.len, true, faults);
+		c = config_parse(path, buf_str(&text), text.len, read_secrets, faults);
 	buf_release(&text);
 	return c;
 }

@@ -182,7 +182,7 @@ struct config {
  * by others) only when read_secrets.  Single-threaded callers only.
  */
 struct config *config_parse(const char *name, const char *text, size_t len, bool read_secrets, struct buf *faults);
-struct config *config_load(const char *path, struct buf *faults);
+struct config *config_load(const char *path, bool read_secrets, struct buf *faults);
 void config_free(struct config *c);
 
 /* Master: the checked configuration as a sealed memfd, secrets inside. */

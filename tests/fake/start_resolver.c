@@ -72,7 +72,7 @@ main(int argc, char **argv)
 	log_init("start", LOG_INFO);
 	if (!sealed && (movers < 1 || movers > MOVERS_MAX))
 		die("usage: start_resolver PROGRAM CONFIG CONTROL_FD MOVER_FD...");
-	c = config_load(argv[2], &faults);
+	c = config_load(argv[2], true, &faults);
 	if (c == NULL)
 		die("configuration:\n%s", buf_str(&faults));
 	buf_release(&faults);

@@ -107,6 +107,16 @@ def test_show_of_the_directory_is_for_tmpfiles(tmp_path):
         assert done.returncode == status and "a directory has no rules of its own" in done.stderr
 
 
+def test_secrets_of_the_proxy_are_not_needed_to_ask(tmp_path):
+    site = Site(tmp_path, "https://s3.invalid", "eo-data")
+    config = json.loads(site.file.read_text())
+    config["cache"]["store"] = "s3"
+    config["stac"] = {"headers_file": str(tmp_path / "of-another-user")}
+    site.file.write_text(json.dumps(config))
+    done = site.ctl("show", environment={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("eodata-proxy-7d: ")
+
+
 @pytest.mark.parametrize("words,want", [
     ((), "show, diff or apply is missing after 'retention'"), (("see",), "show, diff or apply, not 'see'"),
     (("show", "diff"), "one command at a time, not 'diff'"), (("show", "--run", "/x"), "in the configuration")])

@@ -294,11 +294,11 @@ a_file_is_loaded_and_a_missing_one_is_told(void)
 	struct config *c;
 
 	scratch_init(&s);
-	CHECK(config_load(s.path, &told) == NULL);
+	CHECK(config_load(s.path, true, &told) == NULL);
 	CHECK(strstr(buf_str(&told), "cannot open '") != NULL);
 	buf_clear(&told);
 	scratch_write(&s, DESIGN_TEXT, strlen(DESIGN_TEXT), 0644);
-	c = config_load(s.path, &told);
+	c = config_load(s.path, true, &told);
 	CHECK(c != NULL);
 	CHECK_STR(buf_str(&told), "");
 	config_free(c);
