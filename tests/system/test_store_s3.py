@@ -59,7 +59,7 @@ class Bucket:
             return None
         answer = self.ask("GET", key)
         assert answer.status == 200, (key, answer)
-        return answer.body, json.loads(answer.headers[META]), answer.headers
+        return answer.body, json.loads(answer.headers.get(META, "null")), answer.headers
 
     def warm(self, asset):
         answer = asset.stack.get(asset.path)
