@@ -13,14 +13,14 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "bucket/s3_call.h"
 #include "net/wait.h"
 #include "s3/credentials.h"
 #include "s3/error.h"
 #include "s3/lifecycle.h"
 #include "s3/place.h"
-#include "s3/sign.h"
 
-enum { QUESTION_MS = 30000, URL_LIFE_S = 900, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
+enum { QUESTION_MS = 30000, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
 
 static const char minimum_size_header[] = "x-amz-transition-default-minimum-object-size";
 
@@ -84,23 +84,28 @@ bucket_free(struct bucket *b)
 	free(b);
 }
 
-static int
-on_response(void *arg, const struct fetch_response *r)
+struct asking {
+	struct bucket_answer *ret;
+	struct err *e;
+	bool over;
+	int rc;
+};
+
+static void
+on_answer(void *arg, const struct s3_answer *a)
 {
-	struct bucket_answer *a = arg;
+	struct asking *x = arg;
 
-	a->status = r->status;
-	a->minimum_size = mem_strdup(fetch_response_amz(r, minimum_size_header));
-	a->region = mem_strdup(r->bucket_region);
-	return 0;
-}
-
-static int
-on_data(void *arg, const char *data, size_t n)
-{
-	struct bucket_answer *a = arg;
-
-	return buf_add(&a->body, data, n);
+	x->over = true;
+	if (a->error != FETCH_OK) {
+		x->rc = err_set(x->e, "%s", a->reason);
+		return;
+	}
+	*x->ret = (struct bucket_answer){ .status = a->status, .body = BUF_INIT(S3_XML_MAX) };
+	(void)buf_add(&x->ret->body, a->body, a->body_n);
+	buf_must(&x->ret->body);
+	x->ret->minimum_size = mem_strdup(fetch_response_amz(a->head, minimum_size_header));
+	x->ret->region = mem_strdup(a->head->bucket_region);
 }
 
 /* headers: what is signed and sent; document: of PUT. */
@@ -108,40 +113,23 @@ static int
 ask(struct bucket *b, const char *method, const char *what, const struct buf *document, const struct s3_pair *headers,
     size_t n_headers, struct bucket_answer *ret, struct err *e)
 {
-	static const struct fetch_ops ops = { on_response, on_data, NULL };
 	const struct s3_credentials *keys = b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment;
+	const struct s3_peer peer = { wait_net(b->wait), &b->place, b->signer, keys };
 	const struct s3_pair query = { what, "" };
-	const struct s3_request signing = { method, NULL, &query, 1, headers, n_headers, URL_LIFE_S };
-	struct bucket_answer a = { .body = BUF_INIT(S3_XML_MAX) };
-	struct buf url = BUF_INIT(S3_URL_MAX);
-	char *line[HEADERS_MAX];
-	struct fetch_request r = { .id = "ctl", .trace = "", .method = method, .headers = line, .n_headers = n_headers,
-		.trusted = true, .want_amz = true, .tls_verify = true, .max_size = S3_XML_MAX };
-	int rc = -1;
+	const struct s3_want want = {
+		.id = "ctl",
+		.request = { .method = method, .query = &query, .nquery = 1, .headers = headers, .nheaders = n_headers },
+		.fd = -1, .text = document == NULL ? NULL : buf_str(document), .end_ms = clock_mono_ms() + QUESTION_MS,
+	};
+	struct asking x = { .ret = ret, .e = e };
 
-	MUST(n_headers <= HEADERS_MAX);
-	for (size_t i = 0; i < n_headers; i++)
-		line[i] = mem_printf("%s: %s", headers[i].name, headers[i].value);
-	if (s3_presign(&url, b->signer, &b->place, keys, &signing, clock_wall_ms() / 1000, e) < 0)
-		goto out;
-	r.url = buf_str(&url);
-	r.body = document == NULL ? NULL : buf_str(document);
-	r.end_mono_ms = clock_mono_ms() + QUESTION_MS;
-	if (wait_fetch(b->wait, &r, &ops, &a, e) != FETCH_OK) {
+	if (s3_call_start(&peer, &want, on_answer, &x, e) == NULL)
+		return -1;
+	while (!x.over)
+		wait_turn(b->wait, -1);
+	if (x.rc < 0)
 		err_prefix(e, "cannot ask '%s': ", b->c->s3_endpoint);
-		goto out;
-	}
-	*ret = a;
-	a = (struct bucket_answer){ .status = 0 };
-	rc = 0;
-out:
-	if (url.data != NULL)
-		explicit_bzero(url.data, url.cap);
-	buf_release(&url);
-	bucket_answer_release(&a);
-	for (size_t i = 0; i < n_headers; i++)
-		free(line[i]);
-	return rc;
+	return x.rc;
 }
 
 int
