@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Questions to a bucket, over presigned URLs.  What S3 refuses is told with
- * what an operator can do about it; no key, URL or signature is in it.
+ * Questions to a bucket, each tried once.  What S3 refuses is told with what an
+ * operator can do about it; no key, URL or signature is in it.
  */
 #include "base/base.h"
 
@@ -15,12 +15,9 @@
 #include "base/text.h"
 #include "bucket/s3_call.h"
 #include "net/wait.h"
-#include "s3/credentials.h"
-#include "s3/error.h"
 #include "s3/lifecycle.h"
-#include "s3/place.h"
 
-enum { QUESTION_MS = 30000, HEADERS_MAX = 3, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
+enum { QUESTION_MS = 30000, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
 
 static const char minimum_size_header[] = "x-amz-transition-default-minimum-object-size";
 
@@ -84,8 +81,9 @@ bucket_free(struct bucket *b)
 	free(b);
 }
 
-struct asking {
-	struct bucket_answer *ret;
+struct question {
+	const struct bucket *b;
+	struct bucket_answer *ret;	/* filled on success */
 	struct err *e;
 	bool over;
 	int rc;
@@ -94,18 +92,24 @@ struct asking {
 static void
 on_answer(void *arg, const struct s3_answer *a)
 {
-	struct asking *x = arg;
+	struct question *q = arg;
 
-	x->over = true;
+	q->over = true;
 	if (a->error != FETCH_OK) {
-		x->rc = err_set(x->e, "%s", a->reason);
+		q->rc = err_set(q->e, "cannot ask '%s': %s", q->b->c->s3_endpoint, a->reason);
 		return;
 	}
-	*x->ret = (struct bucket_answer){ .status = a->status, .body = BUF_INIT(S3_XML_MAX) };
-	(void)buf_add(&x->ret->body, a->body, a->body_n);
-	buf_must(&x->ret->body);
-	x->ret->minimum_size = mem_strdup(fetch_response_amz(a->head, minimum_size_header));
-	x->ret->region = mem_strdup(a->head->bucket_region);
+	*q->ret = (struct bucket_answer){
+		.status = a->status,
+		.error = a->said,
+		.wrong_clock = a->result == S3_RESULT_CLOCK,
+		.minimum_size = mem_strdup(fetch_response_amz(a->head, minimum_size_header)),
+		.region = mem_strdup(a->region),
+		.body = BUF_INIT(S3_ANSWER_MAX),
+	};
+	(void)buf_add(&q->ret->body, a->body, a->body_n);
+	buf_must(&q->ret->body);
+	q->rc = 0;
 }
 
 /* headers: what is signed and sent; document: of PUT. */
@@ -113,23 +117,23 @@ static int
 ask(struct bucket *b, const char *method, const char *what, const struct buf *document, const struct s3_pair *headers,
     size_t n_headers, struct bucket_answer *ret, struct err *e)
 {
-	const struct s3_credentials *keys = b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment;
-	const struct s3_peer peer = { wait_net(b->wait), &b->place, b->signer, keys };
+	const struct s3_peer peer = { wait_net(b->wait), &b->place, b->signer,
+		b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment };
 	const struct s3_pair query = { what, "" };
 	const struct s3_want want = {
 		.id = "ctl",
 		.request = { .method = method, .query = &query, .nquery = 1, .headers = headers, .nheaders = n_headers },
-		.fd = -1, .text = document == NULL ? NULL : buf_str(document), .end_ms = clock_mono_ms() + QUESTION_MS,
+		.fd = -1,
+		.text = document == NULL ? NULL : buf_str(document),
+		.end_ms = clock_mono_ms() + QUESTION_MS,
 	};
-	struct asking x = { .ret = ret, .e = e };
+	struct question q = { .b = b, .ret = ret, .e = e };
 
-	if (s3_call_start(&peer, &want, on_answer, &x, e) == NULL)
+	if (s3_call_start(&peer, &want, on_answer, &q, e) == NULL)
 		return -1;
-	while (!x.over)
+	while (!q.over)
 		wait_turn(b->wait, -1);
-	if (x.rc < 0)
-		err_prefix(e, "cannot ask '%s': ", b->c->s3_endpoint);
-	return x.rc;
+	return q.rc;
 }
 
 int
@@ -143,7 +147,7 @@ bucket_put(struct bucket *b, const char *what, const struct buf *document, const
     struct bucket_answer *ret, struct err *e)
 {
 	char md5[25];
-	const struct s3_pair headers[HEADERS_MAX] = { { "Content-MD5", md5 }, { "Content-Type", "application/xml" },
+	const struct s3_pair headers[] = { { "Content-MD5", md5 }, { "Content-Type", "application/xml" },
 		{ minimum_size_header, minimum_size } };
 
 	if (s3_content_md5(md5, document->data, document->len) < 0)
@@ -169,9 +173,7 @@ bucket_wait(struct bucket *b, int ms)
 bool
 bucket_says(const struct bucket_answer *a, const char *code)
 {
-	struct s3_error x;
-
-	return s3_error_read(&x, a->body.data, a->body.len) == 0 && strcmp(x.code, code) == 0;
+	return strcmp(a->error.code, code) == 0;
 }
 
 /* What an operator can do; NULL where nobody knows. */
@@ -184,10 +186,8 @@ advice(const struct s3_error *x)
 		{ "SignatureDoesNotMatch", "the secret is not the key's: mend cache.s3.credentials" },
 		{ "InvalidToken", "the session token is not valid: mend cache.s3.credentials" },
 		{ "ExpiredToken", "the session token has expired: get new keys" },
-		{ "RequestTimeTooSkewed", "the clocks differ: set the clock of this host" },
-		/* a URL that has expired is no other case to S3 */
 		{ "AccessDenied", "the key may not do this: it needs s3:GetLifecycleConfiguration, "
-				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning; or the clock of this host is wrong" },
+				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning" },
 		{ "NotImplemented", "it has no such rules, or not this one" },
 	};
 
@@ -201,18 +201,18 @@ advice(const struct s3_error *x)
 int
 bucket_explain(const struct bucket *b, const struct bucket_answer *a, struct err *e)
 {
+	const struct s3_error *x = &a->error;
 	char shown[SHOWN];
-	const char *region;
-	struct s3_error x;
 
-	if (s3_error_read(&x, a->body.data, a->body.len) < 0)
+	if (a->wrong_clock)
+		return err_set(e, "the clock of this host is not that of '%s': set it", b->c->s3_endpoint);
+	if (x->code[0] == '\0')
 		return err_set(e, "'%s' answers with status %d: is it S3?", b->c->s3_endpoint, a->status);
-	region = x.region[0] == '\0' && a->region != NULL ? a->region : x.region;
-	if (region[0] != '\0' && strcmp(region, b->c->s3_region) != 0)
+	if (a->region != NULL)
 		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region, and its endpoint (%s)",
-		    b->c->s3_bucket, region, x.code);
-	if (advice(&x) != NULL)
-		return err_set(e, "the bucket '%s': %s (%s)", b->c->s3_bucket, advice(&x), x.code);
-	return err_set(e, "the bucket '%s': refused with status %d (%s%s%s)", b->c->s3_bucket, a->status, x.code,
-	    x.message[0] == '\0' ? "" : ", ", x.message[0] == '\0' ? "" : text_esc_to(shown, sizeof(shown), x.message));
+		    b->c->s3_bucket, a->region, x->code);
+	if (advice(x) != NULL)
+		return err_set(e, "the bucket '%s': %s (%s)", b->c->s3_bucket, advice(x), x->code);
+	return err_set(e, "the bucket '%s': refused with status %d (%s%s%s)", b->c->s3_bucket, a->status, x->code,
+	    x->message[0] == '\0' ? "" : ", ", x->message[0] == '\0' ? "" : text_esc_to(shown, sizeof(shown), x->message));
 }

@@ -9,14 +9,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "s3/error.h"
 
 struct bucket;
 
 struct bucket_answer {
 	int status;
-	struct buf body;	/* at most S3_XML_MAX bytes */
+	struct buf body;	/* the document */
+	struct s3_error error;	/* its code is "" where there is none */
+	bool wrong_clock;	/* that is why it was refused */
 	char *minimum_size;	/* x-amz-transition-default-minimum-object-size, or NULL */
-	char *region;		/* x-amz-bucket-region, or NULL */
+	char *region;		/* where the bucket is, or NULL: here */
 };
 void bucket_answer_release(struct bucket_answer *a);	/* NULL and a zeroed one are allowed */
 

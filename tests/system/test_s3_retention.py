@@ -407,6 +407,7 @@ def test_what_is_not_there_after_writing_is_told(other):
      "is in the region 'eu-west-9': mend cache.s3.region"),
     ((301, b"<Error><Code>PermanentRedirect</Code></Error>", [("x-amz-bucket-region", "eu-west-9")]),
      "is in the region 'eu-west-9': mend cache.s3.region"),
+    ((403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"), "the clock of this host is not that of 'http://127.0.0.1:"),
     ((501, b"<Error><Code>NotImplemented</Code></Error>"), "it has no such rules"),
     ((500, b"<Error><Code>InternalError</Code><Message>\x1b[31m</Message></Error>"), "with status 500: is it S3?"),
     ((500, b"<Error><Code>InternalError</Code><Message>&#x9b;31m no</Message></Error>"), r"(InternalError, \xc2\x9b31m\x20no)"),
