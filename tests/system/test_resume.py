@@ -77,7 +77,7 @@ def test_a_source_that_changed_in_between_is_never_spliced(stack, case):
     answer = stack.curl(asset.url, "--max-time", "30")
     assert answer.rc in CUT, answer
     assert asset.data.startswith(answer.body)
-    assert len(asset.upstream()) == 2
+    wait_until(lambda: len(asset.upstream()) == 2, "the provider has noted both")
     assert asset.published() is None
 
 
