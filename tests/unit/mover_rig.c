@@ -37,6 +37,8 @@ rig_ms(void)
 	return clock_mono_ms();
 }
 
+#define BEARER	"Authorization: Bearer hush"	/* and which job it came with */
+
 /* -- birth and death ------------------------------------------------------------------- */
 
 static struct config *
@@ -400,7 +402,7 @@ answer_job(struct rig *r, uint64_t job, const struct script *s)
 		.size = UINT64_MAX, .tls_verify = true, .status = 404, .who = "client", .reason = "no such asset",
 	};
 	struct buf msg = BUF_INIT(65536), out = BUF_INIT(65540);
-	char url[128];
+	char url[128], bearer[64];
 
 	if (s != NULL) {
 		(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/%s?secret=hush", r->port, s->asset);
@@ -416,7 +418,8 @@ answer_job(struct rig *r, uint64_t job, const struct script *s)
 		a.s3_key = "key";
 	}
 	if (a.kind == RESOLVE_SOURCE) {
-		a.headers[0] = "Authorization: Bearer hush";
+		(void)snprintf(bearer, sizeof(bearer), BEARER "%u", s->jobs);
+		a.headers[0] = bearer;
 		a.n_headers = 1;
 	}
 	resolve_answer_put(&msg, &a);
@@ -605,7 +608,7 @@ provider_error(struct conn *c, int status)
 static void
 provider_answer(struct conn *c, struct script *s, const char *head)
 {
-	const char *range = strcasestr(head, "\r\nRange: bytes=");
+	const char *range = strcasestr(head, "\r\nRange: bytes="), *bearer = strstr(head, BEARER);
 	uint64_t first = 0, last = s->size == 0 ? 0 : s->size - 1;
 	bool part = range != NULL && !s->no_ranges && s->size > 0;
 	char *after;
@@ -616,9 +619,12 @@ provider_answer(struct conn *c, struct script *s, const char *head)
 		(void)snprintf(s->last_range, sizeof(s->last_range), "%.*s", (int)strcspn(range + 9, "\r"), range + 9);
 	c->s = s;
 	c->busy = true;
-	if (s->refuse > 0 || s->http_status != 0) {
-		provider_error(c, s->refuse > 0 ? 401 : s->http_status);
-		s->refuse -= s->refuse > 0;
+	if (s->refuse > 0 && bearer != NULL && strtoul(bearer + strlen(BEARER), NULL, 10) <= s->refuse) {
+		provider_error(c, 401);
+		return;
+	}
+	if (s->http_status != 0) {
+		provider_error(c, s->http_status);
 		return;
 	}
 	if (part) {

@@ -32,7 +32,7 @@ struct script {
 	int64_t life_ms;			/* of the credentials; 0 unknown */
 	/* the provider */
 	int http_status;			/* 0: 200 or 206 */
-	unsigned refuse;			/* so many requests are answered 401 first */
+	unsigned refuse;			/* credentials of so many first jobs are answered 401 */
 	uint64_t size;
 	enum { BY_LENGTH, BY_CHUNKS, BY_CLOSE } framing;
 	bool excess;				/* parts come in chunks, and one byte too many */

@@ -994,7 +994,7 @@ refused_credentials_are_made_anew_once_for_all_who_met_them(void)
 	f[0] = rig_ask(&r, &a);
 	RIG_UNTIL(&r, OVER(f[0]));
 	CHECK_INT(s->jobs, 1);
-	s->refuse = 3;
+	s->refuse = 1;
 	for (size_t i = 0; i < 3; i++) {
 		a.range = ranges[i];
 		f[i] = rig_ask(&r, &a);
