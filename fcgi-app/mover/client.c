@@ -706,7 +706,7 @@ answer(struct client *c)
 
 	if (c->transfer != NULL && c->body == BODY_SPOOL)
 		c->billing = transfer_bill(c->transfer, c, &upstream);
-	else if (c->body == BODY_DIRECT)
+	else if (c->body == BODY_DIRECT && c->kept == NULL)	/* what is kept comes from no provider */
 		upstream = c->to_the_end ? 0 : bytes;
 	bytes -= held < bytes ? held : bytes;
 	if (c->h.charge.n == 0 || (bytes == 0 && upstream == 0)) {

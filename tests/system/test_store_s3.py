@@ -146,6 +146,19 @@ def test_ranges_conditions_and_head_of_what_is_in_the_bucket(stack, bucket):
     assert len(asset.upstream()) == 1
 
 
+def test_a_hit_costs_its_user_no_bytes_of_the_provider(make_stack, bucket):
+    stack = make_stack({**bucket.config(), "quotas": {"q": {"upstream_bytes": ["250 KB per month"]}},
+                        "rules": [{"who": "authenticated", "allow": True, "quotas": ["q"]}]})
+    asset = stack.add(os.urandom(200000))
+    bucket.warm(asset)
+    for _ in range(3):
+        hit = stack.get(asset.path)
+        assert hit.status == 200 and hit.is_hit and hit.body == asset.data, hit
+    wait_until(lambda: len([line for line in stack.ledger() if line["cache"] == "hit" and line["bytes"] > 0]) == 3, "they are in the books")
+    assert sum(line["upstream_bytes"] for line in stack.ledger()) == 200000
+    assert stack.get(stack.add(os.urandom(200000)).path).status == 429
+
+
 def test_a_wrong_body_leaves_neither_object_nor_upload(stack, bucket):
     data = os.urandom(3 * PART)
     asset = stack.add(data, case="wrongsum", backend="loop_open",
