@@ -116,10 +116,13 @@ class Bench:
             self.shared = self.another("stack")
         return self.shared
 
-    def another(self, name, config=None):
-        """A system of a case's own, with this merged over the configuration.  Ends with end() or with the bench."""
+    def another(self, name, config=None, *options):
+        """
+        A system of a case's own, with this merged over the configuration, and more options for
+        scripts/stack.  Ends with end() or with the bench.
+        """
         base = {**CONFIG, "stac": {"item_url": self.origin.url + "items/{collection}/{item}.json"}}
-        system = System(self, self.dir / name, merge(base, config or {}))
+        system = System(self, self.dir / name, merge(base, config or {}), *options)
         self.ended.append(system.end)
         return system
 
@@ -219,11 +222,11 @@ class Origin:
 class System:
     """scripts/stack: front, proxy, memcached, catalogue; env has what stack.env says."""
 
-    def __init__(self, bench, where, config):
+    def __init__(self, bench, where, config, *options):
         self.bench, self.where = bench, where
         extra = where.with_suffix(".json")
         extra.write_text(json.dumps(config))
-        run(TOP / "scripts/stack", "up", where, "--provider-root", bench.origin.root, "--config-extra", extra)
+        run(TOP / "scripts/stack", "up", where, "--provider-root", bench.origin.root, "--config-extra", extra, *options)
         self.is_up = True
         self.env = dict(shlex.split(line)[0].split("=", 1) for line in open(where / "stack.env"))
         self.auth = "Basic " + base64.b64encode(self.env["USER_OK"].encode()).decode()

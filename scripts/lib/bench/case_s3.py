@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache in a bucket, of a real S3 engine on this machine: filled, and read."""
+
+import configparser
+import sys
+import time
+
+from .case import case
+from .system import TOP, Failed, free_port, listening, until
+
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+import s3                       # noqa: E402  (its place is known only now)
+
+
+class Stored:
+    """A system whose cache is a bucket, and the engine behind it."""
+
+    def __init__(self, bench):
+        if s3.missing():
+            raise Failed("there is no %s here (Debian packages ceph-mon, ceph-osd, radosgw)" % ", ".join(s3.missing()))
+        self.system = bench.another("s3-stack", None, "--cache", "s3")
+        env = self.system.env
+        keys = configparser.ConfigParser(interpolation=None)
+        keys.read(env["S3_KEY_FILE"])
+        self.engine = s3.Engine(env["S3_DIR"])
+        self.engine.url = env["S3_URL"]
+        self.engine.owner = s3.User("default", keys["default"]["aws_access_key_id"], keys["default"]["aws_secret_access_key"])
+        self.bucket = env["S3_BUCKET"]
+
+    def path(self, name):
+        return "/%s/30d/loop_open/BENCH/%s/data" % (self.bucket, name)
+
+    def is_there(self, name):
+        return self.engine.request("HEAD", self.path(name)).status == 200
+
+    def fill(self, name, size):
+        """Seconds until a client has the cold object whole; then it is in the bucket, after self.lag seconds more."""
+        if self.is_there(name):
+            self.engine.request("DELETE", self.path(name))
+            until(lambda: not self.is_there(name), "the end of the object")
+            time.sleep(3)       # the mover believes for two seconds what it was told; the engine collects what is gone
+        seconds = self.system.fetch(self.system.url(name), "fwd=miss; stored", size)
+        since = time.monotonic()
+        until(lambda: self.is_there(name), "the object in the bucket")
+        self.lag = time.monotonic() - since
+        return seconds
+
+
+def stored(bench):
+    if "s3" not in bench.kept:
+        bench.kept["s3"] = Stored(bench)
+    return bench.kept["s3"]
+
+
+@case("s3-fill", 35, "a large object cold, and uploaded to a real S3 engine (on the same processors), beside the same with the "
+      "directory; and how long after its last byte it is in the bucket")
+def s3_fill(bench):
+    name = bench.origin.large()
+    size, kept, directory, lag = bench.origin.assets[name][0], stored(bench), bench.system, []
+
+    def ours():
+        seconds = kept.fill(name, size)
+        lag.append(kept.lag)
+        return seconds
+
+    def anchor():
+        path = directory.published(name)
+        if path is not None:
+            path.unlink()
+        seconds = directory.fetch(directory.url(name), "fwd=miss; stored", size)
+        until(lambda: directory.published(name), "the large object in the cache")
+        return seconds
+    bench.table.compare("s3-fill", "s", [("eodata-proxy, S3", ours), ("eodata-proxy, directory", anchor)], False,
+                        {"eodata-proxy, directory": 0.60})
+    bench.table.report("s3-fill", "until it is in the bucket", lag, "s")
+
+
+@case("s3-hit", 36, "a large object in the bucket beside nginx with proxy_pass to a presigned URL of it")
+def s3_hit(bench):
+    name = bench.origin.large()
+    size, kept, port = bench.origin.assets[name][0], stored(bench), free_port()
+    if not kept.is_there(name):
+        kept.fill(name, size)
+    url = kept.engine.presign("GET", kept.path(name), life_s=86400)
+    bench.nginx("s3-nginx", "access_log off;\nserver { listen 127.0.0.1:%d; location /f { proxy_pass '%s';\n"
+                "    proxy_http_version 1.1; proxy_set_header Connection ''; proxy_max_temp_file_size 0; } }" % (port, url))
+    listening(port)
+    bench.table.compare("s3-hit", "s", [
+        ("eodata-proxy", lambda: kept.system.fetch(kept.system.url(name), "hit", size)),
+        ("nginx proxy_pass", lambda: kept.system.fetch("http://127.0.0.1:%d/f" % port, None, size, auth=False))],
+        False, {"nginx proxy_pass": 0.95})
