@@ -199,7 +199,7 @@ s3_detach(struct store *store)
 {
 	struct store_s3 *s = s3_of(store);
 
-	MUST(LIST_EMPTY(&s->fills));
+	s3_fills_end(s);
 	s3_found_free(s);
 	s3_aborts_free(s);
 	s->net = NULL;

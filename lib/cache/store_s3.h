@@ -60,6 +60,7 @@ void s3_fill_finish(struct store_fill *f, const struct object_meta *m);
 enum fill_state s3_fill_state(const struct store_fill *f, struct err *e);
 void s3_fill_free(struct store_fill *f);
 void s3_fills_tick(struct store_s3 *s);		/* parts whose time has come are sent again */
+void s3_fills_end(struct store_s3 *s);		/* of those that are freed and wait */
 void s3_aborts_free(struct store_s3 *s);
 
 /* store_s3_lookup.c */

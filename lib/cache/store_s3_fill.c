@@ -64,6 +64,7 @@ struct store_fill {
 	size_t at_once;
 	struct errand *parts;		/* at_once of them */
 	struct errand single;		/* create, complete, put */
+	bool freed;			/* nobody has it: it waits for what came of its creation, to abort that */
 	struct err error;
 };
 
@@ -128,15 +129,43 @@ errand_stop(struct errand *x)
 	x->at_ms = 0;
 }
 
+/* An upload that is being made is heard of first: S3 makes it whether we listen or not. */
 static void
 give_up(struct store_fill *f, const struct err *e)
 {
 	for (size_t i = 0; i < f->at_once; i++)
 		errand_stop(&f->parts[i]);
-	errand_stop(&f->single);
+	if (f->step != CREATING)
+		errand_stop(&f->single);
 	abort_upload(f);
 	f->step = BROKEN;
 	f->error = *e;
+}
+
+static void
+fill_destroy(struct store_fill *f)
+{
+	errand_stop(&f->single);
+	LIST_REMOVE(f, link);
+	for (size_t i = 0; f->etag != NULL && i < f->n_parts; i++)
+		free(f->etag[i]);
+	free(f->etag);
+	free(f->parts);
+	free(f->upload_id);
+	object_meta_release(&f->meta);
+	free(f->key);
+	free(f);
+}
+
+void
+s3_fills_end(struct store_s3 *s)
+{
+	struct store_fill *f;
+
+	while ((f = LIST_FIRST(&s->fills)) != NULL) {
+		MUST(f->freed);
+		fill_destroy(f);
+	}
 }
 
 /* ---- errands ------------------------------------------------------------------- */
@@ -206,21 +235,34 @@ part_length(const struct store_fill *f, size_t part)
 }
 
 static void
+take_upload_id(struct store_fill *f, const struct s3_answer *a)
+{
+	struct s3_xml *doc = s3_xml_parse(a->body, a->body_n, NULL);
+	const char *id = s3_xml_text(doc, "UploadId");
+
+	if (id != NULL && id[0] != '\0' && strlen(id) <= UPLOAD_ID_MAX)
+		f->upload_id = mem_strdup(id);
+	s3_xml_free(doc);
+}
+
+static void
 on_created(void *arg, const struct s3_answer *a)
 {
 	struct errand *x = arg;
 	struct store_fill *f = x->f;
-	struct s3_xml *doc;
-	const char *id;
 	struct err e = ERR_NONE;
 
+	if (f->step == BROKEN) {	/* given up meanwhile */
+		x->call = NULL;
+		take_upload_id(f, a);
+		abort_upload(f);
+		if (f->freed)
+			fill_destroy(f);
+		return;
+	}
 	if (!errand_heard(x, a))
 		return;
-	doc = s3_xml_parse(a->body, a->body_n, &e);
-	id = s3_xml_text(doc, "UploadId");
-	if (id != NULL && id[0] != '\0' && strlen(id) <= UPLOAD_ID_MAX)
-		f->upload_id = mem_strdup(id);
-	s3_xml_free(doc);
+	take_upload_id(f, a);
 	if (f->upload_id == NULL) {
 		(void)err_set(&e, "S3 began an upload without a name");
 		give_up(f, &e);
@@ -506,14 +548,9 @@ s3_fill_free(struct store_fill *f)
 	s3_forget(&f->s->store, f->key);	/* what was believed of it may be otherwise now */
 	if (f->step != DONE && f->step != BROKEN)
 		give_up(f, &e);
-	LIST_REMOVE(f, link);
-	for (size_t i = 0; f->etag != NULL && i < f->n_parts; i++)
-		free(f->etag[i]);
-	free(f->etag);
-	free(f->parts);
-	object_meta_release(&f->meta);
-	free(f->key);
-	free(f);
+	f->freed = true;
+	if (f->single.call == NULL)
+		fill_destroy(f);
 }
 
 void

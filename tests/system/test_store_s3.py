@@ -169,6 +169,27 @@ def test_a_wrong_body_leaves_neither_object_nor_upload(stack, bucket):
     assert bucket.keys() == []
 
 
+def test_an_upload_that_s3_makes_after_it_was_given_up_is_aborted_too(stack, bucket, s3_engine):
+    data = os.urandom(3 * PART)
+    asset = stack.add(data, case="wrongsum", backend="loop_open",
+                      asset_members={"file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)})
+    radosgw = s3_engine.pids()["radosgw"]
+    os.kill(radosgw, signal.SIGSTOP)
+    try:
+        assert stack.curl(asset.url).rc == 18
+    finally:
+        os.kill(radosgw, signal.SIGCONT)
+    # made first, then aborted; the latter is what the engine hears last of it
+    wait_until(lambda: "DELETE /%s/" % bucket.name in engine_log(s3_engine), "S3 is asked to abort it")
+    wait_until(lambda: not bucket.uploads(), "it is aborted")
+    assert bucket.keys() == []
+
+
+def engine_log(engine):
+    with open(engine.path("log", "client.rgw.s3.log"), errors="replace") as f:
+        return f.read()
+
+
 def test_what_the_lifecycle_took_is_fetched_again_without_an_error(stack, bucket):
     asset = stack.add(os.urandom(50000))
     bucket.warm(asset)
