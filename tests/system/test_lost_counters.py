@@ -38,7 +38,9 @@ def sets():
 @pytest.fixture(scope="module")
 def lossy():
     running = Stack(extra=sets())
+    running.memcached = Memcached(running)
     yield running
+    running.memcached.end()
     running.down()
 
 
@@ -70,14 +72,18 @@ class Memcached:
         self.process = subprocess.Popen(["memcached", "-s", self.path, *(["-u", "root"] if os.geteuid() == 0 else [])])
         wait_until(lambda: os.path.exists(self.path), "it listens")
 
+    def end(self):
+        """The one that took the place of the stack's."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
     def stat(self, name):
         return int(re.search(r"STAT %s (\d+)" % name, self.say(b"stats\r\n", b"END\r\n"))[1])
 
 
 @pytest.fixture
 def memcached(lossy):
-    if not hasattr(lossy, "memcached"):
-        lossy.memcached = Memcached(lossy)
     return lossy.memcached
 
 
