@@ -27,7 +27,6 @@ struct store_s3 {
 	struct s3_credentials_file *file;	/* NULL: from the environment */
 	struct s3_credentials environment;
 	char *spool_path;		/* NULL: this one does not fill */
-	int spool_fd;
 	LIST_HEAD(, store_fill) fills;
 	LIST_HEAD(, s3_abort) aborts;
 	struct found *found;		/* hash by key */
