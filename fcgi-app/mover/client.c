@@ -57,7 +57,9 @@ let_go_of_sources(struct client *c)
 
 	if (c->probing)
 		probe_leave(c);
-	kept_leave(c);
+	if (c->find != NULL)
+		c->m->store->ops->find_cancel(c->find);
+	c->find = NULL;
 	asset_unwant(&c->want);
 	if (c->pull != NULL)
 		c->upstream += pull_bytes(c->pull);
@@ -706,7 +708,7 @@ answer(struct client *c)
 
 	if (c->transfer != NULL && c->body == BODY_SPOOL)
 		c->billing = transfer_bill(c->transfer, c, &upstream);
-	else if (c->body == BODY_DIRECT && c->kept == NULL)	/* what is kept comes from no provider */
+	else if (c->body == BODY_DIRECT && c->pull != NULL && !pull_source(c->pull)->ours)
 		upstream = c->to_the_end ? 0 : bytes;
 	bytes -= held < bytes ? held : bytes;
 	if (c->h.charge.n == 0 || (bytes == 0 && upstream == 0)) {
@@ -769,6 +771,17 @@ client_fail_range(struct client *c, uint64_t size)
 	if (size != UINT64_MAX)
 		(void)snprintf(line, sizeof(line), "Content-Range: bytes */%" PRIu64 "\r\n", size);
 	client_fail_members(c, &f, NULL, line[0] == '\0' ? NULL : line);
+}
+
+bool
+client_part(struct client *c, const struct facts *f, uint64_t *ret_first, uint64_t *ret_last)
+{
+	facts_copy(&c->facts, f);
+	decide_answer(c, BODY_DIRECT);
+	c->status = 0;		/* nothing is answered yet */
+	*ret_first = c->first;
+	*ret_last = c->end - 1;
+	return c->body != BODY_NONE && c->first < c->end;
 }
 
 void

@@ -38,7 +38,6 @@ struct client {
 	bool probing;			/* in resource->probe_waiters */
 	bool looked_up;			/* in the store */
 	struct store_find *find;	/* the storage is being asked */
-	struct store_object *kept;	/* what is being sent from it, or NULL */
 	bool retried;			/* the source was resolved again once */
 	int file_fd;
 
@@ -75,7 +74,9 @@ struct client {
 
 /* A hand-over arrived.  Takes fd and file_fd (-1: none). */
 void client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd);
-/* It is known what the resource is: decide, reserve, answer.  May free c. */
+/* The bytes, first to last, that client_answer would send of it.  False: it would send none. */
+bool client_part(struct client *c, const struct facts *f, uint64_t *ret_first, uint64_t *ret_last);
+/* It is known what the resource is: decide, reserve, answer.  f may be c->facts.  May free c. */
 void client_answer(struct client *c, const struct facts *f, enum client_body body);
 /* 302 to c->location. */
 void client_redirect(struct client *c);
@@ -106,8 +107,6 @@ void client_ready(void *arg);
 void client_not_ready(void *arg, const struct failure *f);
 /* It waits for the probe no more; one that nobody waits for ends. */
 void probe_leave(struct client *c);
-/* It waits for the storage no more, and sends nothing of it. */
-void kept_leave(struct client *c);
 /* BODY_DIRECT, and all that is queued went out. */
 void direct_more(struct client *c);
 

@@ -159,7 +159,7 @@ run(void *arg)
 {
 	struct pull *p = arg;
 	struct mover *m = p->m;
-	struct buf url = BUF_INIT(SOURCE_URL_MAX + PATH_MAX);
+	struct buf url = BUF_INIT(STORE_URL_MAX + PATH_MAX);
 	struct err e = ERR_NONE;
 	char *if_range = NULL;
 	struct fetch_request r = {

@@ -43,7 +43,7 @@ facts_of_object(struct facts *f, const struct object_meta *m)
 		.disposition = mem_strdup(m->disposition), .last_modified = m->last_modified, .size = m->length };
 }
 
-static bool serve_kept(struct client *c, const char *key, struct store_object *o);
+static bool serve_kept(struct client *c, const char *key, const struct store_object *o);
 
 static void
 on_found(void *arg)
@@ -412,18 +412,6 @@ start_direct(struct client *c)
 
 /* ---- an object at the storage --------------------------------------------------------- */
 
-void
-kept_leave(struct client *c)
-{
-	if (c->find != NULL)
-		c->m->store->ops->find_cancel(c->find);
-	c->find = NULL;
-	if (c->kept != NULL)
-		store_object_release(c->kept);
-	free(c->kept);
-	c->kept = NULL;
-}
-
 /* It is not what it was: asked of the source, as if it had never been there. */
 static void
 kept_lost(struct client *c, const char *why)
@@ -431,7 +419,6 @@ kept_lost(struct client *c, const char *why)
 	log_info(c->h.id, "event=object-lost reason='%s'", why);
 	pull_cancel(c->pull);
 	c->pull = NULL;
-	kept_leave(c);
 	c->m->store->ops->forget(c->m->store, c->resource->key);
 	client_route(c);
 }
@@ -440,20 +427,16 @@ static int
 kept_response(void *arg, struct pull *p UNUSED, const struct fetch_response *resp)
 {
 	struct client *c = arg;
-	const struct object_meta *m = &c->kept->meta;
 	char why[40];
-	struct facts f;
 
 	if (resp->status != 206 || !resp->has_content_range || resp->bad_content_range ||
-	    resp->range_size != m->length) {
+	    resp->range_size != c->facts.size) {
 		(void)snprintf(why, sizeof(why), "status %d", resp->status);
 		kept_lost(c, why);
 		return -1;
 	}
-	facts_of_object(&f, m);
 	(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
-	client_answer(c, &f, BODY_DIRECT);
-	facts_release(&f);
+	client_answer(c, &c->facts, BODY_DIRECT);
 	return 0;
 }
 
@@ -470,20 +453,6 @@ kept_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 
 static const struct pull_ops kept_ops = { kept_response, direct_data, kept_done };
 
-/* The bytes that the answer will carry.  False: it will carry none. */
-static bool
-kept_part(const struct client *c, const struct object_meta *m, uint64_t *ret_first, uint64_t *ret_last)
-{
-	struct validators v = { m->etag, m->last_modified };
-
-	*ret_first = 0;
-	*ret_last = m->length - 1;
-	if (c->h.head || m->length == 0 || conditions_check(&c->h.cond, &v) != CONDITION_PROCEED)
-		return false;
-	return c->range.kind == RANGE_NONE || !conditions_range_holds(&c->h.cond, &v) ||
-	    range_resolve(&c->range, m->length, ret_first, ret_last) == 0;
-}
-
 static struct source *
 kept_source(const char *url, const char *version)
 {
@@ -499,24 +468,26 @@ kept_source(const char *url, const char *version)
 	return s;
 }
 
-/* o stays the caller's.  False: the source is asked instead. */
+/* False: the source is asked instead. */
 static bool
-serve_kept(struct client *c, const char *key, struct store_object *o)
+serve_kept(struct client *c, const char *key, const struct store_object *o)
 {
 	struct pull_want w = { .id = c->h.id, .trace = c->h.trace, .has_range = true,
 		.deadline_ms = c->h.deadline_mono_ms };
 	struct failure failure = FAILURE(502, PROBLEM_CACHE, "the cache failed");
-	struct buf url = BUF_INIT(SOURCE_URL_MAX);
+	struct buf url = BUF_INIT(STORE_URL_MAX);
 	struct err e = ERR_NONE;
 	struct source *s;
 	struct facts f;
+	bool part;
 
-	if (!kept_part(c, &o->meta, &w.first, &w.last)) {
-		facts_of_object(&f, &o->meta);
+	facts_of_object(&f, &o->meta);
+	part = client_part(c, &f, &w.first, &w.last);
+	facts_release(&f);
+	if (!part) {
 		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
 		c->direct_over = true;
-		client_answer(c, &f, BODY_DIRECT);
-		facts_release(&f);
+		client_answer(c, &c->facts, BODY_DIRECT);
 		return true;
 	}
 	if (c->m->store->ops->url(c->m->store, key, "GET", KEPT_URL_LIFE_S, &url, &e) != 0) {
@@ -529,12 +500,7 @@ serve_kept(struct client *c, const char *key, struct store_object *o)
 	w.source = s;
 	c->pull = pull_start(c->m, &w, &kept_ops, c, &failure);
 	source_unref(s);
-	if (c->pull == NULL)
-		return false;
-	c->kept = mem_alloc(sizeof(*c->kept));
-	*c->kept = *o;
-	memset(o, 0, sizeof(*o));
-	return true;
+	return c->pull != NULL;
 }
 
 /* ---- a probe: what is it? ---------------------------------------------------------------- */

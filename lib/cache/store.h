@@ -60,6 +60,8 @@ enum store_event {
 };
 typedef void store_tell_fn(void *arg, enum store_event x, const char *text);
 
+enum { STORE_URL_MAX = 32 << 10 };	/* temporary keys are long */
+
 /* Somebody waits to know whether an object is there. */
 struct store_find;
 /* Lookup knows more now.  The store_find is gone. */
@@ -83,7 +85,10 @@ struct store_ops {
 	void (*find_cancel)(struct store_find *f);		/* NULL is fine */
 	/* Mover; NULL likewise.  What was found of it is wrong. */
 	void (*forget)(struct store *s, const char *key);
-	/* Mover; NULL where objects are files.  Append a URL that lets its holder do this for so long: a secret. */
+	/*
+	 * Mover; NULL where objects are files.  Append a URL, of STORE_URL_MAX bytes at most, that lets
+	 * its holder do this for so long: a secret.
+	 */
 	int (*url)(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out,
 	    struct err *e);
 	/* Worker, mover.  To send its bytes: the caller's.  -1 and e: it cannot be read, or is another object now. */
