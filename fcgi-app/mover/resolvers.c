@@ -269,13 +269,22 @@ link_send_job(struct link *l, struct resolve_ticket *t)
 	t->again++;
 }
 
+/* It was closed, and its event is still to come: a job that is sent now would pass for one that it died of. */
+static bool
+link_is_over(const struct link *l)
+{
+	char c;
+
+	return recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* As many as may be with the resolver, a user's after another's. */
 static void
 link_feed(struct link *l)
 {
 	struct waiter *w;
 
-	while (l->state == LINK_UP && l->n_sent < AHEAD) {
+	while (l->state == LINK_UP && l->n_sent < AHEAD && !link_is_over(l)) {
 		w = lines_take(&l->lines);
 		if (w == NULL)
 			break;

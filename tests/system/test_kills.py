@@ -108,4 +108,5 @@ def test_f5_every_role_that_is_stopped_is_found_and_replaced_while_others_serve(
     for role, pid in stopped.items():
         wait_until(lambda r=role, p=pid: re.search(r"EO-MASTER-KILL killed role=%s .*pid=%d reason=heartbeat" % (r, p), running.log()),
                    "the stopped %s was found" % role, 30)
+        wait_until(lambda p=pid: not is_alive(p), "its end", 30)
     get_cold(running)
