@@ -13,7 +13,6 @@
 
 #include "cache/lease.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -55,9 +54,9 @@ read_value(struct seal *seal, struct lease *l, const char *value, size_t len)
 	return FOUND_OURS;
 }
 
-/* Set it where the mode allows, and see whose it is after that. */
+/* Set it where there is none (cas 0), or what was there at its cas still is, and see whose it is after that. */
 static enum found
-set_and_look(struct mc *mc, struct seal *seal, struct lease *l, const char *mode, int64_t deadline_ms)
+set_and_look(struct mc *mc, struct seal *seal, struct lease *l, int64_t deadline_ms)
 {
 	char text[VALUE_MAX];
 	struct mc_reply set = { .key = NULL }, got = { .key = l->name, .value = text, .room = sizeof(text) };
@@ -70,7 +69,11 @@ set_and_look(struct mc *mc, struct seal *seal, struct lease *l, const char *mode
 	r = write_value(seal, l, &value);
 	if (r == 0) {
 		out = mc_command(mc, server, &set);
-		(void)buf_addf(out, "ms %s %zu T%u%s\r\n", l->name, value.len, l->ttl_s, mode);
+		(void)buf_addf(out, "ms %s %zu T%u", l->name, value.len, l->ttl_s);
+		if (l->cas == 0)
+			(void)buf_adds(out, " ME\r\n");
+		else
+			(void)buf_addf(out, " C%llu\r\n", (unsigned long long)l->cas);
 		(void)buf_add(out, value.data, value.len);
 		(void)buf_adds(out, "\r\n");
 		(void)buf_join(mc_command(mc, server, &got), "mg ", l->name, " v c k\r\n", NULL);
@@ -90,7 +93,6 @@ lease_take(struct mc *mc, struct seal *seal, const char *key, const char *owner,
 {
 	enum found found;
 	int64_t deadline_ms;
-	char mode[32];
 
 	MUST(ttl_s >= LEASE_TTL_MIN_S && ttl_s <= LEASE_TTL_MAX_S && owner[0] != '\0' &&
 	    strlen(owner) <= LEASE_OWNER_MAX);
@@ -101,11 +103,9 @@ lease_take(struct mc *mc, struct seal *seal, const char *key, const char *owner,
 		return LEASE_AWAY;
 	seal_name(seal, SEAL_LEASE, key, ret->name);
 	deadline_ms = mc_deadline_ms(mc);
-	found = set_and_look(mc, seal, ret, " ME", deadline_ms);
-	if (found == FOUND_NONSENSE) {
-		(void)snprintf(mode, sizeof(mode), " C%llu", (unsigned long long)ret->cas);
-		found = set_and_look(mc, seal, ret, mode, deadline_ms);
-	}
+	found = set_and_look(mc, seal, ret, deadline_ms);
+	if (found == FOUND_NONSENSE)
+		found = set_and_look(mc, seal, ret, deadline_ms);
 	return found == FOUND_OURS ? LEASE_HELD : found == FOUND_OTHERS ? LEASE_OTHERS : LEASE_AWAY;
 }
 
@@ -114,12 +114,10 @@ lease_renew(struct mc *mc, struct seal *seal, struct lease *l)
 {
 	int64_t until_ms = l->until_ms;
 	enum found found;
-	char mode[32];
 
 	if (!lease_is_held(l))
 		return LEASE_OTHERS;
-	(void)snprintf(mode, sizeof(mode), " C%llu", (unsigned long long)l->cas);
-	found = set_and_look(mc, seal, l, mode, mc_deadline_ms(mc));
+	found = set_and_look(mc, seal, l, mc_deadline_ms(mc));
 	if (found == FOUND_OURS)
 		return LEASE_HELD;
 	if (found != FOUND_AWAY)

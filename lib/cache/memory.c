@@ -194,7 +194,7 @@ take(struct memory *m, const struct slot *s, struct memory_entry *ret)
 		return;
 	}
 	/* memcached counts whole seconds, and by its own clock */
-	if (memory_parse(s->value, (size_t)n, ret) == 0 && ret->until_s * 1000 <= clock_wall_ms())
+	if (memory_parse(s->value, (size_t)n, ret) == 0 && ret->until_s <= clock_wall_ms() / 1000)
 		memory_entry_release(ret);
 }
 

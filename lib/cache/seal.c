@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { NAME_BYTES = 20 };
 
 struct seal {
 	struct hmac *hmac;
-	struct buf text;		/* what is summed; kept for its memory */
+	struct buf text;		/* what is summed, or a name; kept for its memory */
 };
 
 struct seal *
@@ -52,9 +54,7 @@ seal_free(struct seal *s)
 void
 seal_name(struct seal *s, enum seal_kind kind, const char *key, char ret[SEAL_NAME_SIZE])
 {
-	static const char hex[] = "0123456789abcdef";
 	uint8_t sum[HMAC_SIZE];
-	char *p = ret;
 
 	buf_clear(&s->text);
 	(void)buf_addc(&s->text, 'n');
@@ -62,14 +62,13 @@ seal_name(struct seal *s, enum seal_kind kind, const char *key, char ret[SEAL_NA
 	(void)buf_adds(&s->text, key);
 	buf_must(&s->text);
 	hmac_sum(s->hmac, s->text.data, s->text.len, sum);
-	memcpy(p, "eo:", 3);
-	p += 3;
-	*p++ = (char)kind;
-	for (size_t i = 0; i < NAME_BYTES; i++) {
-		*p++ = hex[sum[i] >> 4];
-		*p++ = hex[sum[i] & 15];
-	}
-	*p = '\0';
+	buf_clear(&s->text);
+	(void)buf_adds(&s->text, "eo:");
+	(void)buf_addc(&s->text, (char)kind);
+	text_hex(&s->text, sum, NAME_BYTES);
+	buf_must(&s->text);
+	MUST(s->text.len == SEAL_NAME_SIZE - 1);
+	memcpy(ret, s->text.data, SEAL_NAME_SIZE);
 }
 
 static void

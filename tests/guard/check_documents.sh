@@ -22,8 +22,8 @@ code="\`[a-z][a-z0-9]*_[a-z0-9_]*\`"
 {
 	sed -n '/^## Hostile cases/,/^## Figures/p' DESIGN.md | grep -o "$code"
 	sed -n '/^## What it promises under faults/,/^## How far/p' README.md | sed -n 's/^|.*| \([^|]*\)|$/\1/p' | grep -o "$code"
-	grep -oh '\`test_[a-z0-9_]*\`' README.md DESIGN.md HACKING.md
-} | tr -d '\`' | sort -u >"$tmp/named"
+	grep -oh "\`test_[a-z0-9_]*\`" README.md DESIGN.md HACKING.md
+} | tr -d '`' | sort -u >"$tmp/named"
 for name in $(comm -23 "$tmp/named" "$tmp/tests"); do
 	echo "a document names a test that is not there: $name"
 	bad=1

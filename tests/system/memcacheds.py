@@ -22,6 +22,25 @@ def probe_program(name):
     return next((p for p in programs if p.exists()), programs[0])
 
 
+class Probe:
+    """A probe that runs: it answers each line with one."""
+
+    def __init__(self, program, *words):
+        self.process = subprocess.Popen([program, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line):
+        """The words of its answer."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"the probe died (status {self.process.wait()}) at: {line}"
+        return answer.split()
+
+    def end(self):
+        self.process.stdin.close()
+        assert self.process.wait(10) == 0
+
+
 class Server:
     """A memcached of our own on a Unix socket."""
 
@@ -40,6 +59,7 @@ class Server:
                 return self
             except OSError:
                 time.sleep(0.01)
+        self.stop()
         raise AssertionError("memcached did not start")
 
     def stop(self):

@@ -7,16 +7,15 @@ Needs memcached and tests/system/memory_probe from the build directory.
 import pathlib
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 
 import pytest
 
-from memcacheds import MEMCACHED, Listener, Server, probe_program, relay
+from memcacheds import MEMCACHED, Listener, Probe, Server, probe_program, relay
 
-PROBE = probe_program("memory_probe")
+PROGRAM = probe_program("memory_probe")
 TIMEOUT_MS = 300    # where it is about time
 PATIENT_MS = 5000
 SLACK_MS = 250      # a busy machine
@@ -26,7 +25,7 @@ KEY = "30d/peps/S2_L2A/S2A_MSIL2A_1/B02"
 
 pytestmark = [
     pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed"),
-    pytest.mark.skipif(not PROBE.exists(), reason="memory_probe is not built: make"),
+    pytest.mark.skipif(not PROGRAM.exists(), reason="memory_probe is not built: make"),
 ]
 
 
@@ -44,18 +43,13 @@ def server(room):
     s.stop()
 
 
-class Probe:
+class Host(Probe):
     def __init__(self, *servers, timeout_ms=PATIENT_MS, secret=SECRET, store=STORE):
-        self.process = subprocess.Popen([PROBE, str(timeout_ms), secret, store, *map(str, servers)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(PROGRAM, timeout_ms, secret, store, *servers)
         self.ms = None
 
     def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"the probe died (status {self.process.wait()}) at: {line}"
-        *words, last = answer.split()
+        *words, last = super().ask(line)
         self.ms = float(last.removeprefix("ms="))
         return words
 
@@ -74,10 +68,6 @@ class Probe:
         words = self.ask("counts")
         return dict(zip(words[::2], map(int, words[1::2])))
 
-    def end(self):
-        self.process.stdin.close()
-        assert self.process.wait(10) == 0
-
 
 @pytest.fixture
 def probes():
@@ -85,7 +75,7 @@ def probes():
     made = []
 
     def make(*args, **kwargs):
-        made.append(Probe(*args, **kwargs))
+        made.append(Host(*args, **kwargs))
         return made[-1]
 
     yield make

@@ -10,23 +10,22 @@ import os
 import pathlib
 import signal
 import struct
-import subprocess
 import tempfile
 import threading
 import time
 
 import pytest
 
-from memcacheds import MEMCACHED, Listener, Server, probe_program, relay
+from memcacheds import MEMCACHED, Listener, Probe, Server, probe_program, relay
 
-PROBE = probe_program("store_probe")
+PROGRAM = probe_program("store_probe")
 TIMEOUT_MS = 300
 SLACK_MS = 250      # a busy machine
 NONSENSE = 2**64 - 1
 
 pytestmark = [
     pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed"),
-    pytest.mark.skipif(not PROBE.exists(), reason="store_probe is not built: make"),
+    pytest.mark.skipif(not PROGRAM.exists(), reason="store_probe is not built: make"),
 ]
 
 
@@ -50,18 +49,9 @@ def server(room):
     s.stop()
 
 
-class Probe:
+class Counters(Probe):
     def __init__(self, *servers, timeout_ms=TIMEOUT_MS):
-        self.process = subprocess.Popen(
-            [PROBE, str(timeout_ms), *map(str, servers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"the probe died (status {self.process.wait()}) at: {line}"
-        return answer.split()
+        super().__init__(PROGRAM, timeout_ms, *servers)
 
     def run(self, *ops, ttl=60):
         """(values or None, milliseconds)"""
@@ -87,14 +77,10 @@ class Probe:
     def pass_time(self, ms):
         assert self.ask(f"sleep {ms}") == ["ok"]
 
-    def end(self):
-        self.process.stdin.close()
-        assert self.process.wait(10) == 0
-
 
 @pytest.fixture
 def probe(server):
-    p = Probe(server.path).epoch()
+    p = Counters(server.path).epoch()
     yield p
     p.end()
 
@@ -102,7 +88,7 @@ def probe(server):
 @pytest.fixture
 def patient(server):
     """Not about time: waits longer than a busy machine needs for 64 processes at once."""
-    p = Probe(server.path, timeout_ms=10000).epoch()
+    p = Counters(server.path, timeout_ms=10000).epoch()
     yield p
     p.end()
 
@@ -241,7 +227,7 @@ OPS = [f"eo:{i}+1" for i in range(40)]
 
 def test_g4_the_order_of_the_list_does_not_matter(two):
     for turn, paths in enumerate(((two[0].path, two[1].path), (two[1].path, two[0].path))):
-        p = Probe(*paths)
+        p = Counters(*paths)
         if turn == 0:
             p.epoch()
         assert p.run(*OPS)[0] == [turn + 1] * len(OPS)
@@ -249,12 +235,12 @@ def test_g4_the_order_of_the_list_does_not_matter(two):
 
 
 def test_g4_servers_in_each_others_place_are_noticed(room, two):
-    p = Probe(two[0].path, two[1].path).epoch()
+    p = Counters(two[0].path, two[1].path).epoch()
     assert p.run(*OPS)[0] == [1] * len(OPS)
     os.rename(two[0].path, room / "aside")
     os.rename(two[1].path, two[0].path)
     os.rename(room / "aside", two[1].path)
-    later = Probe(two[0].path, two[1].path)
+    later = Counters(two[0].path, two[1].path)
     is_lost(later, *OPS)
     assert later.look()["epoch"] == 0
     assert later.epoch().run(*OPS)[0] == [1] * len(OPS)
@@ -263,9 +249,9 @@ def test_g4_servers_in_each_others_place_are_noticed(room, two):
 
 
 def test_g4_another_list_of_servers_is_another_epoch(two):
-    p = Probe(two[0].path, two[1].path).epoch()
+    p = Counters(two[0].path, two[1].path).epoch()
     assert p.run(*OPS)[0] == [1] * len(OPS)
-    one = Probe(two[0].path)
+    one = Counters(two[0].path)
     is_lost(one, *OPS)
     assert one.epoch().run(*OPS)[0] == [1] * len(OPS)
     assert p.run(*OPS)[0] == [2] * len(OPS), "and the other goes on: who uses it again knows that it is older"
@@ -275,7 +261,7 @@ def test_g4_another_list_of_servers_is_another_epoch(two):
 
 
 def test_g4_one_of_two_that_is_lost_is_noticed_by_whoever_needs_it(two):
-    p = Probe(two[0].path, two[1].path).epoch()
+    p = Counters(two[0].path, two[1].path).epoch()
     assert p.run(*OPS)[0] == [1] * len(OPS)
     two[1].say("flush_all")
     alone = [p.run(op)[0] for op in OPS]
@@ -287,7 +273,7 @@ def test_g4_one_of_two_that_is_lost_is_noticed_by_whoever_needs_it(two):
 
 def test_g4_of_many_that_begin_one_wins_on_every_server(two):
     """Or none does, where one took it from another in between: then it is tried again, and nothing counts meanwhile."""
-    probes, won = [Probe(two[0].path, two[1].path, timeout_ms=5000) for _ in range(8)], 0
+    probes, won = [Counters(two[0].path, two[1].path, timeout_ms=5000) for _ in range(8)], 0
     for _ in range(5):
         said = []
         threads = [threading.Thread(target=lambda p=p: said.append(p.ask("epoch"))) for p in probes]
@@ -310,7 +296,7 @@ def test_g4_of_many_that_begin_one_wins_on_every_server(two):
 def test_g4_a_server_that_throws_nothing_out_is_away_when_it_is_full(room):
     """memcached -M, as the example has it: then no counter is lost, and nobody is let in uncounted but by when_unavailable."""
     s = Server(room / "m").start("-M", "-m", "2")
-    p = Probe(s.path, timeout_ms=2000).epoch()
+    p = Counters(s.path, timeout_ms=2000).epoch()
     assert p.run("eo:first+7")[0] == [7]
     n = 0
     while n < 2000 and p.run(*[f"eo:{n}.{i}+1" for i in range(100)])[0] is not None:
@@ -368,7 +354,7 @@ def test_g6_each_process_makes_a_connection_of_its_own(server, patient):
 def test_n_counters_cost_one_wait(room, server, n):
     turns = []
     proxy = Listener(room / "p", relay(server, turns))
-    p = Probe(proxy.path, timeout_ms=2000).epoch()
+    p = Counters(proxy.path, timeout_ms=2000).epoch()
     ops = [f"eo:{i}+1" for i in range(n)]
     try:
         for i in range(1, 6):
@@ -383,7 +369,7 @@ def test_n_counters_cost_one_wait(room, server, n):
 
 def test_two_servers_share_the_counters(room):
     servers = [Server(room / "m0").start(), Server(room / "m1").start()]
-    p = Probe(servers[0].path, servers[1].path).epoch()
+    p = Counters(servers[0].path, servers[1].path).epoch()
     try:
         ops = [f"eo:{i}+{i + 1}" for i in range(100)]
         assert p.run(*ops)[0] == list(range(1, 101))
@@ -419,7 +405,7 @@ def test_g5_a_stopped_server_costs_one_timeout_and_then_nothing_for_a_second(ser
 
 def test_g5_a_stopped_server_met_while_connecting_costs_one_timeout(server):
     server.hang()
-    p = Probe(server.path)
+    p = Counters(server.path)
     values, ms = p.run("eo:a+1", "eo:b+1")
     p.end()
     assert values is None and ms <= TIMEOUT_MS + SLACK_MS
@@ -438,7 +424,7 @@ def test_a_killed_server_is_away_at_once_and_back_after_a_second(server, probe):
 
 
 def test_no_server_at_all_is_away(room):
-    p = Probe(room / "nobody")
+    p = Counters(room / "nobody")
     values, ms = p.run("eo:a+1")
     assert values is None and ms < SLACK_MS
     p.end()
@@ -481,7 +467,7 @@ def test_g5_garbage_is_away_in_time(room, name):
         c.sendall(GARBAGE[name])
 
     fake = Listener(room / "g", serve)
-    p = Probe(fake.path)
+    p = Counters(fake.path)
     try:
         values, ms = p.run("eo:a+1", "eo:b+1")
         print(f"{name}: {values} after {ms} ms")
@@ -500,7 +486,7 @@ def test_g5_answers_that_trickle_in_are_away_in_time(room):
             time.sleep(0.02)
 
     fake = Listener(room / "g", serve)
-    p = Probe(fake.path)
+    p = Counters(fake.path)
     try:
         values, ms = p.run("eo:a+1")
         print(f"trickle: away after {ms} ms")
@@ -516,7 +502,7 @@ def test_more_answers_than_questions_are_not_taken_for_later_ones(room):
             c.sendall(b"VA 1\r\n1\r\nVA 1\r\n1\r\n")
 
     fake = Listener(room / "g", serve)
-    p = Probe(fake.path)
+    p = Counters(fake.path)
     try:
         assert p.run("eo:a+1")[0] is None
         p.end()
@@ -533,7 +519,7 @@ def test_g5_a_server_that_only_accepts_is_away_in_time(room, what):
             c.close()
 
     fake = Listener(room / "g", serve)
-    p = Probe(fake.path)
+    p = Counters(fake.path)
     try:
         values, ms = p.run("eo:a+1")
         assert values is None and ms <= TIMEOUT_MS + SLACK_MS
@@ -553,7 +539,7 @@ def test_a_connection_that_got_garbage_is_not_used_again(room, server):
             relay(server, [])(c)
 
     fake = Listener(room / "g", serve)
-    p = Probe(fake.path)
+    p = Counters(fake.path)
     try:
         assert p.run("eo:a+1")[0] is None
         garbage[0] = False
