@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Processes that a command of this checkout leaves running and ends later, by pid and start time.
-What scripts/stack and scripts/lib/s3.py share.
+What scripts/stack, scripts/lib/s3.py and scripts/bench share.
 """
 
 import json
@@ -62,9 +62,13 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for(what, seconds, test):
+def until(test, what, seconds=30):
+    """Until test() gives something true, which is returned."""
     deadline = time.monotonic() + seconds
-    while not test():
+    while True:
+        value = test()
+        if value:
+            return value
         if time.monotonic() > deadline:
             raise Failed("%s is not there after %d s" % (what, seconds))
         time.sleep(0.02)

@@ -43,7 +43,7 @@ import urllib.parse
 import uuid
 from collections import namedtuple
 
-from processes import Failed, Processes, check, end, program, read, start_time, wait_for, write
+from processes import Failed, Processes, check, end, program, read, start_time, until, write
 
 REGION = "us-east-1"
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
@@ -164,7 +164,7 @@ class Engine:
         self.daemons[name] = self.processes.spawn(
             name, [*self.wrap, program(name), "-c", self.conf, *arguments, "--foreground"], log)
         if name == "radosgw":
-            wait_for("S3", START_S, self.answers)
+            until(self.answers, "S3", START_S)
 
     def stop(self, name):
         for entry in [p for p in self.processes.all if p[0] == name]:

@@ -2,14 +2,12 @@
 """The cache in a bucket, of a real S3 engine on this machine: filled, and read."""
 
 import configparser
-import sys
 import time
 
-from .case import case
-from .system import TOP, Failed, free_port, listening, until
+import s3
 
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-import s3                       # noqa: E402  (its place is known only now)
+from .case import case
+from .system import Failed, free_port, listening, until
 
 
 class Stored:

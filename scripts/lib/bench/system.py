@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+
+from processes import Failed, free_port, program, until
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("EODATA_BUILD") or TOP / "build")
@@ -38,37 +39,8 @@ CONFIG = {
               {"name": "users", "groups": ["s2-users"], "allow": True, "quotas": ["standard", "s2-pool"]}]}
 
 
-class Failed(Exception):
-    pass
-
-
 def run(*command, **more):
     return subprocess.run([str(c) for c in command], check=True, **more)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def until(test, what, seconds=30):
-    """Until test() gives something true, which is returned."""
-    end = time.monotonic() + seconds
-    while True:
-        value = test()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise Failed("%s is not there after %d s" % (what, seconds))
-        time.sleep(0.02)
-
-
-def program(name):
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None:
-        raise Failed("there is no %s here" % name)
-    return path
 
 
 def listening(port):
