@@ -12,7 +12,7 @@ import re
 import signal
 
 import pytest
-from conftest import Stack, wait_until
+from conftest import Stack, is_alive, wait_until
 from faults import CONFIG, VICTIMS, Storm, is_sanitized, owner, strike
 
 CUT = (18, 52, 56, 92)
