@@ -72,6 +72,13 @@ let_go_of_sources(struct client *c)
 		transfer_leave(t, c);
 }
 
+/* Does what it gets come from the store? */
+static bool
+is_hit(const struct client *c)
+{
+	return strncmp(c->cache_status, "hit", 3) == 0;
+}
+
 /* Queued bytes of the body, at most.  A front that has its Content-Length closes before it reads END_REQUEST. */
 static uint64_t
 unsent_body(const struct client *c)
@@ -89,7 +96,7 @@ settle_and_log(struct client *c)
 	struct account_settle s = {
 		.charge = c->h.charge, .backend = c->h.backend, .collection = c->h.collection, .item = c->h.item,
 		.asset = c->h.asset, .subpath = c->h.subpath, .rule = c->h.rule, .status = (uint32_t)c->status,
-		.cache = strncmp(c->cache_status, "hit", 3) == 0 ? "hit" :
+		.cache = is_hit(c) ? "hit" :
 		    strstr(c->cache_status, "collapsed") != NULL ? "join" : "miss",
 	};
 	char backend[160], collection[160], item[320], asset[160], subpath[160], user[200];
@@ -303,7 +310,8 @@ client_fail_members(struct client *c, const struct failure *f, const char *membe
 {
 	struct problem p = {
 		.status = f->status, .type = problem_type(f), .source = f->who, .detail = f->detail, .id = c->h.id,
-		.retry_after_s = f->retry_after_s, .members = members, .headers = headers, .cache_status = "fwd=miss",
+		.retry_after_s = f->retry_after_s, .members = members, .headers = headers,
+		.cache_status = is_hit(c) ? "hit" : "fwd=miss",
 	};
 	struct buf text = BUF_INIT(PROBLEM_MAX);
 
