@@ -4,6 +4,10 @@ The whole system for each test session: scripts/stack, and what tests do with it
 
 One stack serves all tests that do not need a configuration of their own; each
 test makes its own assets, so that what is cached for one is cold for the next.
+
+Tests that are marked both_stores run twice: over a directory, and over a bucket
+of a real S3 engine (stores.py).  What only a directory can show is marked
+directory_only("why") among them.
 """
 
 import http.client
@@ -21,7 +25,8 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from s3_engine import s3_bucket, s3_engine  # noqa: F401 (fixtures)
+from s3_engine import new_bucket, s3_bucket, s3_engine  # noqa: F401 (fixtures)
+from stores import Bucket, Directory
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 STACK = os.path.join(TOP, "scripts", "stack")
@@ -95,21 +100,21 @@ class Asset:
         return [line for line in self.stack.stac_log() if line[1].endswith("/items/" + urllib.parse.quote(self.name, safe=""))]
 
     def published(self):
-        """Its data file in the cache, or None."""
-        wanted = urllib.parse.quote(self.name, safe="")
-        for folder, dirs, files in os.walk(self.stack.cache_dir):
-            if folder == self.stack.cache_dir and "spool" in dirs:
-                dirs.remove("spool")
-            for name in files:
-                path = os.path.join(folder, name)
-                if "/%s/" % wanted in path and name.endswith("@data") and os.path.exists(path[:-4] + "meta"):
-                    return path
-        return None
+        """The name of its object in the store (a path, a key) if everybody gets it from there, or None."""
+        return self.stack.store.published(self)
+
+    def kept(self):
+        """(bytes, metadata) of its object."""
+        return self.stack.store.read(self)
+
+    def expire(self):
+        """Its object goes, as by retention."""
+        self.stack.store.remove(self)
 
     def warm(self):
-        """Fetch it and wait until it is cached."""
-        answer = self.stack.get(self.path)
-        assert answer.status == 200, answer
+        """Fetch it (cold: the answer) and wait until it is cached."""
+        self.cold = self.stack.get(self.path)
+        assert self.cold.status == 200, self.cold
         wait_until(self.published, "%s in the cache" % self.name)
         return self
 
@@ -117,10 +122,11 @@ class Asset:
 class Stack:
     serial = itertools.count(1)
 
-    def __init__(self, *options, extra=None, as_nobody=False, prepare=None):
+    def __init__(self, *options, extra=None, as_nobody=False, prepare=None, store=None):
         """
         as_nobody: all of it as a user without rights, where root runs the tests.
-        prepare(its folder) comes before anything is started there.
+        prepare(its folder) comes before anything is started there.  store: a Bucket;
+        else it is a directory of its own.
         """
         parent = os.environ.get("TMPDIR", "/tmp")
         self.dir = tempfile.mkdtemp(prefix="eodata-test-", dir=parent)
@@ -131,7 +137,8 @@ class Stack:
         if as_nobody and os.geteuid() == 0:
             shutil.chown(self.dir, "nobody", "nogroup")
             command = AS_NOBODY + command
-        if extra is not None:
+        extra = merge(store.config() if store else {}, extra or {})
+        if extra:
             path = os.path.join(self.dir, "extra.json")
             with open(path, "w") as f:
                 json.dump(extra, f)
@@ -151,6 +158,7 @@ class Stack:
         self.host, self.port = parts.hostname, parts.port
         self.origin = "http://%s:%d" % (self.host, self.port)
         self.cache_dir = self.env["CACHE_DIR"]
+        self.store = store or Directory(self.cache_dir)
         self.user = self.env["USER_OK"]
 
     def down(self):
@@ -365,20 +373,65 @@ def to_base64(text):
     return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
 
 
+def merge(base, extra):
+    """As scripts/stack does it."""
+    if not isinstance(base, dict) or not isinstance(extra, dict):
+        return extra
+    return {**base, **{k: merge(base[k], v) if k in base else v for k, v in extra.items()}}
+
+
+# -- over which store
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "both_stores: runs over a directory and over a bucket of S3")
+    config.addinivalue_line("markers", "directory_only(why): of those, one that a bucket has nothing of")
+
+
+def pytest_generate_tests(metafunc):
+    both = metafunc.definition.get_closest_marker("both_stores")
+    only = metafunc.definition.get_closest_marker("directory_only")
+    if both is not None and "store_kind" in metafunc.fixturenames:
+        metafunc.parametrize("store_kind", ["directory"] if only else ["directory", "s3"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def store_kind(request):
+    return getattr(request, "param", "directory")
+
+
+@pytest.fixture(scope="module")
+def new_store(request, store_kind):
+    """For Stack(store=new_store()): one of its own."""
+    if store_kind == "directory":
+        return lambda: None
+    engine, name = request.getfixturevalue("s3_engine"), request.getfixturevalue("new_bucket")
+    return lambda: Bucket(engine, name())
+
+
 @pytest.fixture(scope="session")
-def stack():
-    running = Stack()
-    yield running
-    running.down()
+def common():
+    """By the kind of its store, the stack that tests share."""
+    made = {}
+    yield made
+    for one in made.values():
+        one.down()
+
+
+@pytest.fixture(scope="module")
+def stack(common, store_kind, new_store):
+    if store_kind not in common:
+        common[store_kind] = Stack(store=new_store())
+    return common[store_kind]
 
 
 @pytest.fixture
-def make_stack():
+def make_stack(new_store):
     """A stack with a configuration of its own: make_stack({...}, "--token-life", "2")."""
     made = []
 
-    def make(extra=None, *options):
-        made.append(Stack(*options, extra=extra))
+    def make(extra=None, *options, store=None):
+        made.append(Stack(*options, extra=extra, store=store or new_store()))
         return made[-1]
     yield make
     for one in made:

@@ -42,9 +42,17 @@ def s3_engine():
         shutil.rmtree(where)
 
 
+@pytest.fixture(scope="session")
+def new_bucket(s3_engine):
+    """new_bucket() makes an empty one and returns its name."""
+    def new():
+        name = "test-%d" % next(serial)
+        s3_engine.make_bucket(name)
+        return name
+    return new
+
+
 @pytest.fixture
-def s3_bucket(s3_engine):
+def s3_bucket(new_bucket):
     """An empty bucket of this test."""
-    name = "test-%d" % next(serial)
-    s3_engine.make_bucket(name)
-    return name
+    return new_bucket()

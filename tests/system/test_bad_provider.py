@@ -83,6 +83,7 @@ def test_an_asset_that_is_html_is_served(stack):
 # -- bodies that end too early or never
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", ["short", "half", "chunkcut", "reset"])
 def test_d4_a_body_that_is_cut_is_seen_as_cut(stack, case, backend):
@@ -93,6 +94,7 @@ def test_d4_a_body_that_is_cut_is_seen_as_cut(stack, case, backend):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("case", ["short", "chunkcut"])
 def test_a_large_body_that_is_cut_is_seen_as_cut(stack, case):
     """Larger than all buffers on the way: the answer has begun long before."""
@@ -102,6 +104,7 @@ def test_a_large_body_that_is_cut_is_seen_as_cut(stack, case):
     assert asset.published() is None
 
 
+@pytest.mark.both_stores
 def test_a_body_of_no_known_length_that_is_whole_arrives(stack):
     asset = stack.add(case="chunked", backend="loop_open")
     answer = stack.curl(asset.url)
@@ -111,6 +114,7 @@ def test_a_body_of_no_known_length_that_is_whole_arrives(stack):
     assert answer.is_hit and answer.body == asset.data, answer
 
 
+@pytest.mark.both_stores
 def test_a_body_that_ends_by_close_is_delivered_and_not_kept(stack):
     asset = stack.add(case="nolength", backend="loop_open")
     answer = stack.curl(asset.url)
@@ -118,6 +122,7 @@ def test_a_body_that_ends_by_close_is_delivered_and_not_kept(stack):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 def test_a_body_that_ends_by_close_is_kept_where_the_item_proves_it(stack):
     data = os.urandom(100000)
     asset = stack.add(data, case="nolength", backend="loop_open", asset_members={"file:size": len(data)})
@@ -126,6 +131,7 @@ def test_a_body_that_ends_by_close_is_kept_where_the_item_proves_it(stack):
     wait_until(asset.published, "it is published")
 
 
+@pytest.mark.both_stores
 def test_a_body_longer_than_announced_ends_where_it_was_announced(stack):
     asset = stack.add(case="long", backend="loop_open")
     answer = stack.curl(asset.url)
@@ -151,6 +157,7 @@ def multihash(data):
     return "1220" + hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.both_stores
 def test_a_wrong_checksum_at_the_very_end_is_a_cut(stack):
     data = os.urandom(3 << 20)
     asset = stack.add(data, case="wrongsum", backend="loop_open", asset_members={"file:checksum": multihash(data), "file:size": len(data)})
@@ -160,6 +167,7 @@ def test_a_wrong_checksum_at_the_very_end_is_a_cut(stack):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 def test_a_wrong_checksum_of_a_small_body_is_seen(stack):
     data = os.urandom(100)
     asset = stack.add(data, case="wrongsum", backend="loop_open", asset_members={"file:checksum": multihash(data)})
@@ -168,6 +176,7 @@ def test_a_wrong_checksum_of_a_small_body_is_seen(stack):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("size", [100000, 5 << 20])     # added up in the mover's loop, and beside it
 def test_a_right_checksum_is_published(stack, size):
     data = os.urandom(size)
@@ -176,6 +185,7 @@ def test_a_right_checksum_is_published(stack, size):
     wait_until(asset.published, "it is published")
 
 
+@pytest.mark.both_stores
 def test_g9_a_size_that_the_item_denies_is_not_published(stack):
     data = os.urandom(100000)
     asset = stack.add(data, asset_members={"file:size": len(data) + 1})
@@ -186,6 +196,7 @@ def test_g9_a_size_that_the_item_denies_is_not_published(stack):
 # -- ranges
 
 
+@pytest.mark.both_stores
 def test_d4_a_wrong_content_range_is_never_delivered(stack):
     asset = stack.add(os.urandom(1 << 20), case="badrange", backend="loop_open")
     answer = stack.curl(asset.url, "-r", "100-199")
@@ -193,6 +204,7 @@ def test_d4_a_wrong_content_range_is_never_delivered(stack):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("case", ["norangesaid", "partial"])
 @pytest.mark.parametrize("asked", ["100-199", None], ids=["part", "whole"])
 def test_d4_g9_a_206_that_is_not_what_was_asked_for_is_502_and_not_stored(stack, case, asked):
@@ -203,6 +215,7 @@ def test_d4_g9_a_206_that_is_not_what_was_asked_for_is_502_and_not_stored(stack,
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 def test_g9_what_is_not_there_yet_is_found_when_it_is(stack):
     """A 404 of the provider is the answer to one request, and no object."""
     asset = stack.add(False, backend="loop_open")
@@ -214,6 +227,7 @@ def test_g9_what_is_not_there_yet_is_found_when_it_is(stack):
     wait_until(asset.published, "it is published")
 
 
+@pytest.mark.both_stores
 def test_d4_a_provider_without_ranges_is_served_from_the_fill(stack):
     asset = stack.add(os.urandom(1 << 20), case="norange", backend="loop_open")
     answer = stack.curl(asset.url, "-r", "100000-100099")
@@ -221,6 +235,7 @@ def test_d4_a_provider_without_ranges_is_served_from_the_fill(stack):
     assert len(asset.upstream()) <= 2
 
 
+@pytest.mark.both_stores
 def test_d4_versions_are_never_mixed(stack):
     """Another tag at each request: what arrives is of one of them, or a failure."""
     asset = stack.add(os.urandom(1 << 20), case="changed-etag", backend="loop_open")
@@ -321,6 +336,7 @@ INTERNAL = {"x-accel-redirect", "x-accel-buffering", "x-accel-limit-rate", "x-ac
             "x-provider-internal", "x-eodata-charge", "via", "status"}
 
 
+@pytest.mark.both_stores
 def test_d7_headers_of_the_provider_pass_an_allow_list(stack):
     asset = stack.add(case="evilheaders", backend="loop_open")
     cold = stack.curl(asset.url)
@@ -345,6 +361,7 @@ def test_d9_a_broken_header_block_is_502_and_ours_are_valid(stack, case):
     assert asset.published() is None
 
 
+@pytest.mark.both_stores
 def test_d10_what_a_browser_would_run_is_marked_and_its_name_cleaned(stack):
     asset = stack.add(b"<script>alert(1)</script>" * 100, case="script", backend="loop_open", asset_members={"type": "text/html"})
     answer = stack.curl(asset.url)
@@ -355,6 +372,7 @@ def test_d10_what_a_browser_would_run_is_marked_and_its_name_cleaned(stack):
     is_problem(stack.curl(stack.add(asset.data, case="script", backend="loop_open").url), 502)
 
 
+@pytest.mark.both_stores
 def test_d11_a_coded_body_is_passed_on_with_its_coding_and_not_kept(stack):
     """A bomb: 16 MiB in as many KiB.  Nobody here takes it apart, whoever asks for whatever coding."""
     import gzip
@@ -367,6 +385,7 @@ def test_d11_a_coded_body_is_passed_on_with_its_coding_and_not_kept(stack):
     nothing_is_kept(stack, asset)
 
 
+@pytest.mark.both_stores
 def test_d11_a_part_of_a_coded_body_is_no_part_of_the_asset(stack):
     asset = stack.add(case="gziprange", backend="loop_open")
     is_problem(stack.curl(asset.url, "-r", "10-19"), 502)

@@ -16,6 +16,7 @@ from conftest import Stack, wait_until
 from test_processes import fcgi
 
 SIZE = 400000
+pytestmark = pytest.mark.both_stores
 DATASETS = [
     {"collections": ["NEVER"], "retention": "30d", "fill": "never"},
     {"collections": ["WHOLE"], "retention": "30d", "fill": "whole-only", "fill_after": "0 %"},
@@ -36,14 +37,14 @@ def second_root():
 
 
 @pytest.fixture(scope="module")
-def various(second_root):
+def various(second_root, new_store):
     running = Stack("--provider-root", second_root, extra={
         "datasets": DATASETS,
         "backends": {"loop_basic": {"slots": 1}, "loop_qs": {"slots": 2, "queue": 1}, "loop_open": {"slots": 2, "queue": 2}},
         "rules": [
             {"name": "redirects", "groups": ["s2-users"], "collections": ["REDIRECT"], "allow": True, "delivery": "redirect"},
             {"name": "slow", "groups": ["s2-users"], "collections": ["SLOW"], "allow": True, "rate": "100 KB"},
-            {"name": "users", "groups": ["s2-users"], "allow": True}]})
+            {"name": "users", "groups": ["s2-users"], "allow": True}]}, store=new_store())
     yield running
     running.down()
 
@@ -140,7 +141,7 @@ def test_a_mismatch_may_be_delivered_but_never_stored(various):
 def test_an_object_is_under_its_retention(various):
     for collection, retention in (("KEPT", "keep"), ("DEMO", "30d")):
         asset = various.add(os.urandom(1000), collection=collection).warm()
-        assert os.path.relpath(asset.published(), various.cache_dir).split("/")[0] == retention
+        assert various.store.retention(asset) == retention
 
 
 def test_a_datasets_cache_control_is_everywhere(various):
@@ -159,6 +160,7 @@ def test_fill_never_holds_for_bodies_without_a_length_and_for_empty_ones(various
         assert settled(various, asset) is None
 
 
+@pytest.mark.directory_only("files that others write; eodata-proxyctl puts them into a bucket")
 def test_what_a_harvester_wrote_is_a_hit(various):
     """By the key and the metadata of DESIGN.md, for an asset that no item knows."""
     data = os.urandom(5000)
@@ -179,6 +181,7 @@ def test_what_a_harvester_wrote_is_a_hit(various):
     assert answer.headers["etag"] == '"from-outside"' and answer.headers["content-type"] == "image/tiff"
 
 
+@pytest.mark.directory_only("a bucket has no cache.min_free")
 def test_nothing_is_stored_while_the_file_system_is_too_full(make_stack):
     st = os.statvfs(os.environ.get("TMPDIR", "/tmp"))
     if st.f_bavail / st.f_blocks > 0.9:
@@ -194,6 +197,7 @@ def test_nothing_is_stored_while_the_file_system_is_too_full(make_stack):
 # -- redirects
 
 
+@pytest.mark.directory_only("no object is in it")
 def test_an_open_https_location_is_a_redirect(various):
     """Nobody has to be there: only the client goes."""
     asset = various.add(collection="REDIRECT", backend="loop_open", origin="https://127.0.0.1:1/open/data.tif?signed=yes")
@@ -205,6 +209,7 @@ def test_an_open_https_location_is_a_redirect(various):
     assert "signed=yes" not in various.log()
 
 
+@pytest.mark.directory_only("no object is in it")
 @pytest.mark.parametrize("backend", ["loop_open", "loop_header", "loop_basic", "loop_token", "loop_qs"])
 def test_what_needs_credentials_or_has_no_tls_is_streamed(various, backend):
     asset = various.add(collection="REDIRECT", backend=backend)
@@ -237,6 +242,7 @@ def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
     assert order == [fast, slow], "200 KB at 100 KB a second end after 200 KB that begin later"
 
 
+@pytest.mark.directory_only("a header of hits that are files")
 def test_the_rate_of_a_hit_is_the_fronts_to_keep(various):
     slow = various.add(os.urandom(1000), collection="SLOW").warm()
     head = fcgi("unix:" + various.env["FCGI_SOCKET"], slow.path)[1]
@@ -254,6 +260,7 @@ def streaming():
     running.down()
 
 
+@pytest.mark.directory_only("files that we send")
 def test_streamed_hits_are_what_the_front_would_send(streaming):
     asset = streaming.add(os.urandom(SIZE)).warm()
     tag = streaming.request("HEAD", asset.path).headers["etag"]
@@ -273,6 +280,7 @@ def test_streamed_hits_are_what_the_front_would_send(streaming):
     assert "X-Accel" not in reply[1] and reply[2] == asset.data
 
 
+@pytest.mark.directory_only("files that we send")
 def test_a_streamed_hit_ends_visibly_when_its_file_is_cut(streaming):
     asset = streaming.add(os.urandom(24 << 20)).warm()
     finish = streaming.begin(asset, "--limit-rate", "4M")
@@ -284,6 +292,7 @@ def test_a_streamed_hit_ends_visibly_when_its_file_is_cut(streaming):
 # -- slots and queues
 
 
+@pytest.mark.directory_only("no object is in it")
 def test_one_slot_serves_many_one_after_the_other(various):
     assets = [various.add(backend="loop_basic") for _ in range(12)]
     answers = {}
@@ -295,6 +304,7 @@ def test_one_slot_serves_many_one_after_the_other(various):
     assert [answers[asset.name].body == asset.data for asset in assets] == [True] * 12
 
 
+@pytest.mark.directory_only("no object is in it")
 def test_a_full_queue_is_503_at_once_and_those_in_it_are_served(various):
     """loop_open has two slots and a queue of two."""
     assets = [various.add_gated(200000, 1000) for _ in range(4)]
@@ -356,6 +366,7 @@ def problem(answer, status):
     return answer
 
 
+@pytest.mark.directory_only("no object is in it")
 @pytest.mark.parametrize("state", ["ordered", "orderable"])
 def test_a_product_that_is_being_staged_is_503_with_retry_after(various, state):
     asset = various.add(backend="loop_order", name=various.name(state), origin="{base}/assets/open/x", properties={"order:status": state})
@@ -364,6 +375,7 @@ def test_a_product_that_is_being_staged_is_503_with_retry_after(various, state):
     assert asset.upstream() == [] and asset.published() is None
 
 
+@pytest.mark.directory_only("no object is in it")
 def test_a_product_that_was_ordered_long_ago_is_served(various):
     name = various.name("there")
     asset = various.add(os.urandom(1000), backend="loop_order", name=name, origin="{base}/assets/open/%s/data.tif" % name,
@@ -371,6 +383,7 @@ def test_a_product_that_was_ordered_long_ago_is_served(various):
     assert various.get(asset.path).body == asset.data
 
 
+@pytest.mark.directory_only("no object is in it")
 def test_a_product_of_many_files_is_501(various):
     asset = various.add(backend="loop_search", item_members={"fake:hide_origin": True})
     problem(various.get(asset.path[:-len("data")] + "downloadLink"), 501)

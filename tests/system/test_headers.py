@@ -21,12 +21,15 @@ def pair(stack, method, headers, **more):
     cold = stack.request(method, asset.path, headers)
     asset.warm()
     hit = stack.request(method, asset.path, headers)
-    os.unlink(asset.published())
+    asset.expire()
     gone = stack.request(method, asset.path, headers)
-    assert hit.is_hit and not cold.is_hit and not gone.is_hit, (cold, hit, gone)
+    assert hit.is_hit and not cold.is_hit, (cold, hit)
+    # where no byte of it is sent, what is remembered of a bucket may answer
+    assert not gone.is_hit or stack.store.remembers and (method == "HEAD" or gone.status in (304, 416)), gone
     return cold, hit, gone
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("method,headers", [
     ("GET", {}), ("GET", {"Range": "bytes=10-99"}), ("HEAD", {}), ("GET", {"Range": "bytes=900000-"}),
     ("GET", {"Origin": "https://viewer.example.org"}), ("GET", {"If-None-Match": "*"})],
@@ -45,12 +48,14 @@ def test_all_headers_are_the_same_cold_cached_and_vanished(stack, method, header
     assert view(cold) == view(gone)
 
 
+@pytest.mark.both_stores
 def test_no_header_comes_twice(stack):
     for answer in pair(stack, "GET", {}):
         names = [name for name, _ in answer.all]
         assert sorted(names) == sorted(set(names)), answer
 
 
+@pytest.mark.both_stores
 def test_every_data_answer_says_what_clients_need(stack):
     for answer in pair(stack, "GET", {}):
         assert answer.headers["etag"].startswith('"') and answer.headers["etag"].endswith('"')

@@ -24,6 +24,7 @@ def error(answer, status):
 # -- cold, then cached
 
 
+@pytest.mark.both_stores
 def test_cold_asset_is_the_providers_bytes_for_one_request_and_one_item(stack):
     asset = stack.add()
     answer = stack.get(asset.path)
@@ -35,7 +36,8 @@ def test_cold_asset_is_the_providers_bytes_for_one_request_and_one_item(stack):
     assert len(asset.stac()) == 1
 
 
-def test_cached_asset_is_sent_by_the_front_without_the_provider(stack):
+@pytest.mark.both_stores
+def test_a_cached_asset_comes_without_the_provider(stack):
     asset = stack.add().warm()
     before = len(stack.upstream()), len(stack.stac_log())
     answer = stack.get(asset.path)
@@ -62,6 +64,7 @@ def test_an_item_without_origin_is_found_by_search(stack):
     assert any(line[0] == "POST" and line[1].startswith("/stac/search") for line in stack.stac_log())
 
 
+@pytest.mark.both_stores
 def test_the_sample_is_cold_then_cached(stack):
     path = stack.env["SAMPLE_URL"][len(stack.origin):]
     with open(os.path.join(stack.env["PROVIDER_ROOT"], "egm96.tif"), "rb") as f:
@@ -73,6 +76,7 @@ def test_the_sample_is_cold_then_cached(stack):
     assert second.status == 200 and second.body == want and second.is_hit, second
 
 
+@pytest.mark.both_stores
 def test_a_hundred_requests_for_one_cold_asset_are_one_fetch(stack):
     name = stack.name("shared")
     asset = stack.add(os.urandom(1 << 20), backend="loop_open", case="gate-%s-1000" % name.replace("-", ""))
@@ -92,6 +96,7 @@ def test_a_hundred_requests_for_one_cold_asset_are_one_fetch(stack):
     assert stack.status()["counters"]["resolves_total"] == resolves + 1
 
 
+@pytest.mark.both_stores
 def test_fifty_cold_assets_at_once_come_each_to_its_own_client(stack):
     assets = [stack.add(os.urandom(100000 + i)) for i in range(50)]
     answers = {}
@@ -106,6 +111,7 @@ def test_fifty_cold_assets_at_once_come_each_to_its_own_client(stack):
         assert len(asset.upstream()) == 1 and len(asset.stac()) == 1
 
 
+@pytest.mark.both_stores
 def test_an_empty_asset_is_empty_cold_and_cached(stack):
     asset = stack.add(b"")
     first = stack.get(asset.path)
@@ -124,6 +130,7 @@ def test_a_user_outside_the_rules_is_refused_before_anything_is_asked(stack):
     assert asset.upstream() == [] and asset.stac() == []
 
 
+@pytest.mark.both_stores
 def test_a_user_outside_the_rules_is_refused_what_is_cached(stack):
     asset = stack.add().warm()
     error(stack.get(asset.path, user=stack.env["USER_DENIED"]), 403)
@@ -174,7 +181,7 @@ def test_another_backends_credentials_are_not_used(stack):
 
 # -- HEAD, ranges, conditions: cold and cached
 
-BOTH = pytest.mark.parametrize("cached", [False, True], ids=["cold", "cached"])
+COLD_OR_CACHED = pytest.mark.parametrize("cached", [False, True], ids=["cold", "cached"])
 
 
 def asset_for(stack, cached, **more):
@@ -182,7 +189,8 @@ def asset_for(stack, cached, **more):
     return asset.warm() if cached else asset
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_head_says_what_get_would(stack, cached):
     asset = asset_for(stack, cached)
     answer = stack.request("HEAD", asset.path)
@@ -193,6 +201,7 @@ def test_head_says_what_get_would(stack, cached):
     assert answer.is_hit == cached
 
 
+@pytest.mark.both_stores
 def test_head_on_a_cold_asset_fetches_at_most_a_byte(stack):
     asset = stack.add()
     assert stack.request("HEAD", asset.path).status == 200
@@ -200,7 +209,8 @@ def test_head_on_a_cold_asset_fetches_at_most_a_byte(stack):
     assert asset.published() is None
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 @pytest.mark.parametrize("text,first,last", [
     ("bytes=0-0", 0, 0), ("bytes=0-99", 0, 99), ("bytes=100-", 100, -1), ("bytes=-1", -1, -1), ("bytes=-100", -100, -1),
     ("bytes=0-", 0, -1), ("bytes=199999-199999", -1, -1), ("bytes=199990-300000", -10, -1), ("bytes=-300000", 0, -1),
@@ -217,7 +227,8 @@ def test_d1_a_range_is_exactly_these_bytes(stack, cached, text, first, last):
     assert answer.body == asset.data[first:last + 1]
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 @pytest.mark.parametrize("text", ["bytes=200000-", "bytes=200000-200001", "bytes=-0", "bytes=9223372036854775808-",
                                   "bytes=18446744073709551617-"])
 def test_d1_a_range_beyond_the_end_is_416(stack, cached, text):
@@ -227,7 +238,8 @@ def test_d1_a_range_beyond_the_end_is_416(stack, cached, text):
     assert answer.headers["content-range"] == "bytes */%d" % len(asset.data)
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 @pytest.mark.parametrize("text", ["bytes=5-2", "bytes=", "bytes=alpha", "bytes=-", "items=0-5", "0-5", "bytes=--5", "bytes=0x0-5",
                                   "bytes=0-5,7-9", "bytes=" + ",".join("%d-%d" % (i, i + 5) for i in range(1000))])
 def test_d1_what_is_no_single_range_is_the_whole(stack, cached, text):
@@ -237,7 +249,8 @@ def test_d1_what_is_no_single_range_is_the_whole(stack, cached, text):
     assert answer.body == asset.data
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_the_tag_is_the_same_and_gives_304(stack, cached):
     asset = asset_for(stack, cached)
     tag = stack.request("HEAD", asset.path).headers["etag"]
@@ -248,7 +261,8 @@ def test_the_tag_is_the_same_and_gives_304(stack, cached):
     assert stack.get(asset.path, {"If-None-Match": '"another"'}).status == 200
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_the_date_gives_304(stack, cached):
     asset = asset_for(stack, cached)
     date = stack.request("HEAD", asset.path).headers["last-modified"]
@@ -256,7 +270,8 @@ def test_the_date_gives_304(stack, cached):
     assert stack.get(asset.path, {"If-Modified-Since": "Thu, 01 Jan 1998 00:00:00 GMT"}).status == 200
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_if_match_holds_or_is_412(stack, cached):
     asset = asset_for(stack, cached)
     tag = stack.request("HEAD", asset.path).headers["etag"]
@@ -265,7 +280,8 @@ def test_if_match_holds_or_is_412(stack, cached):
     assert stack.get(asset.path, {"If-Match": '"another"'}).status == 412
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_if_unmodified_since_holds_or_is_412(stack, cached):
     asset = asset_for(stack, cached)
     date = stack.request("HEAD", asset.path).headers["last-modified"]
@@ -274,7 +290,8 @@ def test_if_unmodified_since_holds_or_is_412(stack, cached):
     assert stack.get(asset.path, {"If-Unmodified-Since": "Thu, 01 Jan 1998 00:00:00 GMT"}).status == 412
 
 
-@BOTH
+@pytest.mark.both_stores
+@COLD_OR_CACHED
 def test_d3_if_range_is_a_range_only_for_this_version(stack, cached):
     asset = asset_for(stack, cached)
     head = stack.request("HEAD", asset.path).headers
@@ -288,6 +305,7 @@ def test_d3_if_range_is_a_range_only_for_this_version(stack, cached):
 # -- ranges that fill, files that vanish
 
 
+@pytest.mark.both_stores
 def test_ranges_of_a_cold_asset_cost_one_item(stack):
     asset = stack.add(os.urandom(1 << 20))
     for i in range(20):
@@ -296,6 +314,7 @@ def test_ranges_of_a_cold_asset_cost_one_item(stack):
     assert len(asset.stac()) == 1
 
 
+@pytest.mark.both_stores
 def test_ranges_that_asked_for_a_quarter_fill_the_cache(stack):
     asset = stack.add(os.urandom(1 << 20))
     step = 1 << 17
@@ -307,18 +326,19 @@ def test_ranges_that_asked_for_a_quarter_fill_the_cache(stack):
     assert answer.is_hit and answer.body == asset.data
 
 
+@pytest.mark.both_stores
 def test_a_vanished_object_is_a_miss(stack):
     asset = stack.add().warm()
-    path = asset.published()
-    os.unlink(path)
+    asset.expire()
     answer = stack.get(asset.path)
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, answer
     assert len(asset.upstream()) == 2
 
 
+@pytest.mark.both_stores
 def test_an_object_with_foreign_metadata_is_a_miss(stack):
-    asset, other = stack.add().warm(), stack.add(os.urandom(5000)).warm()
-    os.rename(other.published(), asset.published())
+    asset = stack.add().warm()
+    stack.store.write(asset, os.urandom(5000))
     answer = stack.get(asset.path)
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, answer
 

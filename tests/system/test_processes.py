@@ -25,9 +25,9 @@ KNOWN = pytest.mark.parametrize("known", [True, False], ids=["known-length", "un
 
 
 @pytest.fixture(scope="module")
-def running():
+def running(new_store):
     """For tests that leave it as they found it."""
-    made = Stack()
+    made = Stack(store=new_store())
     yield made
     made.down()
 
@@ -56,6 +56,7 @@ def resolvers(stack):
 # -- reload
 
 
+@pytest.mark.both_stores
 def test_a_reload_leaves_a_running_transfer_alone_and_holds_for_new_requests(running):
     asset, other = running.add_gated(), running.add(collection="PRIVATE").warm()
     finish = running.begin(asset)
@@ -72,7 +73,7 @@ def test_a_reload_leaves_a_running_transfer_alone_and_holds_for_new_requests(run
         assert running.get(unkept.path).body == unkept.data
         asset.open()
         assert finish() == (0, asset.data)
-        wait_until(asset.published, "what began before is stored as it began")
+        wait_until(lambda: running.store.find(asset), "what began before is stored as it began")
         assert unkept.published() is None, "the mover has the new configuration, too"
         assert running.pids("mover") == movers
     finally:
@@ -100,6 +101,7 @@ def test_a_broken_file_is_named_and_the_old_one_goes_on(running):
 # -- stop
 
 
+@pytest.mark.both_stores
 def test_f6_sigterm_lets_a_running_transfer_end(make_stack):
     stack = make_stack({"pool": {"drain": "30s"}})
     known, unknown = stack.add_gated(), stack.add_gated(known=False)
@@ -139,6 +141,7 @@ def test_the_masters_death_ends_every_child_and_is_seen_by_clients(make_stack):
 # -- killed
 
 
+@pytest.mark.both_stores
 @KNOWN
 def test_a_movers_death_is_seen_by_its_clients_and_the_next_is_served(running, known):
     asset = running.add_gated(known=known)

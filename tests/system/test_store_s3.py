@@ -9,64 +9,15 @@ import signal
 import threading
 import time
 import urllib.parse
-import xml.etree.ElementTree as ET
 
 import pytest
 from conftest import wait_until
+from stores import META, Bucket
 
 MIB = 1 << 20
 PART = 5 * MIB
-META = "x-amz-meta-eodata"
 KEPT_S = 10         # that a mover believes what it was told of an object
 KILLS = 20
-
-
-class Bucket:
-    def __init__(self, engine, name):
-        self.engine, self.name = engine, name
-
-    def config(self, **members):
-        """For a stack: the cache in this bucket."""
-        keys = os.path.join(self.engine.where, "keys")
-        self.engine.write_keys(keys)
-        return {"cache": {"store": "s3", "s3": {"endpoint": self.engine.url, "bucket": self.name, "credentials": keys,
-                                                "part_size": "5 MiB", **members}}}
-
-    def ask(self, method, key="", query=(), **more):
-        return self.engine.request(method, "/%s/%s" % (self.name, key) if key else "/" + self.name, list(query), **more)
-
-    def list(self, query, element, name):
-        answer = self.ask("GET", query=query)
-        assert answer.status == 200, answer
-        root = ET.fromstring(answer.body)
-        space = root.tag[:root.tag.index("}") + 1]
-        return [e.find(space + name).text for e in root.iter(space + element)]
-
-    def keys(self):
-        return self.list([("list-type", "2")], "Contents", "Key")
-
-    def uploads(self):
-        return self.list([("uploads", "")], "Upload", "Key")
-
-    def key_of(self, asset):
-        wanted = "/%s/" % urllib.parse.quote(asset.name, safe="")
-        return next((key for key in self.keys() if wanted in "/" + key), None)
-
-    def kept(self, asset):
-        """(bytes, metadata, headers) of its object, or None."""
-        key = self.key_of(asset)
-        if key is None:
-            return None
-        answer = self.ask("GET", key)
-        assert answer.status == 200, (key, answer)
-        return answer.body, json.loads(answer.headers.get(META, "null")), answer.headers
-
-    def warm(self, asset):
-        answer = asset.stack.get(asset.path)
-        assert answer.status == 200 and answer.body == asset.data, answer
-        wait_until(lambda: self.key_of(asset), "%s in the bucket" % asset.name)
-        wait_until(lambda: asset.stack.request("HEAD", asset.path).is_hit, "the mover knows it")
-        return answer
 
 
 @pytest.fixture
@@ -76,14 +27,14 @@ def bucket(s3_engine, s3_bucket):
 
 @pytest.fixture
 def stack(make_stack, bucket):
-    return make_stack(bucket.config())
+    return make_stack(store=bucket)
 
 
 def test_what_was_fetched_once_comes_from_the_bucket(stack, bucket):
     data = os.urandom(300000)
     digest = hashlib.sha256(data).hexdigest()
     asset = stack.add(data, file="scène (1).tif", asset_members={"file:checksum": "1220" + digest, "type": "image/tiff"})
-    cold = bucket.warm(asset)
+    cold = asset.warm().cold
     hit = stack.get(asset.path)
     assert hit.is_hit and hit.body == data and len(asset.upstream()) == 1
     for name in ("etag", "content-type", "content-disposition", "content-length", "last-modified", "accept-ranges"):
@@ -92,7 +43,7 @@ def test_what_was_fetched_once_comes_from_the_bucket(stack, bucket):
     assert body == data and meta["length"] == len(data) and meta["etag"] == cold.headers["etag"]
     assert meta["backend"] == "loop_header" and meta["checksum"] == "sha256:" + digest and abs(meta["fetched"] - time.time()) < 600
     assert headers["content-type"] == "image/tiff" and headers["content-disposition"] == cold.headers["content-disposition"]
-    assert bucket.key_of(asset).startswith("30d/")
+    assert bucket.find(asset).startswith("30d/")
 
 
 def test_a_large_one_goes_in_parts_while_it_comes_and_is_seen_when_it_is_whole(stack, bucket):
@@ -103,7 +54,7 @@ def test_a_large_one_goes_in_parts_while_it_comes_and_is_seen_when_it_is_whole(s
     asset.open()
     rc, body = finish()
     assert rc == 0 and body == asset.data
-    wait_until(lambda: bucket.key_of(asset), "the object")
+    wait_until(lambda: bucket.find(asset), "the object")
     body, meta, _ = bucket.kept(asset)
     assert body == asset.data and meta["length"] == len(body)
     assert bucket.uploads() == []
@@ -114,7 +65,7 @@ def test_a_large_one_goes_in_parts_while_it_comes_and_is_seen_when_it_is_whole(s
 @pytest.mark.parametrize("size", [0, 1, PART, PART + 1, 2 * PART])
 def test_sizes_at_the_bounds_of_parts(stack, bucket, size):
     asset = stack.add(os.urandom(size))
-    bucket.warm(asset)
+    asset.warm()
     assert bucket.kept(asset)[0] == asset.data
     hit = stack.get(asset.path)
     assert hit.is_hit and hit.body == asset.data
@@ -122,7 +73,7 @@ def test_sizes_at_the_bounds_of_parts(stack, bucket, size):
 
 def test_a_body_of_unknown_length_is_stored_when_it_is_whole(stack, bucket):
     asset = stack.add(os.urandom(2 * PART + 77), case="chunked", backend="loop_open")
-    bucket.warm(asset)
+    asset.warm()
     assert bucket.kept(asset)[0] == asset.data
     hit = stack.get(asset.path)
     assert hit.is_hit and hit.body == asset.data
@@ -130,7 +81,7 @@ def test_a_body_of_unknown_length_is_stored_when_it_is_whole(stack, bucket):
 
 def test_ranges_conditions_and_head_of_what_is_in_the_bucket(stack, bucket):
     asset = stack.add(os.urandom(100000))
-    etag = bucket.warm(asset).headers["etag"]
+    etag = asset.warm().cold.headers["etag"]
     for spec, first, last in (("0-0", 0, 0), ("500-999", 500, 999), ("99990-", 99990, 99999), ("-7", 99993, 99999), ("5-1000000", 5, 99999)):
         part = stack.get(asset.path, {"Range": "bytes=" + spec})
         assert part.status == 206 and part.body == asset.data[first:last + 1] and part.is_hit, (spec, part)
@@ -147,10 +98,10 @@ def test_ranges_conditions_and_head_of_what_is_in_the_bucket(stack, bucket):
 
 
 def test_a_hit_costs_its_user_no_bytes_of_the_provider(make_stack, bucket):
-    stack = make_stack({**bucket.config(), "quotas": {"q": {"upstream_bytes": ["250 KB per month"]}},
-                        "rules": [{"who": "authenticated", "allow": True, "quotas": ["q"]}]})
+    stack = make_stack({"quotas": {"q": {"upstream_bytes": ["250 KB per month"]}},
+                        "rules": [{"who": "authenticated", "allow": True, "quotas": ["q"]}]}, store=bucket)
     asset = stack.add(os.urandom(200000))
-    bucket.warm(asset)
+    asset.warm()
     for _ in range(3):
         hit = stack.get(asset.path)
         assert hit.status == 200 and hit.is_hit and hit.body == asset.data, hit
@@ -192,23 +143,23 @@ def engine_log(engine):
 
 def test_what_the_lifecycle_took_is_fetched_again_without_an_error(stack, bucket):
     asset = stack.add(os.urandom(50000))
-    bucket.warm(asset)
+    asset.warm()
     assert stack.get(asset.path).is_hit
-    assert bucket.ask("DELETE", bucket.key_of(asset)).status == 204
+    assert bucket.ask("DELETE", bucket.find(asset)).status == 204
     again = stack.get(asset.path)       # the mover believes for KEPT_S that it is there
     assert again.status == 200 and again.body == asset.data and not again.is_hit
     assert len(asset.upstream()) == 2
-    wait_until(lambda: bucket.key_of(asset), "it is there again")
+    wait_until(lambda: bucket.find(asset), "it is there again")
 
 
 def test_what_is_not_ours_counts_as_missing_and_is_written_over(stack, bucket, s3_engine, make_stack):
     asset = stack.add(os.urandom(50000))
-    bucket.warm(asset)
-    key = bucket.key_of(asset)
+    asset.warm()
+    key = bucket.find(asset)
     headers = bucket.kept(asset)[2]
     for body, meta in ((b"not ours", None), (b"of another length", headers[META]), (asset.data, "{}")):
         assert bucket.ask("PUT", key, body=body, headers={} if meta is None else {META: meta}).status == 200
-        second = make_stack(bucket.config())        # which remembers nothing
+        second = make_stack(store=bucket)        # which remembers nothing
         twin = second.add(asset.data, name=asset.name)
         answer = second.get(twin.path)
         assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
@@ -218,11 +169,11 @@ def test_what_is_not_ours_counts_as_missing_and_is_written_over(stack, bucket, s
 
 def test_another_version_in_the_bucket_is_never_mixed_in(stack, bucket):
     asset = stack.add(os.urandom(50000))
-    bucket.warm(asset)
+    asset.warm()
     assert stack.get(asset.path).is_hit
     other = os.urandom(50000)
     headers = bucket.kept(asset)[2]
-    assert bucket.ask("PUT", bucket.key_of(asset), body=other, headers={META: headers[META]}).status == 200
+    assert bucket.ask("PUT", bucket.find(asset), body=other, headers={META: headers[META]}).status == 200
     answer = stack.get(asset.path)      # S3's own tag is another: fetched from the source
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
 
@@ -239,7 +190,7 @@ def refused(stack, why):
 
 
 def test_without_its_bucket_everything_is_served_and_told_once(bucket, make_stack, s3_engine):
-    stack = make_stack(Bucket(s3_engine, "no-such-bucket").config())
+    stack = make_stack(store=Bucket(s3_engine, "no-such-bucket"))
     refused(stack, "NoSuchBucket")
 
 
@@ -247,7 +198,7 @@ def test_new_keys_are_used_without_a_restart(bucket, make_stack, s3_engine, tmp_
     keys = tmp_path / "keys"
     nobody, owner = s3_engine.nobody, s3_engine.owner
     write_keys(keys, nobody)
-    stack = make_stack(bucket.config(credentials=str(keys)))
+    stack = make_stack(bucket.config(credentials=str(keys)), store=bucket)
     refused(stack, "403")
     write_keys(keys, owner)
 
@@ -263,11 +214,11 @@ def test_new_keys_are_used_without_a_restart(bucket, make_stack, s3_engine, tmp_
 def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stack, s3_engine, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_engine.owner.id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_engine.owner.secret)
-    stack = make_stack(bucket.config(credentials=""))
+    stack = make_stack(bucket.config(credentials=""), store=bucket)
     asset = stack.add(os.urandom(5000))
-    bucket.warm(asset)
+    asset.warm()
     stack.reload(lambda config: config["log"].update(level="info"))
-    bucket.warm(stack.add(os.urandom(5000)))
+    stack.add(os.urandom(5000)).warm()
     assert s3_engine.owner.secret not in stack.log()
 
 
@@ -281,7 +232,7 @@ def write_keys(path, user):
 
 def test_while_s3_is_down_everything_is_served_and_then_stored_again(stack, bucket, s3_engine):
     before = stack.add(os.urandom(3 * PART))
-    bucket.warm(before)
+    before.warm()
     s3_engine.stop("radosgw")
     try:
         answer = stack.get(before.path)

@@ -10,7 +10,7 @@ import signal
 import socket
 
 import pytest
-from conftest import is_alive, to_base64, wait_until
+from conftest import Stack, is_alive, to_base64, wait_until
 from test_processes import CUT, everyone
 
 MIB = 1 << 20
@@ -19,6 +19,7 @@ MIB = 1 << 20
 # -- shared
 
 
+@pytest.mark.both_stores
 def test_a_slow_client_stops_nobody_who_shares_its_transfer(stack):
     asset = stack.add_gated(8 * MIB, MIB)
     slow = stack.begin(asset, "--limit-rate", "1M")
@@ -32,6 +33,7 @@ def test_a_slow_client_stops_nobody_who_shares_its_transfer(stack):
     assert len(asset.upstream()) == 1
 
 
+@pytest.mark.both_stores
 def test_who_joins_in_mid_flight_gets_it_from_the_start_and_ranges_from_what_is_there(stack):
     asset = stack.add_gated(4 * MIB, 2 * MIB)
     first = stack.begin(asset)
@@ -45,6 +47,7 @@ def test_who_joins_in_mid_flight_gets_it_from_the_start_and_ranges_from_what_is_
     assert len(asset.upstream()) == 1
 
 
+@pytest.mark.both_stores
 def test_a_client_that_leaves_takes_nobody_with_it(stack):
     asset = stack.add_gated(4 * MIB, MIB)
     starter = stack.begin(asset, "--max-time", "1")
@@ -59,9 +62,8 @@ def test_a_client_that_leaves_takes_nobody_with_it(stack):
 
 
 @pytest.fixture(scope="module")
-def tight():
-    from conftest import Stack
-    running = Stack(extra={"spool": {"max": "4 MiB", "max_transfer": "1 MiB", "clients_per_transfer": 2, "transfers": 3}})
+def tight(new_store):
+    running = Stack(extra={"spool": {"max": "4 MiB", "max_transfer": "1 MiB", "clients_per_transfer": 2, "transfers": 3}}, store=new_store())
     yield running
     running.down()
 
@@ -70,6 +72,7 @@ def no_transfers(stack):
     wait_until(lambda: stack.status()["gauges"]["transfers"] == 0, "no transfer runs")
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("checksum", [None, "right", "wrong"])
 def test_what_is_larger_than_the_spool_is_delivered_and_not_stored(tight, checksum):
     data = os.urandom(16 * MIB)
@@ -84,6 +87,7 @@ def test_what_is_larger_than_the_spool_is_delivered_and_not_stored(tight, checks
     assert asset.published() is None
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("percent", [10, 50])
 def test_f4_a_client_that_leaves_ends_what_nobody_else_wants(tight, percent):
     """A body that is not stored: the provider is let go, the client pays for what it got, no worker is lost."""
@@ -102,6 +106,7 @@ def test_f4_a_client_that_leaves_ends_what_nobody_else_wants(tight, percent):
     assert len(asset.upstream()) == 1 and tight.pids("worker") == workers
 
 
+@pytest.mark.both_stores
 def test_two_speeds_with_a_spool_that_cannot_grow_are_both_served_right(tight):
     asset = tight.add_gated(16 * MIB, MIB // 2)
     slow, fast = tight.begin(asset, "--limit-rate", "8M"), tight.begin(asset)
@@ -112,6 +117,7 @@ def test_two_speeds_with_a_spool_that_cannot_grow_are_both_served_right(tight):
     no_transfers(tight)
 
 
+@pytest.mark.both_stores
 def test_more_clients_than_may_share_are_503(tight):
     asset = tight.add_gated(MIB // 2, 10000)
     finish = [tight.begin(asset), tight.begin(asset)]
@@ -122,6 +128,7 @@ def test_more_clients_than_may_share_are_503(tight):
     no_transfers(tight)
 
 
+@pytest.mark.both_stores
 def test_more_transfers_than_may_run_are_503(tight):
     assets = [tight.add_gated(MIB // 2, 10000) for _ in range(3)]
     finish = [tight.begin(asset) for asset in assets]
