@@ -93,45 +93,12 @@ struct accountant {
 /* -- what is made from the configuration ------------------------------------- */
 
 static void
-strs_clear(struct strs *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->v[i]);
-	free(s->v);
-	*s = (struct strs){ NULL, 0 };
-}
-
-static struct strs
-strs_copy(const struct strs *s)
-{
-	struct strs copy = { NULL, 0 };
-
-	if (s->n > 0)
-		copy.v = mem_alloc(s->n * sizeof(char *));
-	for (; copy.n < s->n; copy.n++)
-		copy.v[copy.n] = mem_strdup(s->v[copy.n]);
-	return copy;
-}
-
-static bool
-strs_same(const struct strs *a, const struct strs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		if (strcmp(a->v[i], b->v[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-static void
 counters_close(struct accountant *a)
 {
 	if (a->counters != NULL)
 		a->counters->free(a->counters);
 	a->counters = NULL;
-	strs_clear(&a->servers);
+	strs_release(&a->servers);
 }
 
 static void

@@ -164,10 +164,14 @@ on_handover(void *arg UNUSED, uint32_t events UNUSED)
 static void
 reload(struct mover *m, int fd)
 {
+	struct err e = ERR_NONE;
+
 	if (role_reload(m->env, fd) < 0)
 		return;
 	net_set_config(m->net, mover_config(m));
 	m->store->ops->set_config(m->store, mover_config(m));
+	if (shared_set_config(&m->shared, mover_config(m), &e) == -1)
+		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e.text);
 }
 
 /* The first word sets the limit; a later one can only shorten it. */
@@ -227,6 +231,16 @@ tell_bounds(struct mover *m)
 		stat_bound(BOUND_CACHE, space.used, space.max);
 }
 
+/* Once: whoever writes there may go on writing. */
+static void
+tell_forgery(struct mover *m)
+{
+	if (m->forgery_told || m->shared.memory == NULL || memory_counts(m->shared.memory)->forged == 0)
+		return;
+	m->forgery_told = true;
+	log_warn(NULL, "EO-STORE-FORGED", "memcached has values for objects that none of our hosts wrote, they do not count");
+}
+
 /* What a rush has left free in the heap goes back to the system when it is over: a few ms, and few who wait. */
 static void
 give_heap_back(struct mover *m)
@@ -248,6 +262,7 @@ on_tick(void *arg)
 	items_expire(m);
 	resolvers_expire(m);
 	m->store->ops->tick(m->store);
+	tell_forgery(m);
 	give_heap_back(m);
 	tell_bounds(m);
 	net_on_timeout(m->net);
@@ -311,8 +326,10 @@ open_all(struct mover *m)
 	m->net = net_new(mover_config(m), net_watch, m, &e);
 	if (m->net == NULL)
 		die("cannot start the network: %s", e.text);
+	if (shared_open(&m->shared, mover_config(m), &e) == -1)
+		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e.text);
 	if (m->store->ops->attach != NULL)
-		m->store->ops->attach(m->store, m->net, on_store, NULL);
+		m->store->ops->attach(m->store, m->net, &m->shared, on_store, NULL);
 	gather_init(m);
 	m->hasher = hasher_new(m->loop);
 	m->assets = assets_new(m);
@@ -347,6 +364,7 @@ close_all(struct mover *m)
 	net_free(m->net);
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);
+	shared_close(&m->shared);
 	free(m->gather);
 	hasher_free(m->hasher);
 	loop_unwatch(m->loop, &m->handover_watch);

@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "cache/shared.h"
 #include "cache/store.h"
 #include "ipc/account.h"
 #include "ipc/handover.h"
@@ -47,6 +48,8 @@ struct mover {
 	struct loop *loop;
 	struct net *net;
 	struct store *store;
+	struct shared shared;		/* with the other hosts */
+	bool forgery_told;
 	struct timer net_timer, tick;
 	struct watch control_watch, handover_watch;
 	bool draining, over;

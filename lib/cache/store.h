@@ -49,6 +49,7 @@ void store_object_release(struct store_object *o);
 
 struct store;
 struct net;
+struct shared;
 
 /* What the operator should hear of a storage that is not in this machine.  text: why, or ""; no secrets. */
 enum store_event {
@@ -117,8 +118,11 @@ struct store_ops {
 	void (*set_config)(struct store *s, const struct config *c);
 	/* Is the store there and writable? For -/ready. */
 	int (*check)(struct store *s, struct err *e);
-	/* Mover; NULL where none is needed.  Speak through net, from now on; end all that goes through it. */
-	void (*attach)(struct store *s, struct net *net, store_tell_fn *tell, void *arg);
+	/*
+	 * Mover; NULL where none is needed.  Speak through net, from now on, and tell the other hosts what
+	 * they should know (shared; both borrowed until detach); end all that goes through them.
+	 */
+	void (*attach)(struct store *s, struct net *net, struct shared *shared, store_tell_fn *tell, void *arg);
 	void (*detach)(struct store *s);
 	void (*free)(struct store *s);
 };

@@ -148,11 +148,12 @@ s3_open(struct store *s UNUSED, const struct store_object *o UNUSED, struct err 
 }
 
 static void
-s3_attach(struct store *store, struct net *net, store_tell_fn *tell, void *arg)
+s3_attach(struct store *store, struct net *net, struct shared *shared, store_tell_fn *tell, void *arg)
 {
 	struct store_s3 *s = s3_of(store);
 
 	s->net = net;
+	s->shared = shared;
 	s->tell = tell;
 	s->tell_arg = arg;
 }
@@ -203,6 +204,7 @@ s3_detach(struct store *store)
 	s3_found_free(s);
 	s3_aborts_free(s);
 	s->net = NULL;
+	s->shared = NULL;
 }
 
 static void

@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "bucket/s3_call.h"
+#include "cache/shared.h"
 #include "cache/store.h"
 
 /* The one header in which our metadata travels: x-amz-meta-eodata, JSON in ASCII. */
@@ -20,6 +21,7 @@ struct store_s3 {
 	struct store store;		/* first */
 	const struct config *config;	/* borrowed: the one in force */
 	struct net *net;		/* borrowed; NULL in those that only look up */
+	struct shared *shared;		/* borrowed, as net */
 	store_tell_fn *tell;
 	void *tell_arg;
 	struct s3_place place;
@@ -68,6 +70,10 @@ struct store_find *s3_find(struct store *s, const char *key, store_found_fn *fn,
 void s3_find_cancel(struct store_find *f);
 void s3_forget(struct store *s, const char *key);
 int s3_url(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out, struct err *e);
+void s3_found_ask(struct store_s3 *s, const char *key);	/* though nobody waits for it */
+void s3_found_forget(struct store_s3 *s, const char *key);	/* in this process alone */
+/* m is in the bucket since stored_s (-1: unknown), and S3 calls that version etag: the other hosts may know. */
+void s3_remember(struct store_s3 *s, const char *key, const struct object_meta *m, char *etag, int64_t stored_s);
 void s3_found_tick(struct store_s3 *s);		/* what is out of date goes */
 void s3_found_free(struct store_s3 *s);
 

@@ -56,6 +56,7 @@ struct store_fill {
 	enum step step;
 	bool finished;			/* verified: the metadata is the last word */
 	struct object_meta meta;
+	int64_t begun_s;		/* since 1970: S3 may count its age from then */
 	uint64_t upto;			/* bytes that are final */
 	uint64_t part_size;
 	char *upload_id;
@@ -358,17 +359,38 @@ send_parts(struct store_fill *f)
 	}
 }
 
+/* It is there; etag is S3's, quoted or not, or NULL.  radosgw's answer to a completion has an empty one. */
+static void
+published(struct store_fill *f, const char *etag)
+{
+	char *quoted;
+
+	f->step = DONE;
+	if (f->s->shared->memory == NULL)
+		return;
+	if (etag == NULL || etag[0] == '\0' || strlen(etag) > PART_ETAG_MAX) {
+		s3_found_ask(f->s, f->key);
+		return;
+	}
+	quoted = etag[0] == '"' ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
+	s3_remember(f->s, f->key, &f->meta, quoted, f->begun_s);
+	free(quoted);
+}
+
 static void
 on_closed(void *arg, const struct s3_answer *a)
 {
 	struct errand *x = arg;
 	struct store_fill *f = x->f;
+	struct s3_xml *doc;
 
 	if (!errand_heard(x, a))
 		return;
 	free(f->upload_id);
 	f->upload_id = NULL;
-	f->step = DONE;
+	doc = s3_xml_parse(a->body, a->body_n, NULL);
+	published(f, s3_xml_text(doc, "ETag"));
+	s3_xml_free(doc);
 }
 
 static void
@@ -403,7 +425,7 @@ on_put(void *arg, const struct s3_answer *a)
 	struct errand *x = arg;
 
 	if (errand_heard(x, a))
-		x->f->step = DONE;
+		published(x->f, a->head->etag);
 }
 
 static void
@@ -487,6 +509,7 @@ s3_fill_begin(struct store *store, const char *key, int spool_fd, const struct o
 	f->s = s;
 	f->key = mem_strdup(key);
 	f->spool_fd = spool_fd;
+	f->begun_s = clock_wall_ms() / 1000;
 	object_meta_copy(&f->meta, m);
 	f->at_once = s->config->s3_parts;
 	f->parts = mem_alloc(f->at_once * sizeof(*f->parts));
@@ -522,7 +545,7 @@ s3_fill_finish(struct store_fill *f, const struct object_meta *m)
 	}
 	f->finished = true;
 	f->upto = m->length;
-	s3_forget(&f->s->store, f->key);
+	s3_found_forget(f->s, f->key);
 	pump(f);
 }
 
@@ -545,7 +568,7 @@ s3_fill_free(struct store_fill *f)
 
 	if (f == NULL)
 		return;
-	s3_forget(&f->s->store, f->key);	/* what was believed of it may be otherwise now */
+	s3_found_forget(f->s, f->key);	/* what was believed of it may be otherwise now */
 	if (f->step != DONE && f->step != BROKEN)
 		give_up(f, &e);
 	f->freed = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Is it in the bucket?  Movers ask S3 (HEAD), once for all who want to know at
- * the same time, and believe the answer for a short while.
+ * the same time, and believe the answer for a short while.  Where hosts share a
+ * memcached they ask there first, and say there what they have heard.
  */
 #include "base/base.h"
 
@@ -17,6 +18,7 @@ enum {
 	HIT_MS = 10000,			/* an answer is believed so long */
 	MISS_MS = 2000,
 	ASK_MS = 2000,			/* S3 has so long to answer; then it counts as away */
+	ABSENT_S = 3,			/* other hosts believe so long that there is none */
 };
 
 struct store_find {
@@ -77,6 +79,53 @@ found_get(struct store_s3 *s, const char *key, bool make)
 	return f;
 }
 
+/* ---- what hosts remember ------------------------------------------------------- */
+
+void
+s3_remember(struct store_s3 *s, const char *key, const struct object_meta *m, char *etag, int64_t stored_s)
+{
+	const struct memory_entry e = { .state = MEMORY_PRESENT, .until_s = shared_until_s(s->config, key, stored_s),
+		.meta = *m, .store_etag = etag };
+
+	(void)memory_keep(s->shared->memory, key, &e);	/* else the next one asks S3 */
+}
+
+static void
+remember_none(struct store_s3 *s, const char *key)
+{
+	const struct memory_entry e = { .state = MEMORY_ABSENT, .until_s = clock_wall_ms() / 1000 + ABSENT_S };
+
+	(void)memory_keep(s->shared->memory, key, &e);
+}
+
+/* What the hosts know, taken for S3's answer; NULL: nothing. */
+static struct found *
+recall(struct store_s3 *s, const char *key)
+{
+	struct memory_entry e;
+	struct found *f = NULL;
+	int64_t left_ms;
+
+	memory_look(s->shared->memory, &key, 1, &e);
+	if (e.state != MEMORY_UNKNOWN) {
+		left_ms = e.until_s * 1000 - clock_wall_ms();
+		f = found_get(s, key, true);
+		if (e.state == MEMORY_ABSENT) {
+			found_set(f, STORE_MISS, left_ms < MISS_MS ? left_ms : MISS_MS);
+		} else {
+			found_set(f, STORE_HIT, left_ms < HIT_MS ? left_ms : HIT_MS);
+			f->object.meta = e.meta;
+			f->object.version = e.store_etag;
+			e.meta = (struct object_meta){ .etag = NULL };
+			e.store_etag = NULL;
+		}
+	}
+	memory_entry_release(&e);
+	return f;
+}
+
+/* ---- looking ---------------------------------------------------------------------- */
+
 static bool
 is_known(const struct found *f)
 {
@@ -89,8 +138,14 @@ s3_lookup(struct store *store, const char *key, struct store_object *ret, struct
 	struct store_s3 *s = (struct store_s3 *)store;
 	const struct found *f = found_get(s, key, false);
 
-	if (!is_known(f))
-		return s->net == NULL || s3_is_away(s) ? STORE_MISS : STORE_ASK;
+	if (!is_known(f)) {
+		if (s->net == NULL || s3_is_away(s))
+			return STORE_MISS;
+		if (f == NULL || f->call == NULL)
+			f = recall(s, key);
+		if (!is_known(f))
+			return STORE_ASK;
+	}
 	if (f->result == STORE_HIT) {
 		memset(ret, 0, sizeof(*ret));
 		object_meta_copy(&ret->meta, &f->object.meta);
@@ -108,6 +163,8 @@ take(struct found *f, const struct s3_answer *a)
 
 	if (!s3_answer_good(a)) {	/* also where it failed: the source is there, and s3_heard has told the log */
 		found_set(f, STORE_MISS, MISS_MS);
+		if (a->result == S3_RESULT_ABSENT)
+			remember_none(f->s, f->key);
 		return;
 	}
 	if (a->head->etag == NULL || !a->head->has_length ||
@@ -119,6 +176,7 @@ take(struct found *f, const struct s3_answer *a)
 	found_set(f, STORE_HIT, HIT_MS);
 	f->object.meta = m;
 	f->object.version = mem_strdup(a->head->etag);
+	s3_remember(f->s, f->key, &m, f->object.version, a->head->last_modified);
 }
 
 static void
@@ -148,22 +206,33 @@ on_head(void *arg, const struct s3_answer *a)
 	tell(f);
 }
 
+/* 0: S3 is being asked, -1 and e: it cannot be. */
+static int
+ask(struct found *f, struct err *e)
+{
+	struct s3_want w = { .request = { .method = "HEAD", .key = f->key }, .fd = -1,
+		.answer_by_ms = clock_mono_ms() + ASK_MS };
+	struct s3_peer peer;
+
+	if (f->call == NULL && s3_peer(f->s, &peer, e) == 0)
+		f->call = s3_call_start(&peer, &w, on_head, f, e);
+	return f->call == NULL ? -1 : 0;
+}
+
+void
+s3_found_ask(struct store_s3 *s, const char *key)
+{
+	(void)ask(found_get(s, key, true), NULL);
+}
+
 struct store_find *
 s3_find(struct store *store, const char *key, store_found_fn *fn, void *arg, struct err *e)
 {
-	struct store_s3 *s = (struct store_s3 *)store;
-	struct s3_want w = { .request = { .method = "HEAD", .key = key }, .fd = -1,
-		.answer_by_ms = clock_mono_ms() + ASK_MS };
-	struct found *f = found_get(s, key, true);
+	struct found *f = found_get((struct store_s3 *)store, key, true);
 	struct store_find *find;
-	struct s3_peer peer;
 
-	if (f->call == NULL) {
-		if (s3_peer(s, &peer, e) == 0)
-			f->call = s3_call_start(&peer, &w, on_head, f, e);
-		if (f->call == NULL)
-			return NULL;
-	}
+	if (ask(f, e) != 0)
+		return NULL;
 	find = mem_alloc(sizeof(*find));
 	find->found = f;
 	find->fn = fn;
@@ -182,12 +251,22 @@ s3_find_cancel(struct store_find *find)
 }
 
 void
-s3_forget(struct store *store, const char *key)
+s3_found_forget(struct store_s3 *s, const char *key)
 {
-	struct found *f = found_get((struct store_s3 *)store, key, false);
+	struct found *f = found_get(s, key, false);
 
 	if (f != NULL)
 		f->until_ms = 0;
+}
+
+void
+s3_forget(struct store *store, const char *key)
+{
+	struct store_s3 *s = (struct store_s3 *)store;
+
+	s3_found_forget(s, key);
+	if (s->shared != NULL)
+		(void)memory_forget(s->shared->memory, key);
 }
 
 int

@@ -208,6 +208,28 @@ strs_has_glob(const struct strs *globs, const char *text)
 	return false;
 }
 
+struct strs
+strs_copy(const struct strs *s)
+{
+	struct strs copy = { NULL, 0 };
+
+	for (size_t i = 0; i < s->n; i++)
+		strs_add(&copy, s->v[i]);
+	return copy;
+}
+
+bool
+strs_same(const struct strs *a, const struct strs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 bool
 strs_has(const struct strs *s, const char *text)
 {

@@ -128,6 +128,7 @@ struct config {
 	struct strs s3_keys;
 	char *s3_memory_key;		/* a file; "": none */
 	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
+	uint32_t s3_remember_ms;	/* an object is believed to be there, at most */
 	uint64_t s3_part_size;		/* bytes, of an upload in parts */
 	uint32_t s3_parts;		/* of one upload at a time */
 	/* front */
@@ -209,5 +210,8 @@ const struct retention *config_retention(const struct config *c, const char *nam
 const struct quota_set *config_quota(const struct config *c, const char *name);		/* NULL when unknown */
 bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern matches */
 bool strs_has(const struct strs *s, const char *text);
+bool strs_same(const struct strs *a, const struct strs *b);	/* in the same order */
+struct strs strs_copy(const struct strs *s);
+void strs_release(struct strs *s);	/* empty after it */
 
 #endif

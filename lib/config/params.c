@@ -255,8 +255,9 @@ const struct param config_params[] = {
 
 	{ "memcached", PARAM_STRINGS, AT(memcached), 0, 64, "[\"/run/memcached/memcached.sock\"]",
 	  .length = LEN_NAME,
-	  .text = "Where the counters of the quotas are: socket paths or HOST:PORT. Several "
-		  "share the counters by consistent hashing; all hosts of a site must name the "
+	  .text = "Where the counters of the quotas are, and what is known of objects in S3: "
+		  "socket paths or HOST:PORT. Several "
+		  "share them by consistent hashing; all hosts of a site must name the "
 		  "same ones in the same words. Counters that are lost (a restart) are made again "
 		  "from the ledger. A socket that only the proxy may open is "
 		  "safest: memcached asks nobody who they are." },
@@ -317,6 +318,10 @@ const struct param config_params[] = {
 		  "else who can write there is believed. A newline at its end does not count. "
 		  "Others may not read it, only its owner may write it. Empty means that "
 		  "memcached keeps nothing of them." },
+	{ "cache.s3.remember", PARAM_DURATION, AT(s3_remember_ms), SECOND, 7 * DAY, "\"1h\"",
+	  .text = "How long memcached says that an object is in the bucket, at most, and never "
+		  "beyond its retention. One that is gone earlier, or was written over, is "
+		  "noticed when it is read." },
 	{ "cache.s3.part_size", PARAM_SIZE, AT(s3_part_size), 5 * MIB, 1024 * MIB, "\"16 MiB\"",
 	  .text = "An object that is larger is uploaded in parts of this size while it still "
 		  "comes in (larger ones where it would have more than 10000)." },
@@ -461,7 +466,7 @@ const struct param_section config_sections[] = {
 	  "credentials for it." },
 	{ "identity",
 	  "Who asks. The front authenticates people and tells the proxy in FastCGI parameters." },
-	{ "memcached", "The counters of the quotas." },
+	{ "memcached", "What hosts share: the counters of the quotas, and what is known of objects in S3." },
 	{ "memcached_timeout", "How long to wait for them." },
 	{ "quotas", "How much of it." },
 	{ "datasets", "What is kept." },
