@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
-
 enum { DATA_SEGMENTS = 4, SUBPATH_MAX = 3 * PATH_URI_MAX };
 
 static const struct {
@@ -73,11 +71,7 @@ route_data(struct route *r)
 	r->collection = p->seg[1];
 	r->item = p->seg[2];
 	r->asset = p->seg[3];
-	for (size_t i = DATA_SEGMENTS; i < p->n; i++) {
-		if (i > DATA_SEGMENTS)
-			(void)buf_addc(&r->subpath, '/');	/* asked below */
-		text_percent(&r->subpath, p->seg[i], strlen(p->seg[i]));
-	}
+	path_join(p, DATA_SEGMENTS, &r->subpath);
 	if (!buf_ok(&r->subpath))
 		fault(r, 414, "the path is too long");
 }

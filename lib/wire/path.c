@@ -186,3 +186,13 @@ path_parse(struct path *ret, const char *raw_uri, size_t len, const char *base_p
 		return bad(e, "request target is not a path");
 	return split(ret, raw_uri, len, base_path, e);
 }
+
+void
+path_join(const struct path *p, size_t from, struct buf *out)
+{
+	for (size_t i = from; i < p->n; i++) {
+		if (i > from)
+			(void)buf_addc(out, '/');	/* buf_ok is the caller's */
+		text_percent(out, p->seg[i], strlen(p->seg[i]));
+	}
+}

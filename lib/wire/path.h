@@ -6,6 +6,7 @@
 #ifndef WIRE_PATH_H
 #define WIRE_PATH_H
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum {
@@ -40,5 +41,7 @@ struct path {
  * On anything but PATH_OK, e says why and *ret is undefined.
  */
 enum path_verdict path_parse(struct path *ret, const char *raw_uri, size_t len, const char *base_path, struct err *e);
+/* Append the segments from this one on, percent-encoded as in keys, joined by '/'. */
+void path_join(const struct path *p, size_t from, struct buf *out);
 
 #endif
