@@ -2,11 +2,12 @@
  *
  * The user that children run as ("user" in the configuration), where the
  * master is root: to listen on a port below 1024, or since an init script is.
- * The master stays root, so that it can start a new version of itself.
+ * The master stays root, so that it can start a new version of itself;
+ * eodata-proxyctl does not, where it writes what the children read.
  */
 #include "base/base.h"
 
-#include "master/state.h"
+#include "user.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 
 int
 user_find(struct user *u, const char *name, struct err *e)

@@ -18,6 +18,7 @@
 #include "master/master.h"
 #include "master/policy.h"
 #include "stat/scoreboard.h"
+#include "user.h"
 
 enum {
 	START_DEATHS_MAX = 3,
@@ -52,15 +53,6 @@ struct child {
 	int64_t kill_at_ms;		/* 0: no limit */
 	struct policy policy;
 	struct watched watched;
-};
-
-/* Whom children run as; not set: as the master. */
-enum { USER_GROUPS_MAX = 256 };
-struct user {
-	bool set;
-	uid_t uid;
-	gid_t gid, group[USER_GROUPS_MAX];
-	size_t n_groups;
 };
 
 struct master {
@@ -123,13 +115,6 @@ void rundir_announce(struct master *m);		/* ready: write the pid file, open the 
 void rundir_console(struct master *m);		/* somebody connected */
 void rundir_watch(struct master *m);		/* once a second */
 void rundir_withdraw(struct master *m);
-
-/* user.c */
-int user_find(struct user *u, const char *name, struct err *e);	/* NULL: nobody else */
-int user_become(const struct user *u);		/* in a child, before exec; -1: it must not run */
-void user_borrow(const struct user *u);		/* for what is opened and looked at, until user_return */
-void user_return(const struct user *u);
-int user_mkdirs(const struct user *u, const char *path, mode_t mode, struct err *e);
 
 /* watch.c: once a second */
 void watch_tick(struct master *m, int64_t now);

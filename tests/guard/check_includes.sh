@@ -56,7 +56,7 @@ BEGIN {
 	if (kind != "\"")
 		next
 	if (name !~ /\//) {
-		if (name != "autoconfig.h" && name != "role.h" && name != "confine.h")
+		if (name != "autoconfig.h" && name != "role.h" && name != "confine.h" && name != "user.h")
 			fail("\"" name "\" does not name its folder")
 		if (name == "role.h" && file ~ /^lib\//)
 			fail("lib knows no role")
