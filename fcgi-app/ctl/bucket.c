@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Questions to a bucket, each tried once.  What S3 refuses is told with what an
- * operator can do about it; no key, URL or signature is in it.
+ * Questions to a bucket.  What S3 refuses is told with what an operator can do
+ * about it; no key, URL or signature is in it.
  */
 #include "base/base.h"
 
@@ -13,10 +13,12 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "bucket/s3_call.h"
-#include "net/wait.h"
+#include "bucket/client.h"
+#include "cache/store_s3_meta.h"
+#include "ctl/ctl.h"
 #include "s3/lifecycle.h"
 
+/* QUESTION_MS: all tries together */
 enum { QUESTION_MS = 30000, SHOWN = 4 * S3_MESSAGE_MAX + 1 };
 
 static const char minimum_size_header[] = "x-amz-transition-default-minimum-object-size";
@@ -24,10 +26,10 @@ static const char minimum_size_header[] = "x-amz-transition-default-minimum-obje
 struct bucket {
 	const struct config *c;
 	struct wait *wait;
-	struct s3_place place;
-	struct s3_signer *signer;
+	struct s3_client *client;
 	struct s3_credentials_file *file;	/* NULL: from the environment */
 	struct s3_credentials environment;
+	bool told;		/* that it is in another region */
 };
 
 void
@@ -37,7 +39,8 @@ bucket_answer_release(struct bucket_answer *a)
 		return;
 	buf_release(&a->body);
 	free(a->minimum_size);
-	free(a->region);
+	free(a->etag);
+	free(a->meta);
 	*a = (struct bucket_answer){ .status = 0 };
 }
 
@@ -56,13 +59,17 @@ bucket_new(const struct config *c, struct err *e)
 	const struct s3_place_words words = { c->s3_endpoint, c->s3_region, c->s3_bucket, c->s3_prefix,
 		c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path" };
 	struct bucket *b = mem_alloc(sizeof(*b));
+	struct s3_place place = { .host = NULL };
 
 	(void)signal(SIGPIPE, SIG_IGN);	/* of a connection that has gone */
 	b->c = c;
-	b->signer = s3_signer_new();
-	if (s3_place_init(&b->place, &words, e) == 0 && read_keys(b, e) == 0)
+	if (s3_place_init(&place, &words, e) == 0 && read_keys(b, e) == 0)
 		b->wait = wait_new(c, e);
 	if (b->wait != NULL)
+		b->client = s3_client_new(wait_net(b->wait), &place,
+		    b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment);
+	s3_place_release(&place);
+	if (b->client != NULL)
 		return b;
 	bucket_free(b);
 	return NULL;
@@ -73,28 +80,26 @@ bucket_free(struct bucket *b)
 {
 	if (b == NULL)
 		return;
+	s3_client_free(b->client);
 	wait_free(b->wait);
-	s3_signer_free(b->signer);
 	s3_credentials_file_free(b->file);
 	s3_credentials_release(&b->environment);
-	s3_place_release(&b->place);
 	free(b);
 }
 
 struct question {
 	const struct bucket *b;
+	const char *needs;
 	struct bucket_answer *ret;	/* filled on success */
 	struct err *e;
-	bool over;
 	int rc;
 };
 
 static void
-on_answer(void *arg, const struct s3_answer *a)
+on_answer(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 {
 	struct question *q = arg;
 
-	q->over = true;
 	if (a->error != FETCH_OK) {
 		q->rc = err_set(q->e, "cannot ask '%s': %s", q->b->c->s3_endpoint, a->reason);
 		return;
@@ -104,7 +109,11 @@ on_answer(void *arg, const struct s3_answer *a)
 		.error = a->said,
 		.wrong_clock = a->result == S3_RESULT_CLOCK,
 		.minimum_size = mem_strdup(fetch_response_amz(a->head, minimum_size_header)),
-		.region = mem_strdup(a->region),
+		.etag = mem_strdup(a->head->etag),
+		.meta = mem_strdup(fetch_response_amz(a->head, S3_META_HEADER)),
+		.length = a->head->length,
+		.last_modified = a->head->last_modified,
+		.needs = q->needs,
 		.body = BUF_INIT(S3_ANSWER_MAX),
 	};
 	(void)buf_add(&q->ret->body, a->body, a->body_n);
@@ -112,34 +121,42 @@ on_answer(void *arg, const struct s3_answer *a)
 	q->rc = 0;
 }
 
-/* headers: what is signed and sent; document: of PUT. */
 static int
-ask(struct bucket *b, const char *method, const char *what, const struct buf *document, const struct s3_pair *headers,
-    size_t n_headers, struct bucket_answer *ret, struct err *e)
+ask(struct bucket *b, const struct s3_request *r, const char *text, const char *needs, struct bucket_answer *ret,
+    struct err *e)
 {
-	const struct s3_peer peer = { wait_net(b->wait), &b->place, b->signer,
-		b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment };
-	const struct s3_pair query = { what, "" };
 	const struct s3_want want = {
-		.id = "ctl",
-		.request = { .method = method, .query = &query, .nquery = 1, .headers = headers, .nheaders = n_headers },
-		.fd = -1,
-		.text = document == NULL ? NULL : buf_str(document),
-		.end_ms = clock_mono_ms() + QUESTION_MS,
+		.id = "ctl", .request = *r, .fd = -1, .text = text, .end_ms = clock_mono_ms() + QUESTION_MS,
 	};
-	struct question q = { .b = b, .ret = ret, .e = e };
+	struct question q = { .b = b, .needs = needs, .ret = ret, .e = e };
 
-	if (s3_call_start(&peer, &want, on_answer, &q, e) == NULL)
-		return -1;
-	while (!q.over)
-		wait_turn(b->wait, -1);
+	s3_op_wait(b->client, b->wait, &want, on_answer, &q);
+	if (q.rc == 0 && ret->status < 300 && !b->told && strcmp(s3_client_region(b->client), b->c->s3_region) != 0) {
+		b->told = true;
+		(void)complain("warning: the bucket '%s' is in the region '%s', and the proxy asks elsewhere: mend "
+			       "cache.s3.region, and its endpoint", b->c->s3_bucket, s3_client_region(b->client));
+	}
 	return q.rc;
+}
+
+/* About the bucket.  headers: what is signed and sent; document: of PUT. */
+static int
+ask_rules(struct bucket *b, const char *method, const char *what, const struct buf *document,
+    const struct s3_pair *headers, size_t n_headers, struct bucket_answer *ret, struct err *e)
+{
+	const struct s3_pair query = { what, "" };
+	const struct s3_request r = {
+		.method = method, .query = &query, .nquery = 1, .headers = headers, .nheaders = n_headers,
+	};
+
+	return ask(b, &r, document == NULL ? NULL : buf_str(document),
+	    "s3:GetLifecycleConfiguration, s3:PutLifecycleConfiguration and s3:GetBucketVersioning", ret, e);
 }
 
 int
 bucket_get(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e)
 {
-	return ask(b, "GET", what, NULL, NULL, 0, ret, e);
+	return ask_rules(b, "GET", what, NULL, NULL, 0, ret, e);
 }
 
 int
@@ -152,13 +169,29 @@ bucket_put(struct bucket *b, const char *what, const struct buf *document, const
 
 	if (s3_content_md5(md5, document->data, document->len) < 0)
 		return err_set(e, "this system has no MD5, which S3 wants of what it takes");
-	return ask(b, "PUT", what, document, headers, minimum_size == NULL ? 2 : 3, ret, e);
+	return ask_rules(b, "PUT", what, document, headers, minimum_size == NULL ? 2 : 3, ret, e);
 }
 
 int
 bucket_delete(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e)
 {
-	return ask(b, "DELETE", what, NULL, NULL, 0, ret, e);
+	return ask_rules(b, "DELETE", what, NULL, NULL, 0, ret, e);
+}
+
+int
+bucket_head_object(struct bucket *b, const char *key, struct bucket_answer *ret, struct err *e)
+{
+	const struct s3_request r = { .method = "HEAD", .key = key[0] == '\0' ? NULL : key };
+
+	return ask(b, &r, NULL, "s3:GetObject and s3:ListBucket", ret, e);
+}
+
+int
+bucket_delete_object(struct bucket *b, const char *key, struct bucket_answer *ret, struct err *e)
+{
+	const struct s3_request r = { .method = "DELETE", .key = key };
+
+	return ask(b, &r, NULL, "s3:DeleteObject", ret, e);
 }
 
 void
@@ -186,8 +219,6 @@ advice(const struct s3_error *x)
 		{ "SignatureDoesNotMatch", "the secret is not the key's: mend cache.s3.credentials" },
 		{ "InvalidToken", "the session token is not valid: mend cache.s3.credentials" },
 		{ "ExpiredToken", "the session token has expired: get new keys" },
-		{ "AccessDenied", "the key may not do this: it needs s3:GetLifecycleConfiguration, "
-				  "s3:PutLifecycleConfiguration and s3:GetBucketVersioning" },
 		{ "NotImplemented", "it has no such rules, or not this one" },
 	};
 
@@ -202,15 +233,21 @@ int
 bucket_explain(const struct bucket *b, const struct bucket_answer *a, struct err *e)
 {
 	const struct s3_error *x = &a->error;
+	const char *region = s3_client_region(b->client);
 	char shown[SHOWN];
 
 	if (a->wrong_clock)
 		return err_set(e, "the clock of this host is not that of '%s': set it", b->c->s3_endpoint);
+	if (strcmp(region, b->c->s3_region) != 0)
+		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region, and its endpoint (%s)",
+		    b->c->s3_bucket, region, x->code);
+	if (strcmp(x->code, "AccessDenied") == 0)
+		return err_set(e, "the bucket '%s': the key may not do this: it needs %s (%s)", b->c->s3_bucket, a->needs, x->code);
+	if (x->code[0] == '\0' && a->status == 403)	/* to HEAD, S3 says no more */
+		return err_set(e, "the bucket '%s': refused with status 403: mend cache.s3.credentials, or give the key %s",
+		    b->c->s3_bucket, a->needs);
 	if (x->code[0] == '\0')
 		return err_set(e, "'%s' answers with status %d: is it S3?", b->c->s3_endpoint, a->status);
-	if (a->region != NULL)
-		return err_set(e, "the bucket '%s' is in the region '%s': mend cache.s3.region, and its endpoint (%s)",
-		    b->c->s3_bucket, a->region, x->code);
 	if (advice(x) != NULL)
 		return err_set(e, "the bucket '%s': %s (%s)", b->c->s3_bucket, advice(x), x->code);
 	return err_set(e, "the bucket '%s': refused with status %d (%s%s%s)", b->c->s3_bucket, a->status, x->code,

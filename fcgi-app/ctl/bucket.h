@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The bucket of cache.s3, asked about itself ("?lifecycle"): one question at a
- * time, each waited for.
+ * The bucket of cache.s3, asked about itself ("?lifecycle") and its objects:
+ * one question at a time, each waited for, and asked again for a while where S3
+ * is busy or does not answer.
  */
 #ifndef CTL_BUCKET_H
 #define CTL_BUCKET_H
@@ -16,10 +17,14 @@ struct bucket;
 struct bucket_answer {
 	int status;
 	struct buf body;	/* the document */
+	/* of an object: its headers; NULL, and -1, where absent */
+	char *etag, *meta;	/* meta: S3_META_HEADER */
+	uint64_t length;
+	int64_t last_modified;	/* s since 1970 */
+	const char *needs;	/* the rights that it takes */
 	struct s3_error error;	/* its code is "" where there is none */
 	bool wrong_clock;	/* that is why it was refused */
 	char *minimum_size;	/* x-amz-transition-default-minimum-object-size, or NULL */
-	char *region;		/* where the bucket is, or NULL: here */
 };
 void bucket_answer_release(struct bucket_answer *a);	/* NULL and a zeroed one are allowed */
 
@@ -36,6 +41,9 @@ int bucket_put(struct bucket *b, const char *what, const struct buf *document, c
     struct bucket_answer *ret, struct err *e);
 /* Let there be none of it. */
 int bucket_delete(struct bucket *b, const char *what, struct bucket_answer *ret, struct err *e);
+/* An object: its head; let it go (2xx also where there is none).  "": the bucket itself. */
+int bucket_head_object(struct bucket *b, const char *key, struct bucket_answer *ret, struct err *e);
+int bucket_delete_object(struct bucket *b, const char *key, struct bucket_answer *ret, struct err *e);
 /* Some time, without asking. */
 void bucket_wait(struct bucket *b, int ms);
 /* Does the answer say so? */

@@ -77,6 +77,12 @@ s3_client_set_credentials(struct s3_client *b, const struct s3_credentials *cred
 	b->credentials = credentials;
 }
 
+const char *
+s3_client_region(const struct s3_client *b)
+{
+	return b->place.region;
+}
+
 static struct s3_pair *
 pairs_copy(const struct s3_pair *pairs, size_t n)
 {

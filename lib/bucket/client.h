@@ -2,7 +2,7 @@
  *
  * One operation on a bucket to its end, however many calls it takes: S3 asks
  * its clients to come again, later, when it is busy.  Never blocks; for one
- * that waits there is s3_op_wait.
+ * that waits there is s3_op_wait (eodata-proxyctl).
  *
  * The life of an operation: s3_op_start queues it; at its turn it is signed
  * with the credentials of that moment and sent (s3_call.h); its answer ends
@@ -27,6 +27,8 @@ struct s3_op;
 struct s3_client *s3_client_new(struct net *net, const struct s3_place *place,
     const struct s3_credentials *credentials);
 void s3_client_set_credentials(struct s3_client *b, const struct s3_credentials *credentials);
+/* Where the bucket is: as place said, until an answer named another.  Borrowed until then. */
+const char *s3_client_region(const struct s3_client *b);
 void s3_client_free(struct s3_client *b);	/* cancels all; NULL is allowed */
 /* As net_timeout_ms and net_on_timeout, beside them in the same loop.  Callbacks come from there, too. */
 int s3_client_timeout_ms(const struct s3_client *b);

@@ -11,11 +11,7 @@
 
 #include "bucket/s3_call.h"
 #include "cache/shared.h"
-#include "cache/store.h"
-
-/* The one header in which our metadata travels: x-amz-meta-eodata, JSON in ASCII. */
-#define S3_META_HEADER	"x-amz-meta-eodata"
-enum { S3_META_MAX = 2000 };	/* bytes; S3 takes 2048 of user metadata, names included */
+#include "cache/store_s3_meta.h"
 
 struct store_s3 {
 	struct store store;		/* first */
@@ -47,11 +43,6 @@ int s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e);
  */
 void s3_heard(struct store_s3 *s, const struct s3_answer *a);
 bool s3_is_away(const struct store_s3 *s);
-
-/* store_s3_meta.c: 0, or -1 and e: too long for a header. */
-int s3_meta_write(const struct object_meta *m, struct buf *out, struct err *e);
-/* text: the header's value.  length: what S3 says.  0, or -1: not an object of ours, or another length. */
-int s3_meta_parse(const char *text, uint64_t length, struct object_meta *ret, struct err *e);
 
 /* store_s3_fill.c */
 struct store_fill *s3_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m,

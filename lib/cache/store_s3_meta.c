@@ -6,7 +6,7 @@
  */
 #include "base/base.h"
 
-#include "cache/store_s3.h"
+#include "cache/store_s3_meta.h"
 
 #include <string.h>
 

@@ -329,7 +329,8 @@ def test_a_bucket_that_is_not_there_is_told(site, s3_engine, keys):
     site.write(s3_engine.url, "no-such-bucket", keys)
     both(site, "the bucket 'no-such-bucket': there is no such bucket: make it, or mend cache.s3.bucket (NoSuchBucket)")
     site.write("http://127.0.0.1:1", "no-such-bucket", keys)
-    both(site, "cannot ask 'http://127.0.0.1:1': ")
+    done = site.ctl("diff")     # which asks for some seconds
+    assert done.returncode == 2 and "cannot ask 'http://127.0.0.1:1': " in done.stderr and done.stdout == "", done
 
 
 # -- an S3 that says what the engine does not
@@ -348,7 +349,9 @@ class Other(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         s3, query = self.server.s3, urllib.parse.parse_qs(self.path.partition("?")[2], keep_blank_values=True)
-        if "versioning" in query:
+        if s3.before:
+            self.answer(*s3.before.pop(0))
+        elif "versioning" in query:
             self.answer(*s3.versioning)
         else:
             self.answer(*s3.lifecycle)
@@ -366,10 +369,10 @@ class Other(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def other(tmp_path):
-    """s3.lifecycle and s3.versioning are what it answers; s3.written what was put."""
+    """s3.lifecycle and s3.versioning are what it answers, after those of s3.before; s3.written what was put."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
     server.s3 = SimpleNamespace(lifecycle=(404, b"<Error><Code>NoSuchLifecycleConfiguration</Code></Error>"),
-                                versioning=(200, b"<VersioningConfiguration/>"), written=[], lets_write=True)
+                                versioning=(200, b"<VersioningConfiguration/>"), written=[], lets_write=True, before=[])
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     (tmp_path / "keys").write_text("[default]\naws_access_key_id = AKIACANARY\naws_secret_access_key = SECRETCANARY\n")
@@ -396,6 +399,13 @@ def test_what_aws_wants_of_a_put_is_sent_and_signed(other):
     assert FOREIGN in body.decode()
 
 
+def test_an_s3_that_is_busy_is_asked_again(other):
+    busy = [(503, b"<Error><Code>SlowDown</Code></Error>"), (500, b"<Error><Code>InternalError</Code></Error>")]
+    other.s3.before = list(busy)
+    done = other.site.ctl("apply", "--yes")
+    assert done.returncode == 0 and len(other.s3.written) == 1 and other.s3.before == [], done
+
+
 def test_what_is_not_there_after_writing_is_told(other):
     other.s3.lets_write = False
     done = other.site.ctl("apply", "--yes")
@@ -409,8 +419,8 @@ def test_what_is_not_there_after_writing_is_told(other):
      "is in the region 'eu-west-9': mend cache.s3.region"),
     ((403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"), "the clock of this host is not that of 'http://127.0.0.1:"),
     ((501, b"<Error><Code>NotImplemented</Code></Error>"), "it has no such rules"),
-    ((500, b"<Error><Code>InternalError</Code><Message>\x1b[31m</Message></Error>"), "with status 500: is it S3?"),
-    ((500, b"<Error><Code>InternalError</Code><Message>&#x9b;31m no</Message></Error>"), r"(InternalError, \xc2\x9b31m\x20no)"),
+    ((405, b"<Error><Code>MethodNotAllowed</Code><Message>\x1b[31m</Message></Error>"), "with status 405: is it S3?"),
+    ((405, b"<Error><Code>MethodNotAllowed</Code><Message>&#x9b;31m no</Message></Error>"), r"(MethodNotAllowed, \xc2\x9b31m\x20no)"),
     ((301, b"", [("Location", "http://127.0.0.1:1/")]), "answers with status 301: is it S3?"),
     ((200, b"<html>hello</html>"), "the document is no LifecycleConfiguration"),
     ((200, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'), "the document has a document type"),
