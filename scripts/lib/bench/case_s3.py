@@ -7,7 +7,12 @@ import time
 import s3
 
 from .case import case
-from .system import Failed, free_port, listening, until
+from .clients import Client, check, run_all
+from .system import Failed, asked, free_port, listening, until
+
+CLIENTS = 500
+CROWDED = 4 << 20
+LATE_MS = 200       # a provider's first byte: none answers at once
 
 
 class Stored:
@@ -87,3 +92,24 @@ def s3_hit(bench):
         ("eodata-proxy", lambda: kept.system.fetch(kept.system.url(name), "hit", size)),
         ("nginx proxy_pass", lambda: kept.system.fetch("http://127.0.0.1:%d/f" % port, None, size, auth=False))],
         False, {"nginx proxy_pass": 0.95})
+
+
+@case("s3-crowd", 41, "%d clients at once on one cold object, half of them at each of two hosts with one bucket: requests at the "
+      "provider, whose first byte comes after %d ms; seconds until the last client has it whole" % (CLIENTS, LATE_MS))
+def s3_crowd(bench):
+    n, table, kept = bench.options.count or CLIENTS, bench.table, stored(bench)
+    hosts = [kept.system, bench.another("s3-second", None, "--cache", "s3", "--join", kept.system.where)]
+    late, log = hosts[0].env["UPSTREAM_URL"] + "/bad/late-%d/" % LATE_MS, hosts[0].env["UPSTREAM_LOG"]
+    requests, first, all_s = [], [], []
+    for i in range(bench.options.runs):
+        name = "s3-crowd%d.bin" % i
+        bench.origin.add(name, CROWDED, late)
+        clients = [Client(hosts[i % 2].port, hosts[0].path(name), {"Authorization": hosts[0].auth}) for i in range(n)]
+        all_s.append(run_all(clients, 120))
+        check(clients, lambda _: bench.origin.assets[name][1])
+        first.append(max(c.first_s for c in clients) * 1e3)
+        until(lambda: kept.is_there(name) and asked(log, "/" + name), "the object in the bucket")
+        requests.append(len(asked(log, "/" + name)))
+    table.exactly("s3-crowd", "requests at the provider", requests, "", 1)
+    table.report("s3-crowd", "first byte, last client", first, "ms")
+    table.report("s3-crowd", "all %d bodies" % n, all_s, "s")
