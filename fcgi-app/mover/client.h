@@ -101,6 +101,8 @@ void clients_tell_bounds(struct mover *m);	/* each tick */
 /* ---- request.c */
 
 void client_begin(struct client *c);
+/* The object that its transfer waited for is there. */
+void client_again(struct client *c);
 /* Its transfer knows its head. */
 void client_head(struct client *c);
 void client_ready(void *arg);

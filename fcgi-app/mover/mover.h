@@ -161,6 +161,7 @@ struct resource {
 	struct facts facts;
 	uint64_t asked;			/* bytes that ranges have asked for */
 	bool no_ranges;			/* the provider answers 200 to ranges */
+	bool lost;			/* what the storage said that it has could not be had */
 	struct transfer *transfer;
 	struct pull *probe;
 	TAILQ_HEAD(probe_waiters, client) probe_waiters;

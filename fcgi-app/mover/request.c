@@ -420,6 +420,7 @@ kept_lost(struct client *c, const char *why)
 	pull_cancel(c->pull);
 	c->pull = NULL;
 	c->m->store->ops->forget(c->m->store, c->resource->key);
+	c->resource->lost = true;
 	client_route(c);
 }
 
@@ -677,6 +678,14 @@ client_route(struct client *c)
 		start_direct(c);
 	} else
 		start_transfer(c);
+}
+
+void
+client_again(struct client *c)
+{
+	c->looked_up = false;
+	(void)snprintf(c->cache_status, sizeof(c->cache_status), "fwd=miss");
+	client_route(c);
 }
 
 void

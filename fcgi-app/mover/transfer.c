@@ -14,7 +14,7 @@
 #include "base/clock.h"
 
 static const char *const state_name[] = {
-	"pulling", "sniffing", "flowing", "closing", "ended", "failed", "resolving",
+	"pulling", "sniffing", "flowing", "closing", "ended", "failed", "resolving", "following",
 };
 
 void
@@ -154,6 +154,7 @@ transfer_free(struct transfer *t)
 	settle(t, t->spool.head);
 	transfer_detach(t);
 	asset_unwant(&t->want);
+	transfer_yield(t);
 	pull_cancel(t->pull);
 	timer_clear(m->loop, &t->fill_timer);
 	timer_clear(m->loop, &t->resume_timer);
@@ -179,7 +180,7 @@ void
 transfer_check(struct transfer *t)
 {
 	bool running = t->state != ENDED && t->state != FAILED;
-	bool undecided = t->state == PULLING || t->state == RESOLVING;
+	bool undecided = t->state == PULLING || t->state == RESOLVING || t->state == FOLLOWING;
 
 	if (t->busy > 0 || t->n_clients > 0)
 		return;
@@ -213,6 +214,7 @@ transfer_fail(struct transfer *t, const struct failure *f)
 
 	pull_cancel(t->pull);
 	t->pull = NULL;
+	transfer_yield(t);
 	stat_inc(COUNT_TRANSFERS_FAILED);
 	log_line(LOG_INFO, t->h.id, NULL, "event=transfer-failed head=%" PRIu64 " status=%d reason='%s'", t->spool.head,
 	    f->status, f->reason);
@@ -304,8 +306,9 @@ transfer_start(struct mover *m, struct resource *r, const struct handover *h, bo
 	}
 	t = transfer_new(m, r, h, r->asset->source);
 	t->background = background;
-	t->pull = transfer_ask(t, f);
-	if (t->pull == NULL) {
+	if (!transfer_claim(t))
+		t->pull = transfer_ask(t, f);
+	if (t->pull == NULL && t->state != FOLLOWING) {
 		t->state = FAILED;
 		transfer_free(t);
 		return NULL;
@@ -327,6 +330,7 @@ transfer_adopt(struct mover *m, struct resource *r, const struct handover *h, st
 		transfer_fail(t, &f);
 		return NULL;
 	}
+	transfer_claim_now(t);
 	transfer_take_response(t, resp);
 	return t;
 }

@@ -2,6 +2,7 @@
  *
  * The inside of a transfer, for transfer*.c alone; others know mover.h.
  *
+ *	FOLLOWING another host may be fetching it (transfer_lease.c)
  *	PULLING   a slot, a connection, the response's headers
  *	SNIFFING  headers are good; the first bytes decide whether it is a page in disguise
  *	FLOWING   clients have (or get) their heads; bytes flow
@@ -25,7 +26,7 @@
 #include "mover/hashing.h"
 #include "mover/spool.h"
 
-enum transfer_state { PULLING, SNIFFING, FLOWING, CLOSING, ENDED, FAILED, RESOLVING };
+enum transfer_state { PULLING, SNIFFING, FLOWING, CLOSING, ENDED, FAILED, RESOLVING, FOLLOWING };
 
 struct transfer {
 	TAILQ_ENTRY(transfer) link;
@@ -67,6 +68,14 @@ struct transfer {
 	uint64_t store_max;
 	struct store_fill *fill;
 	struct timer fill_timer;
+	/* the other hosts */
+	char owner[LEASE_OWNER_MAX + 1];	/* of its lease; "": none was asked for yet */
+	struct lease lease;
+	struct timer lease_timer;	/* asks for it, then renews it */
+	int64_t follow_until_ms;	/* mono */
+	int64_t follow_us, poll_ms;	/* since when it follows (0: it does not), and its last pause */
+	struct store_find *find;	/* is it there by now? */
+	bool fetch_anyway;		/* what the storage says that it has cannot be had */
 	int64_t started_us;
 	/* the bill */
 	const struct client *payer;
@@ -93,7 +102,16 @@ void transfer_hashed(void *arg);		/* the digest is at the spool's end */
 void transfer_flush(struct transfer *t);	/* what was gathered of it goes to the spool now */
 void transfer_forget_gathered(struct transfer *t);
 
+/* transfer_lease.c: which host fills */
+/* Before its first pull.  True: it is FOLLOWING now, and goes on by itself; false: pull. */
+bool transfer_claim(struct transfer *t);
+/* The same where bytes come already: not stored if another host does it. */
+void transfer_claim_now(struct transfer *t);
+void transfer_yield(struct transfer *t);	/* it is published, or will not be; harmless without a lease */
+
 /* transfer_source.c: its pulls */
+/* A pull when there is a good source.  May free t. */
+void transfer_fetch(struct transfer *t);
 /* A slot and a connection for it, with the asset's source of now.  May free t. */
 void transfer_pull(struct transfer *t);
 struct pull *transfer_ask(struct transfer *t, struct failure *f);

@@ -39,6 +39,7 @@ store_nothing(struct transfer *t, const char *why)
 		return;
 	log_info(t->h.id, "event=transfer-unstored reason='%s'", why);
 	t->stored = false;
+	transfer_yield(t);
 	if (t->fill != NULL)
 		t->m->store->ops->fill_free(t->fill);
 	t->fill = NULL;
@@ -90,6 +91,7 @@ on_fill(void *arg)
 	t->m->store->ops->fill_free(t->fill);
 	t->fill = NULL;
 	t->stored = false;
+	transfer_yield(t);
 	transfer_detach(t);
 	transfer_set_state(t, ENDED);
 	transfer_check(t);
@@ -122,8 +124,10 @@ transfer_begin_store(struct transfer *t, const struct fetch_response *resp)
 
 	t->stored = t->r->key != NULL && t->store_max > 0 && resp->content_encoding == NULL &&
 	    (t->total == UINT64_MAX || t->total <= t->store_max);
-	if (!t->stored)
+	if (!t->stored) {
+		transfer_yield(t);
 		return;
+	}
 	if (spool_in_memory(&t->spool)) {
 		cannot_store(t, "there is no spool file");
 	} else if (t->total != UINT64_MAX && t->total > spool_max) {

@@ -53,16 +53,24 @@ keep_validator(struct transfer *t, const struct fetch_response *resp)
 	}
 }
 
+void
+transfer_fetch(struct transfer *t)
+{
+	struct asset *a = t->r->asset;
+
+	if (asset_has_source(a)) {
+		transfer_pull(t);
+		return;
+	}
+	if (t->state == FOLLOWING)
+		transfer_set_state(t, RESOLVING);
+	asset_want(a, &t->want, &t->h, NULL);
+}
+
 static void
 on_resume(void *arg)
 {
-	struct transfer *t = arg;
-	struct asset *a = t->r->asset;
-
-	if (asset_has_source(a))
-		transfer_pull(t);
-	else
-		asset_want(a, &t->want, &t->h, NULL);
+	transfer_fetch(arg);
 }
 
 /* The pull is over before the body is.  True: another one goes on soon. */

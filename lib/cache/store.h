@@ -84,7 +84,9 @@ struct store_ops {
 	 */
 	struct store_find *(*find)(struct store *s, const char *key, store_found_fn *fn, void *arg, struct err *e);
 	void (*find_cancel)(struct store_find *f);		/* NULL is fine */
-	/* Mover; NULL likewise.  What was found of it is wrong. */
+	/* Mover; NULL likewise.  What was found of it here may be out of date: lookup looks further next time. */
+	void (*again)(struct store *s, const char *key);
+	/* Mover; NULL likewise.  What was found of it is wrong, for all hosts. */
 	void (*forget)(struct store *s, const char *key);
 	/*
 	 * Mover; NULL where objects are files.  Append a URL, of STORE_URL_MAX bytes at most, that lets

@@ -227,6 +227,7 @@ static const struct store_ops s3_ops = {
 	.lookup = s3_lookup,
 	.find = s3_find,
 	.find_cancel = s3_find_cancel,
+	.again = s3_again,
 	.forget = s3_forget,
 	.url = s3_url,
 	.open = s3_open,

@@ -59,10 +59,10 @@ void s3_aborts_free(struct store_s3 *s);
 enum store_result s3_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e);
 struct store_find *s3_find(struct store *s, const char *key, store_found_fn *fn, void *arg, struct err *e);
 void s3_find_cancel(struct store_find *f);
+void s3_again(struct store *s, const char *key);
 void s3_forget(struct store *s, const char *key);
 int s3_url(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out, struct err *e);
 void s3_found_ask(struct store_s3 *s, const char *key);	/* though nobody waits for it */
-void s3_found_forget(struct store_s3 *s, const char *key);	/* in this process alone */
 /* m is in the bucket since stored_s (-1: unknown), and S3 calls that version etag: the other hosts may know. */
 void s3_remember(struct store_s3 *s, const char *key, const struct object_meta *m, char *etag, int64_t stored_s);
 void s3_found_tick(struct store_s3 *s);		/* what is out of date goes */

@@ -369,6 +369,7 @@ published(struct store_fill *f, const char *etag)
 	if (f->s->shared->memory == NULL)
 		return;
 	if (etag == NULL || etag[0] == '\0' || strlen(etag) > PART_ETAG_MAX) {
+		(void)memory_forget(f->s->shared->memory, f->key);	/* that there is none */
 		s3_found_ask(f->s, f->key);
 		return;
 	}
@@ -545,7 +546,7 @@ s3_fill_finish(struct store_fill *f, const struct object_meta *m)
 	}
 	f->finished = true;
 	f->upto = m->length;
-	s3_found_forget(f->s, f->key);
+	s3_again(&f->s->store, f->key);
 	pump(f);
 }
 
@@ -568,7 +569,7 @@ s3_fill_free(struct store_fill *f)
 
 	if (f == NULL)
 		return;
-	s3_found_forget(f->s, f->key);	/* what was believed of it may be otherwise now */
+	s3_again(&f->s->store, f->key);	/* what was believed of it may be otherwise now */
 	if (f->step != DONE && f->step != BROKEN)
 		give_up(f, &e);
 	f->freed = true;

@@ -251,9 +251,9 @@ s3_find_cancel(struct store_find *find)
 }
 
 void
-s3_found_forget(struct store_s3 *s, const char *key)
+s3_again(struct store *store, const char *key)
 {
-	struct found *f = found_get(s, key, false);
+	struct found *f = found_get((struct store_s3 *)store, key, false);
 
 	if (f != NULL)
 		f->until_ms = 0;
@@ -264,7 +264,7 @@ s3_forget(struct store *store, const char *key)
 {
 	struct store_s3 *s = (struct store_s3 *)store;
 
-	s3_found_forget(s, key);
+	s3_again(store, key);
 	if (s->shared != NULL)
 		(void)memory_forget(s->shared->memory, key);
 }

@@ -129,6 +129,7 @@ struct config {
 	char *s3_memory_key;		/* a file; "": none */
 	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
 	uint32_t s3_remember_ms;	/* an object is believed to be there, at most */
+	uint32_t s3_follow_wait_ms;	/* for an object that another host fetches */
 	uint64_t s3_part_size;		/* bytes, of an upload in parts */
 	uint32_t s3_parts;		/* of one upload at a time */
 	/* front */

@@ -322,6 +322,11 @@ const struct param config_params[] = {
 	  .text = "How long memcached says that an object is in the bucket, at most, and never "
 		  "beyond its retention. One that is gone earlier, or was written over, is "
 		  "noticed when it is read." },
+	{ "cache.s3.follow_wait", PARAM_DURATION, AT(s3_follow_wait_ms), 0, HOUR, "\"10s\"",
+	  .text = "How long a request waits for an object that another host is fetching; then "
+		  "it is fetched here, too, and not stored. Never more than half of what is "
+		  "left of front.deadline. Hosts know of each other by memory_key; without it "
+		  "each fetches for itself." },
 	{ "cache.s3.part_size", PARAM_SIZE, AT(s3_part_size), 5 * MIB, 1024 * MIB, "\"16 MiB\"",
 	  .text = "An object that is larger is uploaded in parts of this size while it still "
 		  "comes in (larger ones where it would have more than 10000)." },

@@ -4,19 +4,26 @@
 Needs tests/system/memory_probe from the build directory: it is one more host, which looks and says what it likes.
 """
 
+import concurrent.futures
 import hashlib
+import http.client
 import os
+import re
+import signal
 import socket
-import time
+import subprocess
 
 import pytest
-from conftest import wait_until
+from conftest import Stack, merge, wait_until
 from memcacheds import Probe, probe_program
-from test_store_s3 import Bucket, engine_log
+from stores import Bucket
+from test_store_s3 import engine_log
 
 PROGRAM = probe_program("memory_probe")
 KEY = b"a secret of the site's, 32 bytes long or more\n"
 ABSENT_S = 3
+LEASE_S = 6         # so long nobody takes the place of a host that died
+MIB = 1 << 20
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="memory_probe is not built: make")
 
@@ -42,17 +49,26 @@ def bucket(s3_engine, s3_bucket):
     return Bucket(s3_engine, s3_bucket)
 
 
-@pytest.fixture
-def site(make_stack, bucket, tmp_path):
-    """make(): a host of a site with that bucket."""
-    key = tmp_path / "memory.key"
-    key.write_bytes(KEY)
-    key.chmod(0o600)
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    path = tmp_path_factory.mktemp("site") / "memory.key"
+    path.write_bytes(KEY)
+    path.chmod(0o600)
+    return str(path)
 
-    def make(*options, cache={}, extra={}, **s3):
-        config = bucket.config(memory_key=str(key), **s3)
-        return make_stack({"cache": {**config["cache"], **cache}, "memcached_timeout": "2s", **extra}, *options)
-    return make
+
+@pytest.fixture
+def site(bucket, key):
+    """make(): a host of a site with that bucket.  The last one ends first."""
+    made = []
+
+    def make(*options, extra={}, **s3):
+        config = merge({**bucket.config(memory_key=key, **s3), "memcached_timeout": "2s"}, extra)
+        made.append(Stack(*options, extra=config, store=bucket))
+        return made[-1]
+    yield make
+    for one in reversed(made):
+        one.down()
 
 
 @pytest.fixture
@@ -137,13 +153,13 @@ def test_an_object_that_is_gone_or_another_is_forgotten_by_all_hosts(site, bucke
     asset = stack.add(os.urandom(50000))
     publish(stack, asset)
     assert stack.get(asset.path).is_hit
-    assert bucket.ask("DELETE", bucket.key_of(asset)).status == 204
+    assert bucket.ask("DELETE", bucket.find(asset)).status == 204
     again = stack.get(asset.path)
     assert again.status == 200 and again.body == asset.data and not again.is_hit
     assert len(asset.upstream()) == 2
     wait_until(lambda: other.look(key_of(asset)).startswith("present:"), "it is stored again")
     first = other.look(key_of(asset))
-    assert bucket.ask("PUT", bucket.key_of(asset), body=b"something else").status == 200
+    assert bucket.ask("PUT", bucket.find(asset), body=b"something else").status == 200
     again = stack.get(asset.path)
     assert again.status == 200 and again.body == asset.data and not again.is_hit
     wait_until(lambda: other.look(key_of(asset)) == first, "and again")
@@ -151,7 +167,7 @@ def test_an_object_that_is_gone_or_another_is_forgotten_by_all_hosts(site, bucke
 
 def test_nothing_is_remembered_beyond_what_is_configured_and_what_its_retention_leaves(site, neighbours):
     datasets = [{"collections": ["DEMO"], "retention": "1d"}, {"retention": "30d"}]
-    stack = site(remember="30h", extra={"datasets": datasets}, cache={"retentions": {"1d": {}, "30d": {}}})
+    stack = site(remember="30h", extra={"datasets": datasets, "cache": {"retentions": {"1d": {}}}})
     short, long = stack.add(os.urandom(1000)), stack.add(os.urandom(1000), collection="OTHER")
     for asset in (short, long):
         assert stack.get(asset.path).status == 200
@@ -187,3 +203,208 @@ def test_without_a_memory_key_nothing_is_kept(make_stack, bucket):
     publish(stack, asset)
     assert bucket.kept(asset)[0] == asset.data
     assert b"eo:" not in memcached(stack, "lru_crawler metadump all")
+
+
+# -- one of them fetches --------------------------------------------------------------------------------------
+
+
+class Pair:
+    """Two hosts of a site.  The provider stops in the middle of an asset until asset.open()."""
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+        self.pool = concurrent.futures.ThreadPoolExecutor(40)
+
+    def gated(self, size=2 * MIB, at=MIB):
+        return self.first.add_gated(size, at)
+
+    def follow(self, asset, n=1, method="GET"):
+        """n clients of the second one, which waits for the first: what their answers will be."""
+        before = self.second.log().count(" event=transfer-follow\n")
+        got = [self.pool.submit(self.second.request, method, asset.path) for _ in range(n)]
+        wait_until(lambda: self.second.log().count(" event=transfer-follow\n") > before, "the second one waits")
+        return got
+
+    def ends(self):
+        """How the waits of the second one ended."""
+        return re.findall(r" event=transfer-followed end=(\S+)", self.second.log())
+
+
+@pytest.fixture(scope="module")
+def pair(s3_engine, new_bucket, key):
+    bucket = Bucket(s3_engine, new_bucket())
+    extra = {**bucket.config(memory_key=key, follow_wait="20s"), "memcached_timeout": "2s"}
+    first = Stack(extra=extra, store=bucket)
+    second = Stack("--join", first.dir, extra=extra, store=bucket)
+    yield Pair(first, second)
+    second.down()
+    first.down()
+
+
+def whole(answers, asset):
+    done = [answer.result(60) for answer in answers]
+    for answer in done:
+        assert answer.status == 200 and answer.body == asset.data, answer
+    return done
+
+
+def kept(asset):
+    """Read back: what is in the bucket is the object, with its metadata."""
+    body, meta, _ = wait_until(lambda: asset.stack.store.kept(asset), "the object in the bucket")
+    assert body == asset.data and meta["length"] == len(body)
+    return True
+
+
+def upstream(asset, n):
+    wait_until(lambda: len(asset.upstream()) >= n, "%d requests at the provider" % n)
+    assert len(asset.upstream()) == n, asset.upstream()
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 12 * MIB])
+def test_a_cold_object_that_two_hosts_are_asked_for_is_fetched_once(pair, size):
+    asset = pair.gated(size)
+    finish = pair.first.begin(asset)
+    answers = pair.follow(asset, 8)
+    asset.open()
+    assert finish() == (0, asset.data)
+    assert all(answer.is_hit for answer in whole(answers, asset))
+    upstream(asset, 1)
+    assert pair.ends()[-1] == "hit" and kept(asset)
+
+
+def test_two_hosts_that_are_asked_at_the_same_instant_fetch_once(pair):
+    for _ in range(5):
+        asset = pair.first.add(os.urandom(300000))
+        answers = [pair.pool.submit(host.get, asset.path) for host in (pair.first, pair.second) * 10]
+        whole(answers, asset)
+        upstream(asset, 1)
+        assert kept(asset)
+
+
+def test_a_host_whose_mover_dies_is_replaced_when_its_lease_is_over(pair):
+    asset = pair.gated()
+    finish = pair.first.begin(asset)
+    answers = pair.follow(asset)
+    os.kill(pair.first.pids("mover")[0], signal.SIGKILL)
+    assert finish()[0] != 0
+    wait_until(lambda: pair.ends()[-1:] == ["taken"], "the other one takes over", 3 * LEASE_S)
+    asset.open()
+    assert not whole(answers, asset)[0].is_hit and kept(asset)
+    wait_until(lambda: pair.second.get(asset.path).is_hit, "it was stored")
+
+
+def test_a_host_that_gives_up_lets_the_other_one_try(pair):
+    data = os.urandom(2 * MIB)
+    asset = pair.first.add(data, backend="loop_open", case="gate-%s-%d" % ("late", MIB),
+                           asset_members={"file:checksum": "1220" + hashlib.sha256(b"another").hexdigest()})
+    finish = pair.first.begin(asset)
+    answers = pair.follow(asset)
+    pair.first.provider("/-/open?gate=late")
+    assert finish()[0] != 0
+    assert isinstance(answers[0].exception(60), http.client.IncompleteRead), "it got the same"
+    assert pair.ends()[-1] == "taken"
+    upstream(asset, 2)
+    assert pair.first.store.find(asset) is None
+
+
+def test_what_will_not_be_stored_is_not_waited_for(pair):
+    pair.first.reload(lambda config: config.update(datasets=[{"retention": "30d", "max_size": "1 MB"}]))
+    pair.second.reload(lambda config: config.update(datasets=[{"retention": "30d", "max_size": "1 MB"}]))
+    try:
+        asset = pair.gated()
+        finish = pair.first.begin(asset)
+        answer = pair.pool.submit(pair.second.get, asset.path)
+        asset.open()
+        whole([answer], asset)
+        assert finish() == (0, asset.data)
+        upstream(asset, 2)
+    finally:
+        for host in (pair.first, pair.second):
+            host.reload(lambda config: config.update(datasets=[{"retention": "30d"}]))
+
+
+def test_memcached_that_was_emptied_costs_a_second_fetch_and_nothing_else(pair):
+    asset = pair.gated(12 * MIB, 6 * MIB)
+    finish = pair.first.begin(asset)
+    answers = pair.follow(asset)
+    assert memcached(pair.first, "flush_all") == b"OK\r\n"
+    wait_until(lambda: pair.ends()[-1:] == ["taken"], "the other one fetches, too")
+    wait_until(lambda: " event=lease-lost" in pair.first.log(), "the first one sees that")
+    asset.open()
+    assert finish() == (0, asset.data)
+    whole(answers, asset)
+    upstream(asset, 2)
+    assert kept(asset)
+    for host in (pair.first, pair.second):
+        wait_until(lambda: host.get(asset.path).is_hit, "both have published")
+        assert host.get(asset.path).body == asset.data
+    assert pair.first.store.uploads() == [] and kept(asset)
+
+
+def test_who_has_waited_long_enough_gets_it_from_the_provider_unstored(pair):
+    pair.second.reload(lambda config: config["cache"]["s3"].update(follow_wait="1s"))
+    try:
+        asset = pair.gated()
+        finish = pair.first.begin(asset)
+        answers = pair.follow(asset, 3)
+        wait_until(lambda: pair.ends()[-1:] == ["unstored"], "the wait is over")
+        asset.open()
+        for answer in whole(answers, asset):
+            assert "stored" not in answer.headers["cache-status"], answer
+        assert finish() == (0, asset.data)
+        upstream(asset, 2)
+        assert kept(asset)
+    finally:
+        pair.second.reload(lambda config: config["cache"]["s3"].update(follow_wait="20s"))
+
+
+def test_clients_that_leave_end_the_wait(pair):
+    asset = pair.gated()
+    finish = pair.first.begin(asset)
+    curl = subprocess.Popen(["curl", "-q", "-sS", "-u", pair.second.user, "-o", "/dev/null", pair.second.origin + asset.path])
+    wait_until(lambda: pair.second.status()["gauges"]["transfers"] == 1, "the second one waits")
+    curl.kill()
+    curl.wait()
+    wait_until(lambda: pair.second.status()["gauges"]["transfers"] == 0, "it waits no more")
+    asset.open()
+    assert finish() == (0, asset.data)
+    upstream(asset, 1)
+
+
+def test_a_wait_leaves_time_for_the_provider_and_ends_with_its_clients_time(pair):
+    pair.second.reload(lambda config: config["front"].update(deadline="2s"))
+    try:
+        asset = pair.first.add(os.urandom(1000), backend="loop_open", case="headgate-never")
+        before = pair.first.log().count(" transfer state=pulling from=following ")
+        answer = pair.pool.submit(pair.first.get, asset.path)
+        wait_until(lambda: pair.first.log().count(" transfer state=pulling from=following ") > before, "the first one asks the provider")
+        assert pair.follow(asset)[0].result(60).status == 504
+        assert pair.ends()[-1] == "unstored", "it has asked the provider, too"
+        pair.first.provider("/-/open?gate=never")
+        whole([answer], asset)
+    finally:
+        pair.second.reload(lambda config: config["front"].update(deadline="50s"))
+
+
+def test_a_lease_that_none_of_the_hosts_wrote_keeps_no_object_from_being_stored(pair, neighbours):
+    asset = pair.first.add(os.urandom(100000))
+    name = neighbours(pair.first).say("name l " + key_of(asset))
+    assert memcached(pair.first, "ms %s 40 T3600" % name, b"x" * 40) == b"HD\r\n"
+    assert pair.second.get(asset.path).body == asset.data
+    assert kept(asset)
+
+
+def test_without_memcached_each_host_fetches_and_stores(pair):
+    """Last of all: it stays away."""
+    asset = pair.gated(12 * MIB, 6 * MIB)
+    finish = pair.first.begin(asset)
+    answers = pair.follow(asset)
+    os.kill(pair.first.process("memcached"), signal.SIGKILL)
+    wait_until(lambda: pair.ends()[-1:] == ["alone"], "the other one goes on alone")
+    asset.open()
+    assert finish() == (0, asset.data)
+    whole(answers, asset)
+    upstream(asset, 2)
+    assert kept(asset)
+    cold = pair.first.add(os.urandom(1000))
+    assert pair.first.get(cold.path).body == cold.data and kept(cold)
