@@ -286,17 +286,38 @@ check_drain(struct mover *m)
 	}
 }
 
+static void
+set_store(struct mover *m, enum store_event x)
+{
+	m->store_bad = x != STORE_BACK;
+	stat_gauge(GAUGE_STORE_AWAY, x == STORE_AWAY);
+	stat_gauge(GAUGE_STORE_FULL, x == STORE_FULL);
+}
+
 /* What is heard of a storage elsewhere. */
 static void
-on_store(void *arg UNUSED, enum store_event x, const char *text)
+on_store(void *arg, enum store_event x, const char *text)
 {
 	switch (x) {
 	case STORE_AWAY:
+		set_store(arg, x);
 		log_error(NULL, "EO-STORE-AWAY",
 		    "the store is away, everything is delivered unstored until it is back error='%s'", text);
 		break;
+	case STORE_FULL:
+		set_store(arg, x);
+		log_error(NULL, "EO-STORE-FULL",
+		    "the store takes nothing, what it lacks is delivered unstored until it does error='%s'", text);
+		break;
 	case STORE_BACK:
+		set_store(arg, x);
 		log_info(NULL, "event=store-back");
+		break;
+	case STORE_CALL_FAILED:
+		stat_inc(COUNT_STORE_FAILED);
+		break;
+	case STORE_CALL_REFUSED:
+		stat_inc(COUNT_STORE_REFUSED);
 		break;
 	case STORE_KEYS_NEW:
 		log_info(NULL, "event=store-credentials");
@@ -329,7 +350,7 @@ open_all(struct mover *m)
 	if (shared_open(&m->shared, mover_config(m), &e) == -1)
 		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e.text);
 	if (m->store->ops->attach != NULL)
-		m->store->ops->attach(m->store, m->net, &m->shared, on_store, NULL);
+		m->store->ops->attach(m->store, m->net, &m->shared, on_store, m);
 	gather_init(m);
 	m->hasher = hasher_new(m->loop);
 	m->assets = assets_new(m);

@@ -48,6 +48,7 @@ struct mover {
 	struct loop *loop;
 	struct net *net;
 	struct store *store;
+	bool store_bad;			/* away or full, and that was told */
 	struct shared shared;		/* with the other hosts */
 	bool forgery_told;
 	struct timer net_timer, tick;

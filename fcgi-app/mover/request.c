@@ -18,7 +18,10 @@
 
 static void client_route(struct client *c);
 
-enum { KEPT_URL_LIFE_S = 3600 };	/* a GET begins at once, and may then take as long as it likes */
+enum {
+	KEPT_URL_LIFE_S = 3600,		/* a GET begins at once, and may then take as long as it likes */
+	KEPT_BEGIN_MS = 5000,		/* and where it does not, the source is asked */
+};
 
 /* A range that is not simply "from the start to the end". */
 static bool
@@ -474,7 +477,7 @@ static bool
 serve_kept(struct client *c, const char *key, const struct store_object *o)
 {
 	struct pull_want w = { .id = c->h.id, .trace = c->h.trace, .has_range = true,
-		.deadline_ms = c->h.deadline_mono_ms };
+		.deadline_ms = clock_mono_ms() + KEPT_BEGIN_MS };
 	struct failure failure = FAILURE(502, PROBLEM_CACHE, "the cache failed");
 	struct buf url = BUF_INIT(STORE_URL_MAX);
 	struct err e = ERR_NONE;
@@ -483,6 +486,8 @@ serve_kept(struct client *c, const char *key, const struct store_object *o)
 	bool part;
 
 	facts_of_object(&f, &o->meta);
+	if (c->h.deadline_mono_ms < w.deadline_ms)
+		w.deadline_ms = c->h.deadline_mono_ms;
 	part = client_part(c, &f, &w.first, &w.last);
 	facts_release(&f);
 	if (!part) {

@@ -84,7 +84,10 @@ on_fill(void *arg)
 		    clock_mono_us() - t->started_us);
 		break;
 	case FILL_FAILED:
-		log_error(t->h.id, "EO-MOVER-PUBLISH", "cannot publish error='%s'", e.text);
+		if (t->m->store_bad)
+			log_info(t->h.id, "event=transfer-unstored reason='%s'", e.text);
+		else
+			log_error(t->h.id, "EO-MOVER-PUBLISH", "cannot publish error='%s'", e.text);
 		stat_inc(COUNT_UNSTORED);
 		break;
 	}

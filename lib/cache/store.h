@@ -53,8 +53,13 @@ struct shared;
 
 /* What the operator should hear of a storage that is not in this machine.  text: why, or ""; no secrets. */
 enum store_event {
-	STORE_AWAY,			/* it does not answer, or refuses us; once until STORE_BACK */
+	/* how it is; each once, until it is otherwise */
+	STORE_AWAY,			/* it does not answer, or refuses us */
+	STORE_FULL,			/* it takes nothing; what is there is served */
 	STORE_BACK,
+	/* of each request to it, for counters */
+	STORE_CALL_FAILED,		/* no answer in time, or an error of its own */
+	STORE_CALL_REFUSED,
 	STORE_KEYS_NEW,			/* the file of credentials was read again */
 	STORE_KEYS_BROKEN,		/* ... and could not be: the old ones stay */
 	STORE_FOREIGN,			/* under a key of ours lies what is not ours; it counts as missing */

@@ -24,8 +24,8 @@
 #include "base/fd.h"
 
 enum {
-	FAILURES_MAX = 3,		/* in a row, and S3 counts as away */
-	AWAY_MS = 5000,			/* nobody is asked for so long */
+	FAILURES_MAX = 3,		/* in a row, and S3 counts as away, or as full */
+	PAUSE_MS = 5000,		/* nobody is asked for so long */
 };
 
 static struct store_s3 *
@@ -66,41 +66,95 @@ s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e)
 
 /* ---- is it there? -------------------------------------------------------------- */
 
+static bool
+is_paused(const struct s3_health *h)
+{
+	return h->bad && clock_mono_ms() < h->until_ms;
+}
+
 bool
 s3_is_away(const struct store_s3 *s)
 {
-	return s->away_until_ms != 0 && clock_mono_ms() < s->away_until_ms;
+	return is_paused(&s->all);
+}
+
+/* The others go on as if nobody might: S3 may be slow. */
+static bool
+try_one(struct s3_health *h)
+{
+	if (is_paused(h))
+		return false;
+	if (h->bad)
+		h->until_ms = clock_mono_ms() + PAUSE_MS;
+	return true;
+}
+
+bool
+s3_may_ask(struct store_s3 *s, enum s3_purpose why)
+{
+	return try_one(&s->all) && (why == S3_LOOK || try_one(&s->taking));
+}
+
+/* Nothing that is asked here and now can succeed. */
+static bool
+is_misplaced(const struct s3_answer *a)
+{
+	return a->result == S3_RESULT_NONE || a->result == S3_RESULT_CLOCK || a->result == S3_RESULT_REGION;
 }
 
 /* Its failure, and not that of what was asked.  403: whatever is asked will be refused. */
 static bool
 is_its_own(const struct s3_answer *a)
 {
-	return a->again || a->error != FETCH_OK || a->status == 403 || a->result == S3_RESULT_NONE;
+	if (a->result == S3_RESULT_SOURCE)
+		return false;
+	return a->again || a->error != FETCH_OK || a->status == 403 || a->status == 507 || is_misplaced(a);
+}
+
+/* Or is it of what is put alone?  That may be refused, or find no room, while all that is there can be had. */
+static bool
+is_for_all(enum s3_purpose why, const struct s3_answer *a)
+{
+	return why == S3_LOOK || a->error != FETCH_OK || is_misplaced(a);
+}
+
+static enum store_event
+condition(const struct store_s3 *s)
+{
+	return s->all.bad ? STORE_AWAY : s->taking.bad ? STORE_FULL : STORE_BACK;
+}
+
+static void
+failed(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a)
+{
+	struct s3_health *h = is_for_all(why, a) ? &s->all : &s->taking;
+
+	s->tell(s->tell_arg, a->again || a->error != FETCH_OK ? STORE_CALL_FAILED : STORE_CALL_REFUSED, "");
+	if (++h->failures < FAILURES_MAX)
+		return;
+	h->bad = true;
+	h->until_ms = clock_mono_ms() + PAUSE_MS;
 }
 
 void
-s3_heard(struct store_s3 *s, const struct s3_answer *a)
+s3_heard(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a)
 {
+	enum store_event before = condition(s);
 	struct err e = ERR_NONE;
 
 	if (s3_answer_good(a)) {
-		if (s->away)
-			s->tell(s->tell_arg, STORE_BACK, "");
-		s->away = false;
-		s->failures = 0;
-		s->away_until_ms = 0;
-		return;
-	}
-	/* a 404 to HEAD may be that of the object, or the bucket's */
-	if (!is_its_own(a) || ++s->failures < FAILURES_MAX)
-		return;
-	s->away_until_ms = clock_mono_ms() + AWAY_MS;
-	if (!s->away) {
+		s->all = (struct s3_health){ 0 };
+		if (why == S3_FILL)
+			s->taking = (struct s3_health){ 0 };
+	} else if (is_its_own(a)) {
+		failed(s, why, a);
 		s3_answer_say(a, &e);
-		s->tell(s->tell_arg, STORE_AWAY, e.text);
+	} else if (a->error == FETCH_OK) {
+		/* it answers: 404 to HEAD may be the object's or the bucket's, which a fill will show */
+		s->all.until_ms = 0;
 	}
-	s->away = true;
+	if (condition(s) != before)
+		s->tell(s->tell_arg, condition(s), e.text);
 }
 
 /* ---- the spool -------------------------------------------------------------------- */
@@ -189,10 +243,11 @@ s3_set_config(struct store *store, const struct config *c)
 		use_keys(s, c);
 }
 
+/* A bucket that is away makes nobody unready: movers say so on the scoreboard, and requests are served. */
 static int
-s3_check(struct store *store, struct err *e)
+s3_check(struct store *store UNUSED, struct err *e UNUSED)
 {
-	return s3_of(store)->away ? err_set(e, "S3 is away") : 0;
+	return 0;
 }
 
 static void

@@ -13,6 +13,15 @@
 #include "cache/shared.h"
 #include "cache/store_s3_meta.h"
 
+/* Some failures in a row, and nobody asks for a while; then one does. */
+struct s3_health {
+	unsigned failures;		/* in a row */
+	bool bad;
+	int64_t until_ms;		/* mono: bad, and nobody asks until then */
+};
+
+enum s3_purpose { S3_LOOK, S3_FILL };
+
 struct store_s3 {
 	struct store store;		/* first */
 	const struct config *config;	/* borrowed: the one in force */
@@ -29,20 +38,16 @@ struct store_s3 {
 	LIST_HEAD(, s3_abort) aborts;
 	struct found *found;		/* hash by key */
 	size_t n_found;
-	unsigned failures;		/* in a row */
-	int64_t away_until_ms;		/* mono: nobody is asked until then; 0: it is there */
-	bool away;			/* and that was told */
+	struct s3_health all, taking;	/* S3 for whatever we ask it, and for what is put there */
 };
 
 /* Who asks; -1 and e: without net, or without credentials.  Reads the file of credentials again if it has changed. */
 int s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e);
-/*
- * What became of a call: after some failures in a row that are S3's, not the
- * call's, nobody asks for a while, and the log says so once, and once when it
- * is back.
- */
-void s3_heard(struct store_s3 *s, const struct s3_answer *a);
-bool s3_is_away(const struct store_s3 *s);
+/* What became of a call: failures that are S3's, not the call's, are counted, and what follows is told. */
+void s3_heard(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a);
+/* May S3 be asked?  Yes makes the caller the one who tries, where it was bad. */
+bool s3_may_ask(struct store_s3 *s, enum s3_purpose why);
+bool s3_is_away(const struct store_s3 *s);	/* nobody may, whyever */
 
 /* store_s3_fill.c */
 struct store_fill *s3_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m,

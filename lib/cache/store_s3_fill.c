@@ -180,7 +180,8 @@ errand_heard(struct errand *x, const struct s3_answer *a)
 	uint32_t chance;
 
 	x->call = NULL;
-	s3_heard(f->s, a);
+	/* that an upload may begin says nothing of room for its parts */
+	s3_heard(f->s, f->step == CREATING && s3_answer_good(a) ? S3_LOOK : S3_FILL, a);
 	if (s3_answer_good(a)) {
 		x->at_ms = 0;
 		x->tries = 0;
@@ -500,8 +501,8 @@ s3_fill_begin(struct store *store, const char *key, int spool_fd, const struct o
 	struct store_fill *f;
 	struct s3_peer peer;
 
-	if (s3_is_away(s)) {
-		(void)err_set(e, "S3 is away");
+	if (!s3_may_ask(s, S3_FILL)) {
+		(void)err_set(e, s3_is_away(s) ? "S3 is away" : "S3 takes nothing");
 		return NULL;
 	}
 	if (s3_peer(s, &peer, e) != 0)

@@ -138,14 +138,14 @@ s3_lookup(struct store *store, const char *key, struct store_object *ret, struct
 	struct store_s3 *s = (struct store_s3 *)store;
 	const struct found *f = found_get(s, key, false);
 
-	if (!is_known(f)) {
-		if (s->net == NULL || s3_is_away(s))
-			return STORE_MISS;
-		if (f == NULL || f->call == NULL)
-			f = recall(s, key);
-		if (!is_known(f))
-			return STORE_ASK;
-	}
+	if (s->net == NULL || s3_is_away(s))
+		return STORE_MISS;
+	if (s->all.bad)		/* S3 itself has to say that it is back */
+		return is_known(f) && f->result == STORE_MISS ? STORE_MISS : STORE_ASK;
+	if (!is_known(f) && (f == NULL || f->call == NULL))
+		f = recall(s, key);
+	if (!is_known(f))
+		return STORE_ASK;
 	if (f->result == STORE_HIT) {
 		memset(ret, 0, sizeof(*ret));
 		object_meta_copy(&ret->meta, &f->object.meta);
@@ -201,7 +201,7 @@ on_head(void *arg, const struct s3_answer *a)
 	struct found *f = arg;
 
 	f->call = NULL;
-	s3_heard(f->s, a);
+	s3_heard(f->s, S3_LOOK, a);
 	take(f, a);
 	tell(f);
 }
@@ -214,6 +214,8 @@ ask(struct found *f, struct err *e)
 		.answer_by_ms = clock_mono_ms() + ASK_MS };
 	struct s3_peer peer;
 
+	if (f->call == NULL && !s3_may_ask(f->s, S3_LOOK))
+		return err_set(e, "S3 is away");
 	if (f->call == NULL && s3_peer(f->s, &peer, e) == 0)
 		f->call = s3_call_start(&peer, &w, on_head, f, e);
 	return f->call == NULL ? -1 : 0;

@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 4, LOOK_MS = 500 };
+enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 5, LOOK_MS = 500 };
 
 static struct slot *own;
 

@@ -48,6 +48,8 @@ enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_BUSY, SLOT_DRAININ
 	X(RESTARTS, "restarts_total", "children started again")				\
 	X(RELOADS, "reloads_total", "configurations taken")				\
 	X(UNSTORED, "unstored_total", "transfers that a dataset wanted stored and that were not")	\
+	X(STORE_FAILED, "store_failed_total", "requests to the bucket without an answer in time, or with an error of S3's own")	\
+	X(STORE_REFUSED, "store_refused_total", "requests to the bucket that S3 refused: keys, clock, bucket, room")	\
 	X(LOG_DROPPED, "log_dropped_total", "log lines that could not be written")	\
 	X(LOG_SUPPRESSED, "log_suppressed_total", "warnings beyond log.burst")
 
@@ -65,6 +67,8 @@ enum counter {
 	X(SPOOL_BYTES, "spool_bytes", "bytes in the spool")		\
 	X(QUEUED, "queued", "requests waiting for a provider slot")	\
 	X(CHARGES_QUEUED, "charges_queued", "settlements not yet taken")	\
+	X(STORE_AWAY, "store_away", "movers that find the bucket away and serve from the providers")	\
+	X(STORE_FULL, "store_full", "movers whose bucket takes nothing; what is in it is served")	\
 	X(HEAP_BYTES, "heap_bytes", "memory that is allocated in all processes, but for Python's own")
 enum gauge {
 #define X(name, prom, help) GAUGE_##name,
@@ -185,6 +189,7 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
  * *ret: its use and bound, and how often all have reached theirs.
  */
 const struct slot *scoreboard_fullest(const struct scoreboard *sb, enum bound b, struct bound_use *ret);
+uint64_t scoreboard_gauge(const struct scoreboard *sb, enum gauge g);	/* summed over the living */
 /* -/status and -/metrics */
 void scoreboard_json(const struct scoreboard *sb, struct buf *out);
 void scoreboard_prometheus(const struct scoreboard *sb, struct buf *out);

@@ -255,6 +255,12 @@ class Engine:
     def write_keys(self, path):
         write(path, "".join(KEYS % user[:3] + (TOKEN % user.token if user.token else "") for user in self.users.values()), 0o600)
 
+    def bucket_quota(self, bucket, objects=None):
+        """It is full with so many; None: never."""
+        if objects is not None:
+            self.run("radosgw-admin", "quota", "set", "--quota-scope", "bucket", "--bucket", bucket, "--max-objects", str(objects))
+        self.run("radosgw-admin", "quota", "disable" if objects is None else "enable", "--quota-scope", "bucket", "--bucket", bucket)
+
     # -- what a client does; a signer of its own, in other words than the one that is tested with it
 
     def presign(self, method, path, query=(), user=None, life_s=600, headers=None, at=None, payload="UNSIGNED-PAYLOAD"):

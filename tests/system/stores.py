@@ -93,8 +93,10 @@ class Bucket:
     def keys(self, prefix=""):
         return self.list([("list-type", "2"), ("prefix", prefix)], "Contents", "Key")
 
-    def uploads(self):
-        return self.list([("uploads", "")], "Upload", "Key")
+    def uploads(self, asset=None):
+        """Keys of those that are under way, of an asset or at all."""
+        found = self.list([("uploads", "")], "Upload", "Key")
+        return [key for key in found if asset is None or "/%s/" % asset.path.split("/")[4] in key]
 
     def find(self, asset):
         backend, collection, item = asset.path.split("/")[2:5]
