@@ -12,7 +12,7 @@ import urllib.parse
 
 import pytest
 from conftest import wait_until
-from stores import META, Bucket
+from stores import META
 
 MIB = 1 << 20
 PART = 5 * MIB
@@ -20,14 +20,14 @@ KEPT_S = 10         # that a mover believes what it was told of an object
 KILLS = 20
 
 
-@pytest.fixture
-def bucket(s3_engine, s3_bucket):
-    return Bucket(s3_engine, s3_bucket)
+@pytest.fixture(scope="module")
+def store_kind():
+    return "s3"
 
 
 @pytest.fixture
-def stack(make_stack, bucket):
-    return make_stack(store=bucket)
+def bucket(stack):
+    return stack.store
 
 
 def test_what_was_fetched_once_comes_from_the_bucket(stack, bucket):
@@ -49,15 +49,15 @@ def test_what_was_fetched_once_comes_from_the_bucket(stack, bucket):
 def test_a_large_one_goes_in_parts_while_it_comes_and_is_seen_when_it_is_whole(stack, bucket):
     asset = stack.add_gated(5 * PART + 12345, 3 * PART)
     finish = stack.begin(asset)
-    wait_until(bucket.uploads, "an upload in parts")
-    assert bucket.keys() == []
+    wait_until(lambda: bucket.uploads(asset), "an upload in parts")
+    assert bucket.find(asset) is None
     asset.open()
     rc, body = finish()
     assert rc == 0 and body == asset.data
     wait_until(lambda: bucket.find(asset), "the object")
     body, meta, _ = bucket.kept(asset)
     assert body == asset.data and meta["length"] == len(body)
-    assert bucket.uploads() == []
+    assert bucket.uploads(asset) == []
     hit = stack.get(asset.path)
     assert hit.is_hit and hit.body == asset.data
 
@@ -79,24 +79,6 @@ def test_a_body_of_unknown_length_is_stored_when_it_is_whole(stack, bucket):
     assert hit.is_hit and hit.body == asset.data
 
 
-def test_ranges_conditions_and_head_of_what_is_in_the_bucket(stack, bucket):
-    asset = stack.add(os.urandom(100000))
-    etag = asset.warm().cold.headers["etag"]
-    for spec, first, last in (("0-0", 0, 0), ("500-999", 500, 999), ("99990-", 99990, 99999), ("-7", 99993, 99999), ("5-1000000", 5, 99999)):
-        part = stack.get(asset.path, {"Range": "bytes=" + spec})
-        assert part.status == 206 and part.body == asset.data[first:last + 1] and part.is_hit, (spec, part)
-        assert part.headers["content-range"] == "bytes %d-%d/100000" % (first, last)
-    beyond = stack.get(asset.path, {"Range": "bytes=100000-"})
-    assert beyond.status == 416 and beyond.headers["content-range"] == "bytes */100000"
-    assert stack.get(asset.path, {"If-None-Match": etag}).status == 304
-    assert stack.get(asset.path, {"If-Match": '"another"'}).status == 412
-    assert stack.get(asset.path, {"Range": "bytes=0-9", "If-Range": etag}).status == 206
-    assert stack.get(asset.path, {"Range": "bytes=0-9", "If-Range": '"another"'}).status == 200
-    head = stack.request("HEAD", asset.path)
-    assert head.status == 200 and head.is_hit and head.headers["content-length"] == "100000" and head.headers["etag"] == etag
-    assert len(asset.upstream()) == 1
-
-
 def test_a_hit_costs_its_user_no_bytes_of_the_provider(make_stack, bucket):
     stack = make_stack({"quotas": {"q": {"upstream_bytes": ["250 KB per month"]}},
                         "rules": [{"who": "authenticated", "allow": True, "quotas": ["q"]}]}, store=bucket)
@@ -115,9 +97,8 @@ def test_a_wrong_body_leaves_neither_object_nor_upload(stack, bucket):
     asset = stack.add(data, case="wrongsum", backend="loop_open",
                       asset_members={"file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)})
     assert stack.curl(asset.url).rc == 18
-    wait_until(lambda: "EO-MOVER-MISMATCH" in stack.log(), "the mismatch")
-    wait_until(lambda: not bucket.uploads(), "the upload is aborted")
-    assert bucket.keys() == []
+    wait_until(lambda: not bucket.uploads(asset), "the upload is aborted")
+    assert bucket.find(asset) is None
 
 
 def test_an_upload_that_s3_makes_after_it_was_given_up_is_aborted_too(stack, bucket, s3_engine):
@@ -131,9 +112,9 @@ def test_an_upload_that_s3_makes_after_it_was_given_up_is_aborted_too(stack, buc
     finally:
         os.kill(radosgw, signal.SIGCONT)
     # made first, then aborted; the latter is what the engine hears last of it
-    wait_until(lambda: "DELETE /%s/" % bucket.name in engine_log(s3_engine), "S3 is asked to abort it")
-    wait_until(lambda: not bucket.uploads(), "it is aborted")
-    assert bucket.keys() == []
+    wait_until(lambda: "DELETE /%s/30d%s" % (bucket.name, asset.path[len("/data"):]) in engine_log(s3_engine), "S3 is asked to abort it")
+    wait_until(lambda: not bucket.uploads(asset), "it is aborted")
+    assert bucket.find(asset) is None
 
 
 def engine_log(engine):
@@ -145,7 +126,7 @@ def test_what_the_lifecycle_took_is_fetched_again_without_an_error(stack, bucket
     asset = stack.add(os.urandom(50000))
     asset.warm()
     assert stack.get(asset.path).is_hit
-    assert bucket.ask("DELETE", bucket.find(asset)).status == 204
+    asset.expire()
     again = stack.get(asset.path)       # the mover believes for KEPT_S that it is there
     assert again.status == 200 and again.body == asset.data and not again.is_hit
     assert len(asset.upstream()) == 2
@@ -171,44 +152,9 @@ def test_another_version_in_the_bucket_is_never_mixed_in(stack, bucket):
     asset = stack.add(os.urandom(50000))
     asset.warm()
     assert stack.get(asset.path).is_hit
-    other = os.urandom(50000)
-    headers = bucket.kept(asset)[2]
-    assert bucket.ask("PUT", bucket.find(asset), body=other, headers={META: headers[META]}).status == 200
+    bucket.write(asset, os.urandom(50000))
     answer = stack.get(asset.path)      # S3's own tag is another: fetched from the source
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
-
-
-def refused(stack, why):
-    """A stack whose bucket cannot be used serves all the same, and says so once."""
-    for _ in range(6):
-        asset = stack.add(os.urandom(50000))
-        answer = stack.get(asset.path)
-        assert answer.status == 200 and answer.body == asset.data
-    wait_until(lambda: "EO-STORE-AWAY" in stack.log(), "it is told")
-    lines = [line for line in stack.log().splitlines() if "EO-STORE-AWAY" in line]
-    assert len(lines) == 1 and why in lines[0], lines
-
-
-def test_without_its_bucket_everything_is_served_and_told_once(bucket, make_stack, s3_engine):
-    stack = make_stack(store=Bucket(s3_engine, "no-such-bucket"))
-    refused(stack, "NoSuchBucket")
-
-
-def test_new_keys_are_used_without_a_restart(bucket, make_stack, s3_engine, tmp_path):
-    keys = tmp_path / "keys"
-    nobody, owner = s3_engine.nobody, s3_engine.owner
-    write_keys(keys, nobody)
-    stack = make_stack(bucket.config(credentials=str(keys)), store=bucket)
-    refused(stack, "403")
-    write_keys(keys, owner)
-
-    def stored():
-        asset = stack.add(os.urandom(5000))
-        return "stored" in stack.get(asset.path).headers["cache-status"]
-    wait_until(lambda: stored() and "event=store-back" in stack.log(), "the new keys are in use")
-    for secret in (nobody.secret, owner.secret):
-        assert secret not in stack.log()
-    assert "X-Amz-Signature" not in stack.log()
 
 
 def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stack, s3_engine, monkeypatch):
@@ -220,35 +166,6 @@ def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stac
     stack.reload(lambda config: config["log"].update(level="info"))
     stack.add(os.urandom(5000)).warm()
     assert s3_engine.owner.secret not in stack.log()
-
-
-def write_keys(path, user):
-    new = str(path) + ".new"
-    with open(new, "w") as f:
-        f.write("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (user.id, user.secret))
-    os.chmod(new, 0o600)
-    os.rename(new, path)
-
-
-def test_while_s3_is_down_everything_is_served_and_then_stored_again(stack, bucket, s3_engine):
-    before = stack.add(os.urandom(3 * PART))
-    before.warm()
-    s3_engine.stop("radosgw")
-    try:
-        answer = stack.get(before.path)
-        assert answer.status == 200 and answer.body == before.data and not answer.is_hit
-        refused(stack, "connect")
-    finally:
-        s3_engine.start("radosgw")
-
-    def stored():
-        asset = stack.add(os.urandom(5000))
-        return "stored" in stack.get(asset.path).headers["cache-status"]
-    # each mover finds out by itself
-    wait_until(lambda: stored() and "event=store-back" in stack.log(), "it stores again")
-    wait_until(lambda: stack.request("HEAD", before.path).is_hit, "what was there before is seen again")
-    hit = stack.get(before.path)
-    assert hit.is_hit and hit.body == before.data
 
 
 def test_f5_a_mover_killed_at_random_instants_leaves_only_whole_objects(stack, bucket):
