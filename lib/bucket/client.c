@@ -186,26 +186,6 @@ op_end(struct s3_op *o, const struct s3_answer *a)
 	op_free(o);
 }
 
-/*
- * Sign for where the bucket is.  Amazon's endpoints have the region in their
- * name, and each takes requests for its own alone.
- */
-static void
-move_to(struct s3_client *b, const char *region)
-{
-	struct s3_place *p = &b->place;
-	size_t n = strlen(p->region);
-	char *label = strstr(p->host, p->region), *host;
-
-	if (label != NULL && label > p->host && label[-1] == '.' && label[n] == '.') {
-		host = mem_printf("%.*s%s%s", (int)(label - p->host), p->host, region, label + n);
-		free(p->host);
-		p->host = host;
-	}
-	free(p->region);
-	p->region = mem_strdup(region);
-}
-
 /* Is there time for another try after so long?  Then it is queued. */
 static bool
 again(struct s3_op *o, int64_t pause_ms)
@@ -232,7 +212,7 @@ on_answer(void *arg, const struct s3_answer *a)
 		o->went_elsewhere = true;
 		/* another operation may have moved it already */
 		if (strcmp(o->client->place.region, o->asked_region) == 0)
-			move_to(o->client, a->region);
+			s3_place_move(&o->client->place, a->region);
 		return;
 	}
 	op_end(o, a);

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "s3/xml.h"
+#include "wire/header.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -25,12 +26,12 @@ s3_error_read(struct s3_error *ret, const char *data, size_t n)
 {
 	struct s3_xml *x = s3_xml_parse(data, n, NULL);
 	const char *code = s3_xml_text(x, "Code"), *message = s3_xml_text(x, "Message"),
-		   *region = s3_xml_text(x, "Region");
+		   *region = s3_xml_text(x, "Region"), *size = s3_xml_text(x, "ActualObjectSize");
 	bool is_one = x != NULL && strcmp(x->name, "Error") == 0 && is_word(code, ALNUM ".", S3_CODE_MAX);
 	size_t len;
 
 	if (is_one) {
-		*ret = (struct s3_error){ .code = "" };
+		*ret = (struct s3_error){ .object_size = UINT64_MAX };
 		memcpy(ret->code, code, strlen(code));
 		len = message == NULL ? 0 : strnlen(message, S3_MESSAGE_MAX);
 		while (len > 0 && !text_is_utf8(message, len))	/* cut within a character */
@@ -38,6 +39,8 @@ s3_error_read(struct s3_error *ret, const char *data, size_t n)
 		memcpy(ret->message, message == NULL ? "" : message, len);
 		if (is_word(region, ALNUM "-_", S3_REGION_MAX))
 			memcpy(ret->region, region, strlen(region));
+		if (size != NULL)
+			(void)header_length_parse(size, strlen(size), &ret->object_size);	/* or unknown */
 	}
 	s3_xml_free(x);
 	return is_one ? 0 : -1;

@@ -14,6 +14,7 @@ struct s3_error {
 	char code[S3_CODE_MAX + 1];		/* "NoSuchBucket": letters, digits and '.' */
 	char message[S3_MESSAGE_MAX + 1];	/* cut; may be "".  Untrusted: escape it */
 	char region[S3_REGION_MAX + 1];		/* where the bucket is, or "": letters, digits, '-' and '_' */
+	uint64_t object_size;			/* to a range beyond its end; UINT64_MAX where it is not said */
 };
 
 /* The body of an answer.  0, or -1 (ret untouched) where it is no such document. */

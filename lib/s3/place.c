@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 
-enum { REGION_MAX = 64, HOST_MAX = 255, BUCKET_MIN = 3, BUCKET_MAX = 63, PREFIX_MAX = 512 };
+enum { REGION_MAX = 64, HOST_MAX = 255, BUCKET_MIN = 3, BUCKET_MAX = 63, BUCKET_OLD_MAX = 255, PREFIX_MAX = 512 };
 
 static bool
 is_lower_or_digit(char c)
@@ -138,6 +138,15 @@ check_bucket(const char *bucket, struct err *e)
 	return 0;
 }
 
+/* What names of buckets once were, on Amazon and elsewhere. */
+static int
+check_old_bucket(const char *bucket, struct err *e)
+{
+	if (!is_made_of(bucket, BUCKET_OLD_MAX, "-_.") || strcmp(bucket, ".") == 0 || strcmp(bucket, "..") == 0)
+		return err_set(e, "the bucket's name is none that S3 ever had");
+	return 0;
+}
+
 static bool
 has_dot_segment(const char *s)
 {
@@ -185,17 +194,22 @@ take_addressing(struct s3_place *p, const char *addressing, struct err *e)
 }
 
 static int
-take(struct s3_place *p, const struct s3_place_words *w, struct err *e)
+take_region(struct s3_place *p, const char *region, struct err *e)
 {
-	const char *region = w->region == NULL ? "us-east-1" : w->region;
-
-	if (take_endpoint(p, w->endpoint, e) != 0)
-		return -1;
+	if (region == NULL)
+		region = "us-east-1";
 	if (!is_made_of(region, REGION_MAX, "-_."))
 		return err_set(e, "the region is empty, or holds something else than letters, digits, '-', '_' and '.'");
-	if (check_bucket(w->bucket, e) != 0)
-		return -1;
 	p->region = mem_strdup(region);
+	return 0;
+}
+
+static int
+take(struct s3_place *p, const struct s3_place_words *w, struct err *e)
+{
+	if (take_endpoint(p, w->endpoint, e) != 0 || take_region(p, w->region, e) != 0 ||
+	    check_bucket(w->bucket, e) != 0)
+		return -1;
 	p->bucket = mem_strdup(w->bucket);
 	if (take_prefix(p, w->prefix == NULL ? "" : w->prefix, e) != 0)
 		return -1;
@@ -215,6 +229,34 @@ s3_place_init(struct s3_place *ret, const struct s3_place_words *w, struct err *
 	return 0;
 }
 
+/* As Amazon's own tools find it. */
+static int
+take_amazon(struct s3_place *p, struct err *e)
+{
+	const char *more = strncmp(p->region, "cn-", 3) == 0 ? ".cn" : "";
+	char *endpoint = mem_printf("https://s3.%s.amazonaws.com%s", p->region, more);
+	int rc = take_endpoint(p, endpoint, e);
+
+	free(endpoint);
+	p->virtual_host = check_bucket(p->bucket, NULL) == 0 && strchr(p->bucket, '.') == NULL;
+	return rc;
+}
+
+int
+s3_place_init_foreign(struct s3_place *ret, const char *endpoint, const char *region, const char *bucket,
+    struct err *e)
+{
+	struct s3_place p = { .bucket = mem_strdup(bucket), .prefix = mem_strdup("") };
+
+	if (take_region(&p, region, e) != 0 || check_old_bucket(bucket, e) != 0 ||
+	    (endpoint == NULL ? take_amazon(&p, e) : take_endpoint(&p, endpoint, e)) != 0) {
+		s3_place_release(&p);
+		return -1;
+	}
+	*ret = p;
+	return 0;
+}
+
 void
 s3_place_release(struct s3_place *p)
 {
@@ -225,6 +267,21 @@ s3_place_release(struct s3_place *p)
 	free(p->bucket);
 	free(p->prefix);
 	*p = (struct s3_place){ .host = NULL };
+}
+
+void
+s3_place_move(struct s3_place *p, const char *region)
+{
+	size_t n = strlen(p->region);
+	char *label = strstr(p->host, p->region), *host;
+
+	if (label != NULL && label > p->host && label[-1] == '.' && label[n] == '.') {
+		host = mem_printf("%.*s%s%s", (int)(label - p->host), p->host, region, label + n);
+		free(p->host);
+		p->host = host;
+	}
+	free(p->region);
+	p->region = mem_strdup(region);
 }
 
 void

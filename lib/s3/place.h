@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Where objects are: an endpoint, a bucket in it, and a prefix of all keys.
- * All of it comes from the configuration.  Pure.
+ * From the configuration, or from a provider.  Pure.
  */
 #ifndef S3_PLACE_H
 #define S3_PLACE_H
@@ -38,8 +38,21 @@ struct s3_place {
  * certificate covers).  The words are copied.
  */
 int s3_place_init(struct s3_place *ret, const struct s3_place_words *w, struct err *e);
+/*
+ * A bucket of somebody else, whose name may be one that was allowed once.
+ * endpoint NULL: Amazon's of the region, by virtual host where the name can be
+ * one; elsewhere by path.  region NULL: "us-east-1".  No prefix.
+ */
+int s3_place_init_foreign(struct s3_place *ret, const char *endpoint, const char *region, const char *bucket,
+    struct err *e);
 /* NULL and a zeroed one are allowed. */
 void s3_place_release(struct s3_place *p);
+/*
+ * The bucket is in this region (not empty).  Amazon's endpoints have the
+ * region as a label of their name, and each takes requests for its own alone:
+ * where the host has the old one it gets the new one.
+ */
+void s3_place_move(struct s3_place *p, const char *region);
 
 /* The Host header of requests there: with the bucket where it is a virtual host, without a default port. */
 void s3_place_host(struct buf *out, const struct s3_place *p);

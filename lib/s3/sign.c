@@ -37,6 +37,32 @@ check(const struct s3_request *r, struct err *e)
 	return 0;
 }
 
+/* query NULL: none. */
+static int
+add_url(struct buf *out, const struct s3_place *p, const struct buf *host, const struct buf *path,
+    const struct buf *query, struct err *e)
+{
+	(void)buf_join(out, p->https ? "https" : "http", "://", buf_str(host), buf_str(path), query == NULL ? "" : "?",
+	    query == NULL ? "" : buf_str(query), NULL);
+	return buf_fits(out) ? 0 : err_set(e, "the URL is longer than there is room for");
+}
+
+int
+s3_public_url(struct buf *out, const struct s3_place *p, const char *key, struct err *e)
+{
+	struct buf host = BUF_INIT(S3_URL_MAX), path = BUF_INIT(S3_URL_MAX);
+	int rc = s3_place_path(&path, p, key, e);
+
+	s3_place_host(&host, p);
+	buf_must(&host);
+	buf_must(&path);
+	if (rc == 0)
+		rc = add_url(out, p, &host, &path, NULL, e);
+	buf_release(&host);
+	buf_release(&path);
+	return rc;
+}
+
 int
 s3_presign(struct buf *out, struct s3_signer *s, const struct s3_place *p, const struct s3_credentials *c,
     const struct s3_request *r, int64_t now_s, struct err *e)
@@ -60,12 +86,7 @@ s3_presign(struct buf *out, struct s3_signer *s, const struct s3_place *p, const
 	if (sigv4_presign(&query, s, &v4, c, now_s, e) != 0)
 		goto out;
 	buf_must(&query);
-	(void)buf_join(out, p->https ? "https" : "http", "://", buf_str(&host), buf_str(&path), "?", buf_str(&query),
-	    NULL);
-	if (buf_fits(out))
-		rc = 0;
-	else
-		err_set(e, "the URL is longer than there is room for");
+	rc = add_url(out, p, &host, &path, &query, e);
 out:
 	buf_release(&host);
 	buf_release(&path);

@@ -60,4 +60,7 @@ void s3_signer_free(struct s3_signer *s);	/* wipes; NULL is allowed */
 int s3_presign(struct buf *out, struct s3_signer *s, const struct s3_place *p, const struct s3_credentials *c,
     const struct s3_request *r, int64_t now_s, struct err *e);
 
+/* Append the URL of what anybody may read: without a signature.  As s3_presign. */
+int s3_public_url(struct buf *out, const struct s3_place *p, const char *key, struct err *e);
+
 #endif

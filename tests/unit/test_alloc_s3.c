@@ -35,6 +35,23 @@ take_place(void)
 }
 
 static int
+take_foreign_place(void)
+{
+	struct err e = ERR_NONE;
+	struct buf out = BUF_INIT(S3_URL_MAX);
+	struct s3_place p;
+	bool right;
+
+	if (s3_place_init_foreign(&p, NULL, NULL, "eodata", &e) != 0)
+		return WRONG;
+	s3_place_move(&p, "eu-west-3");
+	if (s3_public_url(&out, &p, "k", &e) != 0)
+		return REFUSED;
+	right = strcmp(buf_str(&out), "https://eodata.s3.eu-west-3.amazonaws.com/k") == 0;
+	return right ? WHOLE : WRONG;
+}
+
+static int
 parse_credentials(void)
 {
 	struct s3_credentials c;
@@ -84,6 +101,7 @@ static void
 f9_a_place_is_whole_or_none(void)
 {
 	torture("s3_place_init", take_place);
+	torture("s3_place_init_foreign", take_foreign_place);
 }
 
 static void

@@ -108,6 +108,66 @@ buckets_have_the_names_that_s3_allows(void)
 	}
 }
 
+/* Host and path in a bucket of somebody else. */
+static const char *
+foreign_at(const char *endpoint, const char *region, const char *bucket, const char *then)
+{
+	static struct buf out;
+	struct err e = ERR_NONE;
+	struct s3_place p;
+
+	buf_release(&out);
+	buf_init(&out, 8192);
+	if (s3_place_init_foreign(&p, endpoint, region, bucket, &e) != 0) {
+		CHECK(e.text[0] != '\0');
+		return "refused";
+	}
+	if (then != NULL)
+		s3_place_move(&p, then);
+	s3_place_host(&out, &p);
+	CHECK_INT(s3_place_path(&out, &p, "k", &e), 0);
+	(void)buf_join(&out, " ", p.region, NULL);
+	s3_place_release(&p);
+	return buf_str(&out);
+}
+
+static void
+a_bucket_of_others_is_where_amazons_tools_would_look(void)
+{
+	CHECK_STR(foreign_at(NULL, NULL, "eodata", NULL), "eodata.s3.us-east-1.amazonaws.com/k us-east-1");
+	CHECK_STR(foreign_at(NULL, "eu-central-1", "eodata", NULL), "eodata.s3.eu-central-1.amazonaws.com/k eu-central-1");
+	CHECK_STR(foreign_at(NULL, "cn-north-1", "eodata", NULL), "eodata.s3.cn-north-1.amazonaws.com.cn/k cn-north-1");
+	CHECK_STR(foreign_at(NULL, NULL, "eo.data", NULL), "s3.us-east-1.amazonaws.com/eo.data/k us-east-1");
+	CHECK_STR(foreign_at(NULL, NULL, "EO_Data", NULL), "s3.us-east-1.amazonaws.com/EO_Data/k us-east-1");
+	CHECK_STR(foreign_at("https://s3.example.org/", NULL, "DIAS", NULL), "s3.example.org/DIAS/k us-east-1");
+	CHECK_STR(foreign_at("http://127.0.0.1:7480", "x", "a", NULL), "127.0.0.1:7480/a/k x");
+}
+
+static void
+a_bucket_of_others_has_a_name_at_least(void)
+{
+	static const char *const bad[] = { "", ".", "..", "a/b", "a b", "a%2fb", "a\tb", "a@b", "\xc3\xa9" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		CHECK_STR(foreign_at(NULL, NULL, bad[i], NULL), "refused");
+		CHECK_STR(foreign_at("https://s3.example.org", NULL, bad[i], NULL), "refused");
+	}
+	CHECK_STR(foreign_at("https://s3.example.org/base", NULL, "eodata", NULL), "refused");
+	CHECK_STR(foreign_at("s3.example.org", NULL, "eodata", NULL), "refused");
+	CHECK_STR(foreign_at(NULL, "", "eodata", NULL), "refused");
+	CHECK_STR(foreign_at(NULL, "evil.example.org/", "eodata", NULL), "refused");
+}
+
+static void
+where_a_host_has_its_region_it_moves_with_it(void)
+{
+	CHECK_STR(foreign_at(NULL, NULL, "eodata", "us-west-2"), "eodata.s3.us-west-2.amazonaws.com/k us-west-2");
+	CHECK_STR(foreign_at("https://s3.eu-1.example.org", "eu-1", "eodata", "eu-2"), "s3.eu-2.example.org/eodata/k eu-2");
+	CHECK_STR(foreign_at("https://s3.example.org", NULL, "eodata", "eu-2"), "s3.example.org/eodata/k eu-2");
+	CHECK_STR(foreign_at("https://eu-1.example.org", "eu-1", "eodata", "eu-2"), "eu-1.example.org/eodata/k eu-2");
+	CHECK_STR(foreign_at("https://s3.eu-12.example.org", "eu-1", "eodata", "eu-2"), "s3.eu-12.example.org/eodata/k eu-2");
+}
+
 static void
 a_virtual_host_begins_with_the_bucket(void)
 {
@@ -245,6 +305,9 @@ main(void)
 		UNIT(a_default_port_is_not_in_the_host),
 		UNIT(what_is_no_endpoint_is_refused),
 		UNIT(buckets_have_the_names_that_s3_allows),
+		UNIT(a_bucket_of_others_is_where_amazons_tools_would_look),
+		UNIT(a_bucket_of_others_has_a_name_at_least),
+		UNIT(where_a_host_has_its_region_it_moves_with_it),
 		UNIT(a_virtual_host_begins_with_the_bucket),
 		UNIT(a_prefix_stands_before_every_key),
 		UNIT(regions_are_one_word),

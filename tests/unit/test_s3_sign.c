@@ -314,6 +314,38 @@ the_longest_token_has_room(void)
 	CHECK(!is_refused(presigned(NULL, local, &c, get("k"), NOW_S)));
 }
 
+/* A client that is sent there adds no header of its own: it stands in the query, and is signed. */
+static void
+who_pays_is_in_the_query(void)
+{
+	static const struct s3_pair pays = { "x-amz-request-payer", "requester" };
+	struct s3_request r = get("k");
+	char without[S3_URL_MAX];
+
+	(void)snprintf(without, sizeof(without), "%s", signature_of(presigned(NULL, local, &manual, r, NOW_S)));
+	r.query = &pays;
+	r.nquery = 1;
+	CHECK(holds(presigned(NULL, local, &manual, r, NOW_S), "&x-amz-request-payer=requester&X-Amz-Signature="));
+	CHECK(strcmp(signature_of(presigned(NULL, local, &manual, r, NOW_S)), without) != 0);
+}
+
+static void
+what_is_public_needs_no_signature(void)
+{
+	struct s3_place p = place_of(local);
+	struct buf out = BUF_INIT(S3_URL_MAX);
+	struct err e = ERR_NONE;
+
+	CHECK_INT(s3_public_url(&out, &p, "a b/\xc3\xa9?#%2f", &e), 0);
+	CHECK_STR(buf_str(&out), "http://127.0.0.1:7480/eodata/a%20b/%C3%A9%3F%23%252f");
+	buf_clear(&out);
+	CHECK_INT(s3_public_url(&out, &p, "a/../b", &e), -1);
+	CHECK_INT(out.len, 0);
+	CHECK(e.text[0] != '\0');
+	buf_release(&out);
+	s3_place_release(&p);
+}
+
 static void
 a_life_is_a_second_to_a_week(void)
 {
@@ -483,6 +515,8 @@ main(void)
 		UNIT(any_key_comes_out_as_it_went_in),
 		UNIT(a_token_is_in_the_query_and_signed),
 		UNIT(the_longest_token_has_room),
+		UNIT(who_pays_is_in_the_query),
+		UNIT(what_is_public_needs_no_signature),
 		UNIT(a_life_is_a_second_to_a_week),
 		UNIT(the_clock_is_the_callers),
 		UNIT(headers_that_cannot_be_signed_are_refused),

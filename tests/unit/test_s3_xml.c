@@ -226,6 +226,26 @@ errors_are_read_without_what_was_signed(void)
 	CHECK_STR(x.code, "NoSuchBucket");
 	CHECK_STR(x.message, "");
 	CHECK_STR(x.region, "");
+	CHECK(x.object_size == UINT64_MAX);
+}
+
+static void
+the_size_of_an_object_is_read_where_it_is_one(void)
+{
+	static const struct { const char *text; uint64_t size; } said[] = {
+		{ "0", 0 }, { "5368709120", 5368709120 }, { "", UINT64_MAX }, { "-1", UINT64_MAX }, { "1x", UINT64_MAX },
+		{ "99999999999999999999999999", UINT64_MAX },
+	};
+	char text[200];
+	struct s3_error x;
+	int n;
+
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		n = snprintf(text, sizeof(text), "<Error><Code>InvalidRange</Code><ActualObjectSize>%s</ActualObjectSize></Error>",
+		    said[i].text);
+		CHECK_INT(s3_error_read(&x, text, (size_t)n), 0);
+		CHECK(x.object_size == said[i].size);
+	}
 }
 
 static void
@@ -296,6 +316,7 @@ main(void)
 		UNIT(size_depth_and_number_are_bounded),
 		UNIT(what_is_written_is_read_again),
 		UNIT(errors_are_read_without_what_was_signed),
+		UNIT(the_size_of_an_object_is_read_where_it_is_one),
 		UNIT(what_is_no_error_is_none),
 		UNIT(a_long_message_is_cut_between_characters),
 		UNIT(f9_without_memory_nothing_is_half_read),
