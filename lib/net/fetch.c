@@ -133,6 +133,7 @@ copy_request(struct fetch *f, const struct fetch_request *r, struct err *e)
 	if (check_request(r, e) != 0)
 		return -1;
 	f->trusted = r->trusted;
+	f->as_is = r->as_is || r->trusted;
 	f->first = f->url = url_new(f->net->config, r->url == NULL ? "" : r->url, r->trusted, e);
 	if (f->url == NULL)
 		return -1;

@@ -44,7 +44,7 @@ enum fetch_error {
 const char *fetch_error_name(enum fetch_error x);	/* "timeout" */
 
 enum {
-	FETCH_ERROR_BODY_MAX = 65536,	/* bytes of an answer of 300 or more to a trusted request; more is cut off */
+	FETCH_ERROR_BODY_MAX = 65536,	/* bytes of an answer of 300 or more, where it is asked for; more is cut off */
 	FETCH_AMZ_MAX = 64,		/* x-amz-* headers; S3 allows 2 KiB of metadata in all */
 	FETCH_AMZ_VALUE_MAX = 2048,	/* bytes */
 };
@@ -94,11 +94,14 @@ struct fetch_request {
 	uint64_t upload_offset, upload_length;
 	/*
 	 * To an endpoint that the operator has configured: any address, port and of http and https any
-	 * scheme; URLs of up to 32 KiB; no CDN-Loop; a redirect is an answer like others; no limit of
-	 * size but max_size.  Of a body to a status of 300 or more the first FETCH_ERROR_BODY_MAX bytes
-	 * come, whatever max_size says.
+	 * scheme; URLs of up to 32 KiB; no CDN-Loop; no limit of size but max_size; and as_is.
 	 */
 	bool trusted;
+	/*
+	 * A redirect is an answer like others.  Of a body to a status of 300 or more the first
+	 * FETCH_ERROR_BODY_MAX bytes come, whatever max_size says.
+	 */
+	bool as_is;
 	bool want_amz;			/* keep x-amz-* headers of the answer; too many or too long: FETCH_PROTOCOL */
 	/*
 	 * Complete lines, copied.  One that is malformed makes fetch_start fail;

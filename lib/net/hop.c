@@ -41,7 +41,7 @@ hop_verdict(struct fetch *f, enum fetch_error x, const char *fmt, ...)
 static bool
 is_error(const struct fetch *f)
 {
-	return f->trusted && f->response.r.status >= 300;
+	return f->as_is && f->response.r.status >= 300;
 }
 
 /* Hand the answer's headers to the owner.  0, or -1 with the verdict set. */
@@ -81,7 +81,7 @@ headers_done(struct fetch *f)
 
 	if (response_wants_close(&f->response))
 		(void)curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);	/* the option exists */
-	if (!f->trusted && response_is_redirect(&f->response)) {
+	if (!f->as_is && response_is_redirect(&f->response)) {
 		f->redirecting = true;
 		return r->has_length && r->length > REDIRECT_BODY_MAX ? -1 : 0;
 	}

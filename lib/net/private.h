@@ -54,7 +54,7 @@ struct fetch {
 
 	/* the request: copies */
 	char *id, *trace, *method, *body;
-	bool trusted, patient;
+	bool trusted, as_is, patient;
 	bool has_upload;			/* else a PUT sends body */
 	int upload_fd;				/* borrowed */
 	uint64_t upload_offset, upload_length;	/* of a PUT, also of one that sends body */

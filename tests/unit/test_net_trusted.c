@@ -121,6 +121,19 @@ e4_a_redirect_is_an_answer(void)
 		CHECK_STR(buf_str(&g.body), "<Error/>");
 		got_release(&g);
 	}
+	/* and of a provider that is asked so: what it may be is judged as ever */
+	r = request("/301");
+	r.as_is = true;
+	r.max_size = 1;
+	g = asked(&r);
+	CHECK(g.error == FETCH_OK && g.r.status == 301);
+	CHECK_STR(buf_str(&g.body), "<Error/>");
+	got_release(&g);
+	conf.allow_private.n = 0;
+	got_init(&g);
+	r.url = url("127.0.0.1", "/301");
+	CHECK(fetch_start(loop_net(), &r, &got_ops, &g, &(struct err)ERR_NONE) == NULL);
+	got_release(&g);
 	CHECK(!server_was_told(s, " /b "));
 	end();
 }
