@@ -518,13 +518,13 @@ get_source(struct reader *r, struct resolve_answer *a)
 	a->checksum = get_text(r, "checksum", 256, TEXT_URL);
 	a->tls_verify = get_flag(r, "tls_verify", true);
 	a->digest_user = get_text(r, "digest_user", 1024, TEXT_ANY);
-	a->bucket = get_text(r, "bucket", 256, TEXT_URL);
+	a->bucket = get_text(r, "bucket", 255, TEXT_URL);
 	a->s3_key = get_text(r, "s3_key", 4096, TEXT_ANY);
-	a->s3_region = get_text(r, "s3_region", 128, TEXT_URL);
+	a->s3_region = get_text(r, "s3_region", 64, TEXT_URL);
 	a->s3_endpoint = get_text(r, "s3_endpoint", 1024, TEXT_URL);
 	a->s3_access = get_text(r, "s3_access", 1024, TEXT_URL);
 	a->s3_secret = get_text(r, "s3_secret", 1024, TEXT_URL);
-	a->s3_token = get_text(r, "s3_token", SOURCE_URL_MAX, TEXT_URL);
+	a->s3_token = get_text(r, "s3_token", 8192, TEXT_URL);
 	a->s3_requester_pays = get_flag(r, "s3_requester_pays", false);
 	a->s3_anonymous = get_flag(r, "s3_anonymous", false);
 	if (a->source == SOURCE_HTTP && a->url == NULL && r->wrong == NULL)
@@ -533,6 +533,9 @@ get_source(struct reader *r, struct resolve_answer *a)
 		r->wrong = "method";
 	if (a->source == SOURCE_S3 && (a->bucket == NULL || a->s3_key == NULL) && r->wrong == NULL)
 		r->wrong = "bucket";
+	if (a->source == SOURCE_S3 && ((a->s3_access == NULL) != a->s3_anonymous || (a->s3_secret == NULL) != a->s3_anonymous) &&
+	    r->wrong == NULL)
+		r->wrong = "s3_access";
 }
 
 static bool

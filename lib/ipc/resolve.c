@@ -20,6 +20,8 @@ enum {
 	BODY_MAX = 1 << 20,
 	HEADER_BYTES_MAX = 8192,
 	SECRET_MAX = 8192,		/* session tokens are long */
+	BUCKET_MAX = 255,
+	REGION_MAX = 64,
 	RETRY_AFTER_MAX_S = 30 * 86400,
 };
 
@@ -270,19 +272,48 @@ get_header(struct msg_in *m)
 	return s;
 }
 
+/* Printable ASCII without spaces; NULL may be there, "" not. */
+static const char *
+get_word(struct msg_in *m, size_t max)
+{
+	const char *s = msg_get_str(m, max);
+
+	for (const char *p = s; p != NULL && *p != '\0'; p++) {
+		if ((uint8_t)*p <= ' ' || (uint8_t)*p >= 0x7f)
+			m->failed = true;
+	}
+	if (s != NULL && s[0] == '\0')
+		m->failed = true;
+	return m->failed ? NULL : s;
+}
+
+/* White space and what is not ASCII must have been encoded. */
 static const char *
 get_url(struct msg_in *m)
 {
-	const char *s = msg_get_text(m, SOURCE_URL_MAX);
+	const char *s = get_word(m, SOURCE_URL_MAX);
 
-	/* white space and what is not ASCII must have been encoded */
-	for (const char *p = s; p != NULL && *p != '\0'; p++) {
-		if ((uint8_t)*p <= ' ' || (uint8_t)*p >= 0x7f) {
-			m->failed = true;
-			return NULL;
-		}
-	}
+	if (s == NULL)
+		m->failed = true;
 	return s;
+}
+
+/* Both halves of the keys, or neither and nobody's. */
+static void
+get_s3(struct msg_in *m, struct resolve_answer *a)
+{
+	a->bucket = get_word(m, BUCKET_MAX);
+	a->s3_key = need_clean(m, SOURCE_URL_MAX);
+	a->s3_region = get_word(m, REGION_MAX);
+	a->s3_endpoint = get_word(m, SOURCE_URL_MAX);
+	a->s3_access = get_word(m, SECRET_MAX);
+	a->s3_secret = get_word(m, SECRET_MAX);
+	a->s3_token = get_word(m, SECRET_MAX);
+	a->s3_requester_pays = msg_get_bool(m);
+	a->s3_anonymous = msg_get_bool(m);
+	if (a->bucket == NULL || (a->s3_access == NULL) != a->s3_anonymous ||
+	    (a->s3_secret == NULL) != a->s3_anonymous || (a->s3_token != NULL && a->s3_anonymous))
+		m->failed = true;
 }
 
 static void
@@ -301,15 +332,7 @@ get_source(struct msg_in *m, struct resolve_answer *a)
 	a->checksum = get_clean(m, NAME_BYTES_MAX);
 	a->tls_verify = msg_get_bool(m);
 	if (a->source == SOURCE_S3) {
-		a->bucket = need_clean(m, 255);
-		a->s3_key = need_clean(m, SOURCE_URL_MAX);
-		a->s3_region = get_clean(m, 64);
-		a->s3_endpoint = get_clean(m, SOURCE_URL_MAX);
-		a->s3_access = get_clean(m, SECRET_MAX);
-		a->s3_secret = get_clean(m, SECRET_MAX);
-		a->s3_token = get_clean(m, SECRET_MAX);
-		a->s3_requester_pays = msg_get_bool(m);
-		a->s3_anonymous = msg_get_bool(m);
+		get_s3(m, a);
 		return;
 	}
 	a->url = get_url(m);

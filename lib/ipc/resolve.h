@@ -77,7 +77,10 @@ struct resolve_answer {
 	const char *checksum;		/* file:checksum, or NULL */
 	bool tls_verify;
 	const char *digest_user;	/* "user:password" for HTTP digest, or NULL */
-	/* SOURCE_S3; NULL elsewhere */
+	/*
+	 * SOURCE_S3; NULL elsewhere.  Without a region: unknown; without an endpoint: Amazon's.  Either anonymous,
+	 * or access and secret are there, and with temporary ones a token: printable ASCII without spaces.
+	 */
 	const char *bucket, *s3_key, *s3_region, *s3_endpoint, *s3_access, *s3_secret, *s3_token;
 	bool s3_requester_pays, s3_anonymous;
 	/* RESOLVE_PENDING, RESOLVE_FAILED */

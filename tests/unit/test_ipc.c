@@ -673,6 +673,47 @@ s3_sources_come_back(void)
 }
 
 static void
+a_source_in_s3_has_all_of_its_keys_or_none(void)
+{
+	static const struct { const char *bucket, *key, *region, *endpoint, *id, *secret, *token; bool anonymous, good; } say[] = {
+		{ "b", "k", NULL, NULL, NULL, NULL, NULL, true, true },
+		{ "b", "k", NULL, NULL, "i", "s", NULL, false, true },
+		{ "b", "k\xc3\xa9 k", "r", "http://e", "i", "s", "t", false, true },
+		{ "b", "k", NULL, NULL, NULL, NULL, NULL, false, false },
+		{ "b", "k", NULL, NULL, "i", "s", NULL, true, false },
+		{ "b", "k", NULL, NULL, "i", NULL, NULL, false, false },
+		{ "b", "k", NULL, NULL, NULL, "s", NULL, false, false },
+		{ "b", "k", NULL, NULL, NULL, NULL, "t", true, false },
+		{ "b", "k", NULL, NULL, "i", "", NULL, false, false },
+		{ "b", "k", NULL, NULL, "i", "s\n", NULL, false, false },
+		{ "b", "k", NULL, NULL, "i", "s", "t t", false, false },
+		{ "b", "k", "r r", NULL, "i", "s", NULL, false, false },
+		{ "b", "k", "", NULL, "i", "s", NULL, false, false },
+		{ "b", "k", NULL, "http://\xc3\xa9", "i", "s", NULL, false, false },
+		{ "b/..", "k", NULL, NULL, "i", "s", NULL, false, true },	/* whoever asks there looks at it */
+		{ "b b", "k", NULL, NULL, "i", "s", NULL, false, false },
+		{ NULL, "k", NULL, NULL, "i", "s", NULL, false, false },
+		{ "b", "", NULL, NULL, "i", "s", NULL, false, false },
+		{ "b", "k\n", NULL, NULL, "i", "s", NULL, false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(say); i++) {
+		struct resolve_answer a = {
+			.job = 5, .kind = RESOLVE_SOURCE, .source = SOURCE_S3, .backend = "x", .size = 10, .bucket = say[i].bucket,
+			.s3_key = say[i].key, .s3_region = say[i].region, .s3_endpoint = say[i].endpoint, .s3_access = say[i].id,
+			.s3_secret = say[i].secret, .s3_token = say[i].token, .s3_anonymous = say[i].anonymous,
+		};
+		struct buf msg = BUF_INIT(RESOLVE_FRAME_MAX);
+
+		resolve_answer_put(&msg, &a);
+		if (buf_ok(&msg) != say[i].good)
+			fprintf(stderr, "answer %zu\n", i);
+		CHECK(buf_ok(&msg) == say[i].good);
+		buf_release(&msg);
+	}
+}
+
+static void
 other_answers_come_back(void)
 {
 	struct resolve_answer p = { .job = 1, .kind = RESOLVE_PENDING, .status = 503, .retry_after_s = 600,
@@ -781,6 +822,7 @@ main(void)
 		UNIT(jobs_come_back),
 		UNIT(http_sources_come_back),
 		UNIT(s3_sources_come_back),
+		UNIT(a_source_in_s3_has_all_of_its_keys_or_none),
 		UNIT(other_answers_come_back),
 		UNIT(sources_cannot_smuggle),
 	};
