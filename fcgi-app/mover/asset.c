@@ -43,6 +43,7 @@ source_unref(struct source *s)
 		free(s->headers[i]);
 	}
 	free(s->headers);
+	s3_source_free(s->s3);
 	free(s->url);
 	free(s->method);
 	free(s->body);
@@ -65,14 +66,22 @@ good_until(int64_t expires_ms, int64_t now)
 	return until < now + 1000 ? now + 1000 : until;
 }
 
+/* NULL and e: there can be no such thing in S3. */
 static struct source *
-source_from_answer(const struct resolve_answer *a)
+source_from_answer(const struct asset *asset, const struct resolve_answer *a, struct err *e)
 {
-	struct source *s = mem_alloc(sizeof(*s));
+	struct s3_source *s3 = NULL;
+	struct source *s;
 	int64_t now = clock_wall_ms();
 
+	if (a->source == SOURCE_S3) {
+		s3 = s3_source_new(asset->m->s3_sources, a, asset->source_fresh, e);
+		if (s3 == NULL)
+			return NULL;
+	}
+	s = mem_alloc(sizeof(*s));
 	s->refs = 1;
-	s->kind = a->source;
+	s->s3 = s3;
 	s->url = mem_strdup(a->url);
 	s->method = mem_strdup(a->method == NULL ? "GET" : a->method);
 	s->body = mem_strdup(a->body);
@@ -131,11 +140,12 @@ make_etag(const struct fetch_response *r, uint64_t total)
 	return mem_printf("\"d-%s\"", hex);
 }
 
-/* The last segment of a URL's path, still encoded: a name of last resort. */
+/* The last segment of the location (of a URL: still encoded): a name of last resort. */
 static const char *
-url_name(const char *url, size_t *ret_n)
+location_name(const struct source *s, size_t *ret_n)
 {
-	size_t n = strcspn(url, "?#"), i = n;
+	const char *url = s->s3 != NULL ? s3_source_name(s->s3) : s->url;
+	size_t n = s->s3 != NULL ? strlen(url) : strcspn(url, "?#"), i = n;
 
 	while (i > 0 && url[i - 1] != '/')
 		i--;
@@ -159,7 +169,7 @@ make_disposition(const struct source *s, const struct resource *r, const struct 
 		p = s->filename;
 		n = p == NULL ? 0 : strlen(p);
 		if (n == 0)
-			p = url_name(s->url, &n);
+			p = location_name(s, &n);
 		if (n == 0 || n > 255) {
 			p = r->asset->name;
 			n = strlen(p);
@@ -190,7 +200,7 @@ make_media_type(const struct source *s, const struct resource *r, const struct f
 		return resp->media_type;
 	if (r->subpath[0] != '\0')
 		return media_type_of_name(r->subpath);
-	p = url_name(s->url, &n);
+	p = location_name(s, &n);
 	(void)snprintf(name, sizeof(name), "%.*s", n > 255 ? 255 : (int)n, p);
 	return media_type_of_name(name);
 }
@@ -486,17 +496,21 @@ static void
 on_resolved(void *arg, const struct resolve_answer *ans)
 {
 	struct asset *a = arg;
+	struct err e = ERR_NONE;
 	struct failure f;
 
 	a->ticket = NULL;
-	if (ans->kind == RESOLVE_SOURCE && ans->source == SOURCE_S3) {
-		f = FAILURE(501, PROBLEM_RESOLVER, "S3 sources are not supported yet");
-		asset_failed(a, &f);	/* not kept: its URL alone lets nobody in */
-	} else if (ans->kind == RESOLVE_SOURCE && ans->url != NULL && strcmp(ans->backend, a->backend) == 0) {
+	if (ans->kind == RESOLVE_SOURCE && strcmp(ans->backend, a->backend) == 0) {
 		source_unref(a->source);
-		a->source = source_from_answer(ans);
-		a->asking = false;
-		tell_all(a, NULL);
+		a->source = source_from_answer(a, ans, &e);
+		if (a->source != NULL) {
+			a->asking = false;
+			tell_all(a, NULL);
+		} else {
+			f = FAILURE(502, PROBLEM_UPSTREAM, "the provider's location of the asset is not allowed");
+			(void)snprintf(f.reason, sizeof(f.reason), "%.150s", e.text);
+			asset_failed(a, &f);
+		}
 	} else if (ans->kind == RESOLVE_SOURCE) {
 		f = FAILURE(502, PROBLEM_RESOLVER, "the resolver named a source of another backend");
 		asset_failed(a, &f);

@@ -353,6 +353,7 @@ open_all(struct mover *m)
 		m->store->ops->attach(m->store, m->net, &m->shared, on_store, m);
 	gather_init(m);
 	m->hasher = hasher_new(m->loop);
+	m->s3_sources = s3_sources_new();
 	m->assets = assets_new(m);
 	m->items = items_new(m);
 	m->resolvers = resolvers_new(m);
@@ -382,6 +383,7 @@ close_all(struct mover *m)
 	slots_free(m->slots);
 	if (m->store->ops->detach != NULL)
 		m->store->ops->detach(m->store);
+	s3_sources_free(m->s3_sources);
 	net_free(m->net);
 	accounts_free(m->accounts);
 	m->store->ops->free(m->store);

@@ -23,6 +23,7 @@
 #include "ipc/handover.h"
 #include "ipc/resolve.h"
 #include "mover/loop.h"
+#include "mover/source_s3.h"
 #include "net/fetch.h"
 #include "role.h"
 #include "wire/problem.h"
@@ -57,6 +58,7 @@ struct mover {
 	bool taking;			/* hand-overs are watched */
 	size_t files_max;		/* clients, by the limit of descriptors */
 	int64_t drain_until_ms;
+	struct s3_sources *s3_sources;
 	struct assets *assets;
 	struct items *items;
 	struct resolvers *resolvers;
@@ -98,8 +100,8 @@ struct failure {
 
 struct source {
 	unsigned refs;
-	enum source_kind kind;
 	bool ours;			/* an object of our store, at the storage: it counts for no provider */
+	struct s3_source *s3;		/* then there is no URL, nor what belongs to one; or NULL */
 	char *url, *method, *body;
 	char **headers;			/* credentials */
 	size_t n_headers;

@@ -8,7 +8,6 @@
 
 #include "mover/queue.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +27,9 @@ struct pull {
 	struct timer timer;		/* deadline in the queue; deferred failure */
 	uint64_t bytes;
 	bool excess;
+	struct s3_get s3;		/* of a source in S3 */
+	bool refused;			/* S3 says why, and its owner is told when that is known */
+	struct buf said;
 	/* the request, owned until it runs */
 	char *subpath, *id, *trace, *if_range;
 	bool has_range;
@@ -44,6 +46,7 @@ pull_free(struct pull *p)
 	timer_clear(p->m->loop, &p->timer);
 	turn_give(&p->turn);
 	source_unref(p->source);
+	buf_release(&p->said);
 	free(p->subpath);
 	free(p->id);
 	free(p->trace);
@@ -72,9 +75,8 @@ orphan_done(void *arg UNUSED, struct pull *p UNUSED, enum fetch_error x UNUSED, 
 static const struct pull_ops orphan_ops = { orphan_response, orphan_data, orphan_done };
 
 static int
-on_response(void *arg, const struct fetch_response *r)
+tell_response(struct pull *p, const struct fetch_response *r)
 {
-	struct pull *p = arg;
 	int rc;
 
 	p->in_callback = true;
@@ -86,11 +88,25 @@ on_response(void *arg, const struct fetch_response *r)
 }
 
 static int
+on_response(void *arg, const struct fetch_response *r)
+{
+	struct pull *p = arg;
+
+	p->refused = p->source->s3 != NULL && r->status >= 300;
+	return p->refused ? 0 : tell_response(p, r);
+}
+
+static int
 on_data(void *arg, const char *data, size_t n)
 {
 	struct pull *p = arg;
 	int rc;
 
+	if (p->refused) {
+		(void)buf_add(&p->said, data, n);
+		buf_must(&p->said);	/* lib/net has the same bound */
+		return 0;
+	}
 	p->in_callback = true;
 	rc = p->ops->on_data(p->arg, p, data, n);
 	p->in_callback = false;
@@ -101,6 +117,28 @@ on_data(void *arg, const char *data, size_t n)
 	return p->ops == &orphan_ops ? -1 : rc;
 }
 
+static void run(void *arg);
+
+/* S3 has refused and said why (r goes with the fetch, when this returns). */
+static void
+on_refused(struct pull *p, const struct fetch_response *r)
+{
+	struct fetch_response plain;
+
+	p->refused = false;
+	if (s3_get_again(&p->s3, p->source->s3, p->id, r, buf_str(&p->said), p->said.len, &plain)) {
+		buf_clear(&p->said);
+		run(p);
+		return;
+	}
+	if (plain.status == 416 && plain.range_size == UINT64_MAX && p->first == 0)
+		plain.range_size = 0;		/* only of nothing the beginning is beyond the end */
+	(void)tell_response(p, &plain);		/* whatever it says to that: this is the end */
+	p->in_callback = true;
+	p->ops->on_done(p->arg, p, FETCH_CANCELLED, "S3 refused");
+	pull_free(p);
+}
+
 static void
 on_done(void *arg, enum fetch_error x, const char *reason)
 {
@@ -108,6 +146,11 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 	struct pull *p = arg;
 
 	r = fetch_response(p->fetch);
+	if (p->refused) {
+		p->fetch = NULL;
+		on_refused(p, r);
+		return;
+	}
 	p->excess = r != NULL && r->excess;
 	p->fetch = NULL;
 	p->in_callback = true;
@@ -154,12 +197,20 @@ full_url(const struct pull *p, struct buf *out)
 	return buf_adds(out, url + strcspn(url, "?#"));
 }
 
+static int
+url_now(struct pull *p, struct buf *out, struct err *e)
+{
+	if (p->source->s3 != NULL)
+		return s3_get_url(&p->s3, p->source->s3, p->subpath, S3_SOURCE_LIFE_S, out, e);
+	return full_url(p, out) == 0 ? 0 : err_set(e, "the source's URL is too long");
+}
+
 static void
 run(void *arg)
 {
 	struct pull *p = arg;
 	struct mover *m = p->m;
-	struct buf url = BUF_INIT(STORE_URL_MAX + PATH_MAX);
+	struct buf url = BUF_INIT(S3_URL_MAX);
 	struct err e = ERR_NONE;
 	char *if_range = NULL;
 	struct fetch_request r = {
@@ -167,7 +218,7 @@ run(void *arg)
 		.credentials = (const char *const *)p->source->headers, .n_credentials = p->source->n_headers,
 		.digest_user = p->source->digest_user, .has_range = p->has_range, .range_first = p->first,
 		.range_last = p->last, .max_size = p->max_size, .tls_verify = p->source->tls_verify,
-		.trusted = p->source->ours,
+		.trusted = p->source->ours, .as_is = p->source->s3 != NULL,
 		.first_byte_deadline_mono_ms = p->deadline_ms,
 	};
 
@@ -179,15 +230,15 @@ run(void *arg)
 	}
 	if (!p->source->ours)
 		stat_inc(COUNT_UPSTREAM_REQUESTS);
-	if (full_url(p, &url) == 0) {
+	if (url_now(p, &url, &e) == 0) {
 		r.url = buf_str(&url);
 		p->fetch = fetch_start(m->net, &r, &pull_fetch_ops, p, &e);
-	} else {
-		(void)err_set(&e, "the source's URL is too long");
 	}
 	if (p->fetch == NULL)
 		fail_later(p, FETCH_REFUSED, e.text);
 	free(if_range);
+	if (url.data != NULL)
+		explicit_bzero(url.data, url.len);
 	buf_release(&url);
 }
 
@@ -267,6 +318,7 @@ pull_start(struct mover *m, const struct pull_want *w, const struct pull_ops *op
 	p->subpath = mem_strdup(w->subpath);
 	p->id = mem_strdup(w->id);
 	p->trace = mem_strdup(w->trace);
+	buf_init(&p->said, FETCH_ERROR_BODY_MAX);
 	p->if_range = mem_strdup(w->if_range);
 	p->has_range = w->has_range;
 	p->first = w->first;

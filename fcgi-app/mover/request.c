@@ -629,7 +629,7 @@ redirect(struct client *c)
 	const struct source *s = c->resource->asset->source;
 
 	/* only where the location alone lets the client in; anything else is streamed */
-	if (c->h.delivery != DELIVERY_REDIRECT || s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 ||
+	if (c->h.delivery != DELIVERY_REDIRECT || s->s3 != NULL || s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 ||
 	    c->resource->subpath[0] != '\0' || strncmp(s->url, "https://", 8) != 0)
 		return false;
 	c->location = mem_strdup(s->url);

@@ -63,6 +63,15 @@ def provider(base, name, login):
     return config
 
 
+def s3_provider(name, bucket, endpoint, **auth):
+    """One whose assets are in this bucket.  With credentials or without, as EODAG's AwsAuth finds them."""
+    config = provider("http://127.0.0.1:9", name, None)
+    config["download"] = {"type": "AwsDownload", "s3_endpoint": endpoint}
+    # the bucket in the pattern: EODAG gives providers with the same pattern the same credentials
+    config["auth"] = {"type": "AwsAuth", "s3_endpoint": endpoint, "matching_url": "s3://" + bucket, **auth}
+    return config
+
+
 def write(path, value, mode):
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     os.fchmod(fd, mode)
@@ -71,19 +80,22 @@ def write(path, value, mode):
         f.write("\n")
 
 
+def write_all(where, providers, credentials):
+    os.makedirs(os.path.join(where, "providers"), exist_ok=True)
+    write(os.path.join(where, "providers", "loop.yml"), providers, 0o644)
+    write(os.path.join(where, "eodag.yml"), {name: {"auth": {"credentials": c}} for name, c in credentials.items()}, 0o600)
+
+
 def main():
     if len(sys.argv) != 3 or sys.argv[1] == "--help":
         sys.stderr.write("usage: eodag_providers.py DIR BASE_URL\n")
         sys.exit(2)
     where, base = sys.argv[1], sys.argv[2].rstrip("/")
-    os.makedirs(os.path.join(where, "providers"), exist_ok=True)
-    write(os.path.join(where, "providers", "loop.yml"),
-          {name: provider(base, name, login) for name, login in LOGINS.items()}, 0o644)
+    write_all(where, {name: provider(base, name, login) for name, login in LOGINS.items()},
+              {name: login[2] for name, login in LOGINS.items() if login is not None})
     world = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
     write(os.path.join(where, "collections.yml"),
           {c: {"description": c, "extent": world} for c in COLLECTIONS}, 0o644)
-    write(os.path.join(where, "eodag.yml"),
-          {name: {"auth": {"credentials": login[2]}} for name, login in LOGINS.items() if login is not None}, 0o600)
 
 
 if __name__ == "__main__":

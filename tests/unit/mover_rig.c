@@ -272,7 +272,7 @@ rig_ask(struct rig *r, const struct asking *a)
 	struct front *f = &r->front[r->n_fronts++];
 	struct handover h = {
 		.fcgi_id = 1, .head = a->head, .backend = a->backend == NULL ? "b" : a->backend, .collection = "c",
-		.item = "i", .asset = a->asset, .range = a->range, .rule = "all", .delivery = a->delivery,
+		.item = "i", .asset = a->asset, .subpath = a->subpath, .range = a->range, .rule = "all", .delivery = a->delivery,
 		.rate = a->rate, .accepted_mono_us = clock_mono_us(),
 		.deadline_mono_ms = rig_ms() + (a->deadline_ms == 0 ? 15000 : a->deadline_ms), .hit_key = a->hit_key,
 		.cond = { .if_range = a->if_range, .if_none_match = a->if_none_match },
@@ -402,7 +402,7 @@ answer_job(struct rig *r, uint64_t job, const struct script *s)
 		.size = UINT64_MAX, .tls_verify = true, .status = 404, .who = "client", .reason = "no such asset",
 	};
 	struct buf msg = BUF_INIT(65536), out = BUF_INIT(65540);
-	char url[128], bearer[64];
+	char url[128], bearer[64], endpoint[40], id[16];
 
 	if (s != NULL) {
 		(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/%s?secret=hush", r->port, s->asset);
@@ -414,10 +414,18 @@ answer_job(struct rig *r, uint64_t job, const struct script *s)
 		a.retry_after_s = s->retry_after_s;
 	}
 	if (a.source == SOURCE_S3) {
+		(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", r->port);
+		(void)snprintf(id, sizeof(id), "k%u", s->jobs);
 		a.bucket = "bucket";
-		a.s3_key = "key";
-	}
-	if (a.kind == RESOLVE_SOURCE) {
+		a.s3_key = s->key == NULL ? s->asset : s->key;
+		a.s3_endpoint = s->endpoint == NULL ? endpoint : s->endpoint;
+		a.s3_region = s->region;
+		a.s3_access = s->anonymous ? NULL : id;
+		a.s3_secret = s->anonymous ? NULL : "hush";
+		a.s3_token = s->anonymous ? NULL : "hush/token";
+		a.s3_anonymous = s->anonymous;
+		a.s3_requester_pays = s->requester_pays;
+	} else if (a.kind == RESOLVE_SOURCE) {
 		(void)snprintf(bearer, sizeof(bearer), BEARER "%u", s->jobs);
 		a.headers[0] = bearer;
 		a.n_headers = 1;
@@ -604,6 +612,39 @@ provider_error(struct conn *c, int status)
 	c->at = c->end = 0;
 }
 
+static void
+s3_error(struct conn *c, const struct script *s, int status, const char *code, const char *region)
+{
+	struct buf b = BUF_INIT(1024);
+
+	(void)buf_addf(&b, "<Error><Code>%s</Code><Message>hush</Message>%s%s%s</Error>", code,
+	    region == NULL ? "" : "<Region>", region == NULL ? "" : region, region == NULL ? "" : "</Region>");
+	(void)buf_addf(&c->out, "HTTP/1.1 %d No\r\nContent-Type: application/xml\r\nContent-Length: %zu\r\n\r\n%s", status,
+	    b.len + (s->stutters ? 1000 : 0), buf_str(&b));
+	c->at = c->end = 0;
+	buf_release(&b);
+}
+
+/* What S3 has against the request: true, and it has said so. */
+static bool
+s3_refuses(struct conn *c, const struct script *s)
+{
+	const char *id = strstr(s->last_target, "X-Amz-Credential=k"), *at;
+	char home[100];
+
+	(void)snprintf(home, sizeof(home), "%%2F%s%%2Fs3%%2F", s->home == NULL ? "" : s->home);
+	at = s->home == NULL ? home : strstr(s->last_target, home);
+	if (at == NULL)
+		s3_error(c, s, 400, "AuthorizationHeaderMalformed", s->home);
+	else if (s->refuse > 0 && id != NULL && strtoul(id + strlen("X-Amz-Credential=k"), NULL, 10) <= s->refuse)
+		s3_error(c, s, 403, s->code, NULL);
+	else if (s->refuse == 0 && s->http_status != 0)
+		s3_error(c, s, s->http_status, s->code, NULL);
+	else
+		return false;
+	return true;
+}
+
 /* The head of the answer, and what its body will be. */
 static void
 provider_answer(struct conn *c, struct script *s, const char *head)
@@ -617,8 +658,11 @@ provider_answer(struct conn *c, struct script *s, const char *head)
 	s->last_range[0] = '\0';
 	if (range != NULL)
 		(void)snprintf(s->last_range, sizeof(s->last_range), "%.*s", (int)strcspn(range + 9, "\r"), range + 9);
+	(void)snprintf(s->last_target, sizeof(s->last_target), "%.*s", (int)strcspn(head, "\r"), head);
 	c->s = s;
 	c->busy = true;
+	if (s->source == SOURCE_S3 && s3_refuses(c, s))
+		return;
 	if (s->refuse > 0 && bearer != NULL && strtoul(bearer + strlen(BEARER), NULL, 10) <= s->refuse) {
 		provider_error(c, 401);
 		return;
@@ -664,6 +708,10 @@ provider_request(struct rig *r, struct conn *c)
 	if (c->busy || end == NULL)
 		return;
 	path = strchr(c->in.data, '/');
+	if (path != NULL)
+		(void)snprintf(r->last_path, sizeof(r->last_path), "%.*s", (int)strcspn(path, "? "), path);
+	if (path != NULL && strncmp(path, "/bucket/", 8) == 0)
+		path += 7;
 	s = path == NULL ? NULL : script_of(r, path + 1, strcspn(path + 1, "? /"));
 	if (s == NULL) {
 		c->busy = true;

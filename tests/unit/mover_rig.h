@@ -12,6 +12,7 @@
 #include "ipc/handover.h"
 #include "ipc/resolve.h"
 #include "stat/scoreboard.h"
+#include "unit.h"
 
 enum {
 	RIG_CLIENTS = 32, RIG_CONNS = 64, RIG_SCRIPTS = 8, RIG_HEAD_MAX = 16384,
@@ -30,9 +31,15 @@ struct script {
 	uint32_t status, retry_after_s;
 	const char *checksum;			/* file:checksum */
 	int64_t life_ms;			/* of the credentials; 0 unknown */
+	/* of a source in S3: "k" and which job it was, and a token with it */
+	bool anonymous, requester_pays;
+	const char *key, *region, *endpoint;
 	/* the provider */
 	int http_status;			/* 0: 200 or 206 */
-	unsigned refuse;			/* credentials of so many first jobs are answered 401 */
+	unsigned refuse;			/* credentials of so many first jobs are answered 401; in S3, with code */
+	const char *code;			/* S3's, with http_status */
+	bool stutters;				/* its refusal has no end */
+	const char *home;			/* the bucket's region: others are sent there */
 	uint64_t size;
 	enum { BY_LENGTH, BY_CHUNKS, BY_CLOSE } framing;
 	bool excess;				/* parts come in chunks, and one byte too many */
@@ -42,7 +49,7 @@ struct script {
 	/* seen */
 	unsigned jobs, gets, fresh;
 	size_t item_len;		/* of the item that came with the last job */
-	char last_range[64];
+	char last_range[64], last_target[4096];
 };
 #define SCRIPT(name, n) ((struct script){ .asset = (name), .kind = RESOLVE_SOURCE, .size = (n), .etag = "\"v1\"",	\
 	.media_type = "image/tiff", .hold_at = WITHOUT_END, .cut_at = WITHOUT_END })
@@ -64,7 +71,7 @@ struct front {
 
 /* How one asks. */
 struct asking {
-	const char *asset, *range, *if_range, *if_none_match, *user, *hit_key, *backend;
+	const char *asset, *subpath, *range, *if_range, *if_none_match, *user, *hit_key, *backend;
 	bool head, quota;
 	enum delivery delivery;
 	uint64_t rate;
@@ -99,6 +106,7 @@ struct rig {
 	/* broker */
 	bool refuse_backend;
 	unsigned connects;
+	char last_path[1024];		/* that the provider was asked for, whatever it is */
 	uint64_t open_jobs[16];
 	const char *open_assets[16];
 	size_t n_open;
@@ -155,5 +163,26 @@ rig_byte(uint64_t i)
 	} while (0)
 #define CHECK_CUT(f)	CHECK((f)->bogus && !(f)->ended && !(f)->wrong)
 #define OVER(f)		((f)->eof || (f)->ended || (f)->bogus)
+
+
+static inline bool
+has(const struct front *f, const char *text)
+{
+	bool ok = strstr(f->head, text) != NULL;
+
+	if (!ok)
+		fprintf(stderr, "no \"%s\" in:\n%.600s\n", text, f->head);
+	return ok;
+}
+
+#define CHECK_STATUS(f, status)	CHECK((f)->ended && has((f), "Status: " #status))
+
+static inline void
+check_idle(struct rig *r)
+{
+	RIG_UNTIL(r, rig_gauge(r, GAUGE_CLIENTS) == 0 && rig_gauge(r, GAUGE_TRANSFERS_NOW) == 0);
+	CHECK_INT(rig_gauge(r, GAUGE_SPOOL_BYTES), 0);
+	CHECK_INT(rig_gauge(r, GAUGE_QUEUED), 0);
+}
 
 #endif
