@@ -164,7 +164,7 @@ struct resource {
 	struct facts facts;
 	uint64_t asked;			/* bytes that ranges have asked for */
 	bool no_ranges;			/* the provider answers 200 to ranges */
-	bool lost;			/* what the storage said that it has could not be had */
+	bool lost;			/* what the store is said to have could not be had: fetched, not looked for */
 	struct transfer *transfer;
 	struct pull *probe;
 	TAILQ_HEAD(probe_waiters, client) probe_waiters;

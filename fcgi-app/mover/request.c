@@ -88,6 +88,8 @@ serve_object(struct client *c, const char *key)
 	switch (ops->lookup(c->m->store, key, &o, &e)) {
 	case STORE_HIT:
 		served = ops->url == NULL ? serve_file(c, &o) : serve_kept(c, key, &o);
+		if (!served && c->resource != NULL)
+			c->resource->lost = true;
 		break;
 	case STORE_ASK:
 		c->find = ops->find(c->m->store, key, on_found, c, &e);

@@ -263,7 +263,8 @@ const struct param config_params[] = {
 		  "safest: memcached asks nobody who they are." },
 	{ "memcached_timeout", PARAM_DURATION, AT(memcached_timeout_ms), 1, 5 * SECOND, "\"30ms\"",
 	  .text = "How long one round trip may take before memcached counts as away (see "
-		  "when_unavailable)." },
+		  "when_unavailable) for a second. Where hosts share a bucket "
+		  "(cache.s3.memory_key) a mover stands still for it, too: keep it short." },
 	{ "quotas", PARAM_MAP, AT(quotas), .fallback = "{}", .rows = &quota_rows,
 	  .text = "Named sets of limits that rules refer to. Windows are fixed and in UTC: a "
 		  "day begins at midnight." },

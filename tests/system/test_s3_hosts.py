@@ -92,6 +92,10 @@ def memcached(stack, command, value=None):
         return s.recv(65536)
 
 
+def memcached_count(stack, name):
+    return int(re.search(r"STAT %s (\d+)" % name, memcached(stack, "stats").decode()).group(1))
+
+
 def heads(bucket):
     return engine_log(bucket.engine).count("HEAD /%s/" % bucket.name)
 
@@ -384,6 +388,21 @@ def test_a_wait_leaves_time_for_the_provider_and_ends_with_its_clients_time(pair
         whole([answer], asset)
     finally:
         pair.second.reload(lambda config: config["front"].update(deadline="50s"))
+
+
+def test_a_host_without_keys_fetches_what_it_knows_of_but_cannot_read(pair, neighbours, key, tmp_path):
+    asset, other = pair.first.add(os.urandom(100000)), neighbours(pair.first)
+    assert pair.first.get(asset.path).body == asset.data and kept(asset)
+    wait_until(lambda: other.look(key_of(asset)).startswith("present:"), "all hosts know it")
+    extra = merge(pair.first.store.config(memory_key=key), {"cache": {"s3": {"credentials": str(tmp_path / "none")}}})
+    third = Stack("--join", pair.first.dir, extra=extra, store=pair.first.store)
+    try:
+        before = memcached_count(third, "cmd_meta")
+        answer = third.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+        assert memcached_count(third, "cmd_meta") - before < 100, "and without asking on and on"
+    finally:
+        third.down()
 
 
 def test_a_lease_that_none_of_the_hosts_wrote_keeps_no_object_from_being_stored(pair, neighbours):

@@ -9,6 +9,7 @@
 #include "cache/key.h"
 #include "cache/lease.h"
 #include "cache/memory.h"
+#include "cache/shared.h"
 #include "mc_fake.h"
 #include "unit.h"
 
@@ -465,6 +466,79 @@ without_memcached_or_a_secret_nothing_is_known_and_no_time_is_lost(void)
 	mc_free(mc);
 }
 
+/* ---- what hosts share ------------------------------------------------------------- */
+
+/* Where objects are in a bucket, and hosts know a secret. */
+static struct config *
+shared_config(struct strs *servers, char **secret)
+{
+	static char text[] = "", endpoint[] = "https://s3.example.org", bucket[] = "b", day[] = "1d", keep[] = "keep";
+	static struct retention classes[] = { { day, 1 }, { keep, 0 } };
+	static struct config c;
+
+	c = (struct config){ .cache_store = CACHE_STORE_S3, .s3_memory_secret = { secret, 1 }, .memcached = *servers,
+		.memcached_timeout_ms = PATIENT_MS, .s3_endpoint = endpoint, .s3_bucket = bucket, .s3_prefix = text,
+		.s3_remember_ms = 3600 * 1000, .retentions = classes, .n_retentions = 2 };
+	return &c;
+}
+
+static void
+hosts_share_nothing_without_bucket_secret_or_memcached(void)
+{
+	static char server[] = "/nonexistent/a", other[] = "/nonexistent/b", hex[] = SECRET;
+	char *secret[] = { hex }, *one[] = { server }, *two[] = { server, other };
+	struct strs servers = { one, 1 };
+	struct config *c = shared_config(&servers, secret);
+	struct shared s;
+	struct mc *before;
+
+	CHECK_INT(shared_open(&s, c, NULL), 0);
+	CHECK(s.mc != NULL && s.seal != NULL && s.memory != NULL);
+	before = s.mc;
+	CHECK_INT(shared_set_config(&s, c, NULL), 0);
+	CHECK(s.mc == before);		/* connections stay */
+	c->memcached = (struct strs){ two, 2 };
+	CHECK_INT(shared_set_config(&s, c, NULL), 0);
+	CHECK_INT(mc_servers(s.mc), 2);
+	c->memcached.n = 0;
+	CHECK_INT(shared_set_config(&s, c, NULL), 0);
+	CHECK(s.mc == NULL && s.seal == NULL && s.memory == NULL);
+	c->memcached.n = 1;
+	CHECK_INT(shared_set_config(&s, c, NULL), 0);
+	CHECK(s.mc != NULL);
+	shared_close(&s);
+
+	c->s3_memory_secret.n = 0;
+	CHECK_INT(shared_open(&s, c, NULL), 0);
+	CHECK(s.mc == NULL && s.memory == NULL);
+	shared_close(&s);
+	c->s3_memory_secret.n = 1;
+	c->cache_store = CACHE_STORE_DIRECTORY;
+	CHECK_INT(shared_open(&s, c, NULL), 0);
+	CHECK(s.mc == NULL && s.memory == NULL);
+	shared_close(&s);
+}
+
+static void
+an_object_is_believed_as_long_as_is_configured_and_its_retention_leaves(void)
+{
+	static char hex[] = SECRET;
+	char *secret[] = { hex };
+	struct strs none = { NULL, 0 };
+	struct config *c = shared_config(&none, secret);
+	int64_t now = clock_wall_ms() / 1000, day = 24 * 3600;
+	int64_t until = shared_until_s(c, "1d/b/c/i/a", now);
+
+	CHECK(until == now + 3600 || until == now + 3601);
+	CHECK_INT(shared_until_s(c, "1d/b/c/i/a", now - day + 60), now + 60);
+	CHECK_INT(shared_until_s(c, "1d/b/c/i/a", now - day - 60), now - 60);	/* not kept any more */
+	CHECK_INT(shared_until_s(c, "1d/b/c/i/a", -1), 0);
+	until = shared_until_s(c, "keep/b/c/i/a", -1);
+	CHECK(until == now + 3600 || until == now + 3601);
+	CHECK_INT(shared_until_s(c, "gone/b/c/i/a", now), 0);
+	CHECK_INT(shared_until_s(c, "1", now), 0);
+}
+
 int
 main(void)
 {
@@ -480,6 +554,8 @@ main(void)
 		UNIT(of_a_block_each_gets_its_own_answer_and_statistics_end),
 		UNIT(only_what_this_site_sealed_for_this_key_of_this_store_is_believed),
 		UNIT(without_memcached_or_a_secret_nothing_is_known_and_no_time_is_lost),
+		UNIT(hosts_share_nothing_without_bucket_secret_or_memcached),
+		UNIT(an_object_is_believed_as_long_as_is_configured_and_its_retention_leaves),
 	};
 
 	return unit_run("memory", tests, ARRAY_LEN(tests));
