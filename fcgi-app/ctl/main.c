@@ -26,7 +26,9 @@
 #include "confine.h"
 #include "config/config.h"
 #include "ctl/ctl.h"
+#include "ctl/object.h"
 #include "ctl/retention.h"
+#include "ctl/warm.h"
 #include "stat/scoreboard.h"
 
 enum {
@@ -50,20 +52,73 @@ static const char help[] =
 "  retention show        print the rules by which the storage lets objects go\n"
 "  retention diff        compare them with those of the bucket\n"
 "  retention apply       show what would change there, ask, and write it\n"
+"  object stat PATH...   print what is stored of these assets\n"
+"  object put PATH FILE  publish a file (-: standard input) as the asset\n"
+"  object purge PATH...  let what is stored of them go\n"
+"  object warm [PATH...] ask the proxy for them, so that they are stored\n"
+"\n"
+"A PATH is BACKEND/COLLECTION/ITEM/ASSET[/SUBPATH], as in a URL of the proxy.\n"
 "\n"
 "  -c, --config FILE     whose dirs.run, or cache, is used (default %s)\n"
 "  -r, --run DIR         use DIR and read no configuration\n"
-"  -j, --json            status, retention show: as JSON\n"
+"  -j, --json            status, retention show, object stat: as JSON\n"
 "  -x, --xml             retention show: as the bucket takes it\n"
 "  -d, --directory       retention show: of cache.path, also where there is a bucket\n"
 "  -y, --yes             retention apply: do not ask\n"
+"\n"
+"Of object put:\n"
+"      --type TYPE            its media type; else by the file's name\n"
+"      --etag TAG             its entity-tag; else from its SHA-256\n"
+"      --last-modified DATE   2026-11-22T12:00:00Z; else the file's\n"
+"      --sha256 HEX           what its SHA-256 must be\n"
+"      --multihash HEX        the same, or another digest, as in file:checksum\n"
+"\n"
+"Of object warm:\n"
+"  -n, --jobs N          so many at a time (default 4)\n"
+"      --from FILE       also the paths in FILE (-: standard input), one a line\n"
+"      --item FILE       also the assets of a STAC item, a file or a URL, that point\n"
+"                        to the proxy\n"
+"      --assets A,B      of the item these, wherever they point\n"
+"      --url URL         of the proxy, with its base path (default: the first of\n"
+"                        front.public_urls)\n"
+"      --header-file FILE     send the headers in it, such as a login\n"
+"\n"
 "      --version         print the version\n"
 "  -h, --help            print this\n"
 "\n"
-"Ends 0 when it is so, 1 when not, 2 when used wrongly; retention diff 0 when\n"
-"nothing differs, 1 when something does, 2 when it cannot tell.\n";
+"Ends 0 when it is so, 1 when not, 2 when used wrongly.  retention diff: 0 when\n"
+"nothing differs, 1 when something does, 2 when it cannot tell; object stat: 0\n"
+"when all are stored, 1 when one is not, 2 when it cannot tell.\n";
 
-enum { OPT_VERSION = 256 };
+/* Commands, and which of them an option is of. */
+enum {
+	STATUS = 1 << 0, RELOAD = 1 << 1, STOP = 1 << 2,
+	SHOW = 1 << 3, DIFF = 1 << 4, APPLY = 1 << 5, RETENTION = SHOW | DIFF | APPLY,
+	STAT = 1 << 6, PUT = 1 << 7, PURGE = 1 << 8, WARM = 1 << 9, OBJECT = STAT | PUT | PURGE | WARM,
+	MANY = 1000000,
+};
+
+static const struct command {
+	const char *word, *sub;
+	unsigned bit;
+	int least, most;		/* arguments behind it */
+} commands[] = {
+	{ "status", NULL, STATUS, 0, 0 },
+	{ "reload", NULL, RELOAD, 0, 0 },
+	{ "stop", NULL, STOP, 0, 0 },
+	{ "retention", "show", SHOW, 0, 0 },
+	{ "retention", "diff", DIFF, 0, 0 },
+	{ "retention", "apply", APPLY, 0, 0 },
+	{ "object", "stat", STAT, 1, MANY },
+	{ "object", "put", PUT, 2, 2 },
+	{ "object", "purge", PURGE, 1, MANY },
+	{ "object", "warm", WARM, 0, MANY },
+};
+
+enum {
+	OPT_VERSION = 256, OPT_TYPE, OPT_ETAG, OPT_LAST_MODIFIED, OPT_SHA256, OPT_MULTIHASH, OPT_FROM, OPT_ITEM, OPT_ASSETS,
+	OPT_URL, OPT_HEADER_FILE
+};
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -72,9 +127,28 @@ static const struct option options[] = {
 	{ "xml", no_argument, NULL, 'x' },
 	{ "directory", no_argument, NULL, 'd' },
 	{ "yes", no_argument, NULL, 'y' },
+	{ "type", required_argument, NULL, OPT_TYPE },
+	{ "etag", required_argument, NULL, OPT_ETAG },
+	{ "last-modified", required_argument, NULL, OPT_LAST_MODIFIED },
+	{ "sha256", required_argument, NULL, OPT_SHA256 },
+	{ "multihash", required_argument, NULL, OPT_MULTIHASH },
+	{ "jobs", required_argument, NULL, 'n' },
+	{ "from", required_argument, NULL, OPT_FROM },
+	{ "item", required_argument, NULL, OPT_ITEM },
+	{ "assets", required_argument, NULL, OPT_ASSETS },
+	{ "url", required_argument, NULL, OPT_URL },
+	{ "header-file", required_argument, NULL, OPT_HEADER_FILE },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
+};
+
+/* Of those that are not everybody's. */
+static const struct { int option; unsigned commands; } uses[] = {
+	{ 'r', STATUS | RELOAD | STOP }, { 'j', STATUS | RELOAD | STOP | RETENTION | STAT }, { 'x', RETENTION },
+	{ 'd', RETENTION }, { 'y', RETENTION },
+	{ OPT_TYPE, PUT }, { OPT_ETAG, PUT }, { OPT_LAST_MODIFIED, PUT }, { OPT_SHA256, PUT }, { OPT_MULTIHASH, PUT },
+	{ 'n', WARM }, { OPT_FROM, WARM }, { OPT_ITEM, WARM }, { OPT_ASSETS, WARM }, { OPT_URL, WARM }, { OPT_HEADER_FILE, WARM },
 };
 
 struct master {		/* as we see it */
@@ -299,10 +373,45 @@ run_command(const char *command, const char *run, uint32_t drain_ms, bool json)
 /* What is asked for. */
 struct call {
 	const char *config_path, *run;	/* run NULL: of the configuration */
-	const char *command, *sub_command;
-	bool json, wants_retention;	/* an option that is retention's alone was given */
+	const struct command *command;
+	char **words;			/* behind it */
+	int n_words;
+	bool json;
+	bool given[ARRAY_LEN(uses)];
 	struct retention_options retention;
+	struct put_options put;
+	struct warm_options warm;
 };
+
+static unsigned
+read_jobs(const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || n < 1 || n > WARM_JOBS_MAX)
+		usage("--jobs is a number from 1 to 64, not", text);
+	return (unsigned)n;
+}
+
+/* What is put and warm's alone. */
+static void
+read_object_option(int o, const char *value, struct call *ret)
+{
+	const struct { int option; const char **value; } texts[] = {
+		{ OPT_TYPE, &ret->put.type }, { OPT_ETAG, &ret->put.etag }, { OPT_LAST_MODIFIED, &ret->put.last_modified },
+		{ OPT_SHA256, &ret->put.sha256 }, { OPT_MULTIHASH, &ret->put.multihash }, { OPT_FROM, &ret->warm.from },
+		{ OPT_ITEM, &ret->warm.item }, { OPT_ASSETS, &ret->warm.assets }, { OPT_URL, &ret->warm.url },
+		{ OPT_HEADER_FILE, &ret->warm.header_file },
+	};
+
+	if (o == 'n')
+		ret->warm.jobs = read_jobs(value);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].option == o)
+			*texts[i].value = value;
+	}
+}
 
 static void
 read_options(int argc, char **argv, struct call *ret)
@@ -310,8 +419,9 @@ read_options(int argc, char **argv, struct call *ret)
 	int o;
 
 	opterr = 0;
-	while ((o = getopt_long(argc, argv, ":c:r:jxdyh", options, NULL)) != -1) {
-		ret->wants_retention = ret->wants_retention || o == 'x' || o == 'd' || o == 'y';
+	while ((o = getopt_long(argc, argv, ":c:r:jxdyn:h", options, NULL)) != -1) {
+		for (size_t i = 0; i < ARRAY_LEN(uses); i++)
+			ret->given[i] = ret->given[i] || uses[i].option == o;
 		switch (o) {
 		case 'c':
 			ret->config_path = optarg;
@@ -338,67 +448,145 @@ read_options(int argc, char **argv, struct call *ret)
 		case 'h':
 			printf(help, default_config);
 			exit(0);
-		default:
+		case ':':
+		case '?':
 			usage(o == ':' ? "a value is missing for" : "no such option:",
 			    argv[optind - 1]);
+		default:
+			read_object_option(o, optarg, ret);
 		}
 	}
+}
+
+/* "show, diff or apply", and what comes behind it. */
+static const char *
+subs_of(const char *word, const char *behind)
+{
+	static char text[128];
+	size_t n = 0, at = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		n += strcmp(commands[i].word, word) == 0;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(commands[i].word, word) != 0)
+			continue;
+		n--;
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", commands[i].sub, n > 1 ? ", " : n == 1 ? " or " : behind);
+	}
+	return text;
+}
+
+static const struct command *
+find_command(const char *word, const char *sub)
+{
+	const struct command *c, *first = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		c = &commands[i];
+		if (strcmp(c->word, word) != 0)
+			continue;
+		first = first == NULL ? c : first;
+		if (c->sub == NULL || (sub != NULL && strcmp(c->sub, sub) == 0))
+			return c;
+	}
+	if (first == NULL)
+		usage("no such command:", word);
+	if (sub == NULL)
+		usage(subs_of(word, " is missing after"), word);
+	usage(subs_of(word, ", not"), sub);
+}
+
+static const char *
+option_name(int o)
+{
+	size_t i = 0;
+
+	while (options[i].val != o)
+		i++;
+	return options[i].name;
+}
+
+static void
+check_use(const struct call *call)
+{
+	const struct command *c = call->command;
+	char text[64];
+
+	if (call->run != NULL && (c->bit & (RETENTION | OBJECT)) != 0)
+		usage("it is in the configuration where the cache is, not in", call->run);
+	for (size_t i = 0; i < ARRAY_LEN(uses); i++) {
+		(void)snprintf(text, sizeof(text), "--%s does not go with", option_name(uses[i].option));
+		if (call->given[i] && (uses[i].commands & c->bit) == 0)
+			usage(text, c->sub != NULL ? c->sub : c->word);
+	}
+	if (call->n_words > c->most)
+		usage("one command at a time, not", call->words[c->most]);
+	if (call->n_words < c->least)
+		usage(c->bit == PUT ? "a path and a file are to stand behind" : "a path is to stand behind", c->sub);
+	if (c->bit == WARM && call->n_words == 0 && call->warm.from == NULL && call->warm.item == NULL)
+		usage("a path, --from or --item is to stand behind", c->sub);
+	if (call->warm.assets != NULL && call->warm.item == NULL)
+		usage("--assets are those of an --item, and there is none for", call->warm.assets);
 }
 
 static void
 read_command(int argc, char **argv, struct call *ret)
 {
-	static const char *const known[] = { "status", "reload", "stop", "retention" };
-	int words = argc - optind, want = 1;
-	size_t i = 0;
+	int n = argc - optind, used;
 
-	if (words == 0)
+	if (n == 0)
 		usage("a command is missing after", argv[argc - 1]);
-	ret->command = argv[optind];
-	while (i < ARRAY_LEN(known) && strcmp(ret->command, known[i]) != 0)
-		i++;
-	if (i == ARRAY_LEN(known))
-		usage("no such command:", ret->command);
-	if (strcmp(ret->command, "retention") == 0) {
-		want = 2;
-		if (words == 1)
-			usage("show, diff or apply is missing after", ret->command);
-		ret->sub_command = argv[optind + 1];
-		if (!retention_knows(ret->sub_command))
-			usage("show, diff or apply, not", ret->sub_command);
-		if (ret->run != NULL)
-			usage("it is in the configuration where the cache is, not in", ret->run);
-	} else if (ret->wants_retention) {
-		usage("an option of retention does not go with", ret->command);
+	ret->command = find_command(argv[optind], n > 1 ? argv[optind + 1] : NULL);
+	used = ret->command->sub != NULL ? 2 : 1;
+	ret->words = argv + optind + used;
+	ret->n_words = n - used;
+	check_use(ret);
+}
+
+static int
+run(const struct call *call, const struct config *c)
+{
+	const struct command *command = call->command;
+
+	if ((command->bit & RETENTION) != 0)
+		return retention_run(c, command->sub, &call->retention);
+	switch (command->bit) {
+	case STAT:
+		return object_stat(c, call->words, (size_t)call->n_words, call->json);
+	case PUT:
+		return object_put(c, call->words[0], call->words[1], &call->put);
+	case PURGE:
+		return object_purge(c, call->words, (size_t)call->n_words);
+	case WARM:
+		return object_warm(c, call->words, (size_t)call->n_words, &call->warm);
+	default:
+		return run_command(command->word, call->run == NULL ? c->dir_run : call->run, c == NULL ? 0 : c->drain_ms,
+		    call->json);
 	}
-	if (words > want)
-		usage("one command at a time, not", argv[argc - 1]);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct call call = { .config_path = default_config };
+	struct call call = { .config_path = default_config, .warm = { .jobs = WARM_JOBS } };
 	struct buf faults = BUF_INIT(FAULTS_MAX);
 	struct config *c = NULL;
+	unsigned bit;
 	int rc;
 
 	read_options(argc, argv, &call);
 	read_command(argc, argv, &call);
+	bit = call.command->bit;
 	if (call.run == NULL) {
-		/* secrets are not what it asks for, and may not be for whoever asks */
-		c = config_load(call.config_path, false, &faults);
+		/* where they are not what it asks for, secrets may not be for whoever asks */
+		c = config_load(call.config_path, (bit & (PUT | PURGE)) != 0, &faults);
 		if (c == NULL) {
 			fputs(buf_str(&faults), stderr);
 			buf_release(&faults);
-			return call.sub_command != NULL && strcmp(call.sub_command, "diff") == 0 ? 2 : 1;
+			return (bit & (DIFF | STAT)) != 0 ? 2 : 1;
 		}
 	}
-	if (call.sub_command != NULL)
-		rc = retention_run(c, call.sub_command, &call.retention);
-	else
-		rc = run_command(call.command, call.run == NULL ? c->dir_run : call.run, c == NULL ? 0 : c->drain_ms,
-		    call.json);
+	rc = run(&call, c);
 	config_free(c);
 	buf_release(&faults);
 	return rc;

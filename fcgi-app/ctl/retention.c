@@ -30,18 +30,6 @@ enum {
 /* What a path may hold so that it means itself in tmpfiles.d, which has quotes, globs and '%'. */
 #define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@,~"
 
-static const char *const commands[] = { "show", "diff", "apply" };
-
-bool
-retention_knows(const char *command)
-{
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(commands[i], command) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* All that is in out, which is released.  0, or 1. */
 static int
 print(struct buf *out)

@@ -16,9 +16,7 @@ struct retention_options {
 	bool yes;			/* apply does not ask */
 };
 
-/* Is this a command of it: show, diff, apply? */
-bool retention_knows(const char *command);
-/* The exit status: of diff 0 nothing differs, 1 something does, 2 trouble; of others 0 and 1. */
+/* command: show, diff, apply.  The exit status: of diff 0 nothing differs, 1 something does, 2 trouble; of others 0 and 1. */
 int retention_run(const struct config *c, const char *command, const struct retention_options *o);
 
 #endif

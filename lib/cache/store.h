@@ -117,6 +117,11 @@ struct store_ops {
 	enum fill_state (*fill_state)(const struct store_fill *f, struct err *e);
 	/* Ends it; what was not finished is as if it had never been. */
 	void (*fill_free)(struct store_fill *f);
+	/*
+	 * eodata-proxyctl; NULL where the storage is to be asked (bucket/client.h).  Let an object go that
+	 * lookup finds: 1, or 0 where there is none, or -1 and e.  One that takes its place meanwhile may stay.
+	 */
+	int (*remove)(struct store *s, const char *key, struct err *e);
 	/* Each second or so: let go of what was kept for lookups and is out of date. */
 	void (*tick)(struct store *s);
 	/* Mover.  How full is it? 0, or -1 and e. */

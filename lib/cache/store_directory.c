@@ -168,6 +168,7 @@ static const struct store_ops directory_ops = {
 	.fill_finish = directory_fill_finish,
 	.fill_state = directory_fill_state,
 	.fill_free = directory_fill_free,
+	.remove = directory_remove,
 	.tick = directory_tick,
 	.space = directory_space,
 	.set_config = directory_set_config,

@@ -39,6 +39,7 @@ struct lookups *directory_lookups_new(void);
 void directory_lookups_free(struct lookups *l);		/* NULL is fine */
 enum store_result directory_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e);
 void directory_tick(struct store *s);
+int directory_remove(struct store *s, const char *key, struct err *e);
 int directory_open(struct store *s, const struct store_object *o, struct err *e);
 
 /* store_directory_fill.c */

@@ -304,6 +304,53 @@ directory_open(struct store *s, const struct store_object *o, struct err *e)
 	return err_set(e, "'%.200s' was replaced meanwhile", o->path);
 }
 
+/*
+ * Metadata goes first, as in publishing, so that no other data is ever believed to be what it says; and
+ * then the data, if it still is this object's.
+ */
+static int
+remove_pair(int folder_fd, const char *base, uint64_t inode)
+{
+	char data[NAME_MAX + 1], meta[NAME_MAX + 1];
+	struct stat st;
+
+	(void)snprintf(data, sizeof(data), "%.*s" DIRECTORY_DATA, KEY_SEGMENT_MAX, base);
+	(void)snprintf(meta, sizeof(meta), "%.*s" DIRECTORY_META, KEY_SEGMENT_MAX, base);
+	if (unlinkat(folder_fd, meta, 0) != 0 && errno != ENOENT)
+		return -1;
+	if (fstatat(folder_fd, data, &st, AT_SYMLINK_NOFOLLOW) != 0 || (uint64_t)st.st_ino != inode)
+		return 0;
+	return unlinkat(folder_fd, data, 0) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int
+directory_remove(struct store *s, const char *key, struct err *e)
+{
+	struct store_directory *d = (struct store_directory *)s;
+	struct store_object o;
+	char rel[KEY_MAX + 1];
+	const char *base = part_path(key, rel);
+	int dir_fd = -1, rc = 0;
+
+	switch (directory_lookup(s, key, &o, e)) {
+	case STORE_HIT:
+		dir_fd = directory_open_dir(d, rel);
+		if (dir_fd == -1 || remove_pair(dir_fd, base, o.inode) != 0)
+			rc = err_sys(e, errno, "cannot remove '%.200s'", key);
+		else
+			rc = 1;
+		fd_close(&dir_fd);
+		store_object_release(&o);
+		return rc;
+	case STORE_FAILED:
+		return -1;
+	case STORE_MISS:
+	case STORE_ASK:
+	default:
+		return 0;
+	}
+}
+
 void
 directory_tick(struct store *s)
 {

@@ -213,6 +213,7 @@ bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern m
 bool strs_has(const struct strs *s, const char *text);
 bool strs_same(const struct strs *a, const struct strs *b);	/* in the same order */
 struct strs strs_copy(const struct strs *s);
+void strs_add(struct strs *s, const char *text);	/* a copy, at its end */
 void strs_release(struct strs *s);	/* empty after it */
 
 #endif

@@ -127,7 +127,6 @@ void param_put_quantity(struct buf *out, const struct param *p, uint64_t n);
 /* One value as JSON, on one line. */
 void dump_value(const struct config *c, const struct param *p, const void *base, struct buf *out);
 
-void strs_add(struct strs *s, const char *text);
 
 /* whole.c: has this tree (json-c's) all that the scanned text has? Without memory it may not. */
 struct json_object;

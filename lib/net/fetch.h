@@ -30,6 +30,8 @@ int net_timeout_ms(struct net *n);			/* for epoll_wait; -1 none */
 /* call when it has passed; cheap when it has not; also runs fetches' own deadlines */
 void net_on_timeout(struct net *n);
 
+bool net_is_idle(const struct net *n);			/* no fetch is under way */
+
 enum fetch_error {
 	FETCH_OK,
 	FETCH_REFUSED,		/* URL, scheme, address or redirect against policy: 502 */

@@ -102,6 +102,12 @@ net_free(struct net *n)
 	free(n);
 }
 
+bool
+net_is_idle(const struct net *n)
+{
+	return n->n_fetches == 0;
+}
+
 void
 net_work_add(struct net *n, struct fetch *f, unsigned work)
 {

@@ -39,7 +39,7 @@ BEGIN {
 	lib["fcgiapp.h|fcgi_config.h|fcgi_stdio.h"] = "^fcgi-app/worker/accept[.]c$"
 	lib["Python.h"] = "^fcgi-app/resolver/python[.]c$"
 	lib["curl/.*"] = "^lib/net/"
-	lib["json-c/.*|json.h"] = "^lib/config/|^lib/cache/meta[.]c$|^fcgi-app/resolver/|^fcgi-app/mover/item[.]c$"
+	lib["json-c/.*|json.h"] = "^lib/config/|^lib/cache/meta[.]c$|^fcgi-app/resolver/|^fcgi-app/mover/item[.]c$|^fcgi-app/ctl/documents[.]c$"
 	lib["libmemcached/.*|libmemcached.*"] = "^lib/memcached/client[.]c$"
 	lib["openssl/.*"] = "^lib/base/(digest|hmac)[.]c$"
 	lib["libxml/.*"] = "^lib/s3/xml[.]c$"

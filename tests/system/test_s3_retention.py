@@ -124,7 +124,7 @@ def test_wrong_use_is_told(tmp_path, words, want):
     done = Site(tmp_path, "https://s3.invalid", "eo-data").ctl(*words)
     assert done.returncode == 2 and want in done.stderr
     done = subprocess.run([CTL, "--yes", "status"], stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
-    assert done.returncode == 2 and "an option of retention does not go with 'status'" in done.stderr
+    assert done.returncode == 2 and "--yes does not go with 'status'" in done.stderr
 
 
 # -- the bucket
