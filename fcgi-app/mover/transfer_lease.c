@@ -37,8 +37,7 @@ enum {
 static bool
 wants_lease(const struct transfer *t)
 {
-	return t->m->shared.mc != NULL && t->r->key != NULL && t->store_max > 0 &&
-	    t->m->store->ops->check(t->m->store, NULL) == 0;
+	return t->m->shared.mc != NULL && t->r->key != NULL && t->store_max > 0 && !t->m->store_bad;
 }
 
 static enum lease_state
@@ -190,7 +189,7 @@ on_poll(void *arg)
 {
 	struct transfer *t = arg;
 
-	if (!wants_lease(t)) {		/* by now: S3 is away, or memcached was taken out of the configuration */
+	if (!wants_lease(t)) {		/* by now: S3 takes nothing, or memcached was taken out of the configuration */
 		fetch(t, "alone");
 		return;
 	}

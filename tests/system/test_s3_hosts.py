@@ -8,10 +8,12 @@ import concurrent.futures
 import hashlib
 import http.client
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 from conftest import Stack, merge, wait_until
@@ -22,6 +24,7 @@ from test_store_s3 import engine_log
 PROGRAM = probe_program("memory_probe")
 KEY = b"a secret of the site's, 32 bytes long or more\n"
 ABSENT_S = 3
+KILLS = 6
 LEASE_S = 6         # so long nobody takes the place of a host that died
 MIB = 1 << 20
 
@@ -411,6 +414,36 @@ def test_a_lease_that_none_of_the_hosts_wrote_keeps_no_object_from_being_stored(
     assert memcached(pair.first, "ms %s 40 T3600" % name, b"x" * 40) == b"HD\r\n"
     assert pair.second.get(asset.path).body == asset.data
     assert kept(asset)
+
+
+def test_f5_movers_of_both_hosts_killed_and_leases_lost_at_random_instants_leave_only_whole_objects(pair):
+    seed = random.randrange(1 << 32)
+    dice = random.Random(seed)
+    hosts, assets = (pair.first, pair.second), []
+    for host in hosts:
+        host.reload(lambda config: config["cache"]["s3"].update(follow_wait="1s"))
+    for n in range(KILLS):
+        assets.append(pair.first.add(os.urandom(dice.choice((1000, 5 * MIB - 1, 12 * MIB)))))
+        movers = {host: host.pids("mover")[0] for host in hosts}
+        victim, lost = dice.choice(hosts), dice.random() < 0.5
+        killer = threading.Timer(dice.random() * 0.3, os.kill, (movers[victim], signal.SIGKILL))
+        killer.start()      # the instant is what is random
+        answers = [pair.pool.submit(host.curl, host.origin + assets[-1].path) for host in hosts]
+        if lost:
+            memcached(pair.first, "flush_all")
+        for answer in answers:
+            done = answer.result(60)
+            assert done.rc != 0 or done.status != 200 or done.body == assets[-1].data, (seed, n, done)
+        killer.join()
+        wait_until(lambda: len(victim.pids("mover")) == 1 and victim.pids("mover")[0] != movers[victim], "the mover is replaced")
+    for asset in assets:
+        assert pair.first.store.find(asset) is None or kept(asset), (seed, asset.name)
+        for host in hosts:
+            answer = host.get(asset.path)
+            assert answer.status == 200 and answer.body == asset.data, (seed, asset.name)
+        # who waits for a dead one's lease does not store
+        wait_until(lambda: pair.first.store.find(asset) or host.get(asset.path).body != asset.data, "it is stored in the end")
+        assert kept(asset), (seed, asset.name)
 
 
 def test_without_memcached_each_host_fetches_and_stores(pair):
