@@ -2,13 +2,11 @@
 """The cache in a bucket: filled while it streams, never visible before it is whole, and not needed to serve."""
 
 import hashlib
-import json
 import os
 import random
 import signal
 import threading
 import time
-import urllib.parse
 
 import pytest
 from conftest import wait_until
@@ -169,13 +167,13 @@ def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stac
 
 
 def test_f5_a_mover_killed_at_random_instants_leaves_only_whole_objects(stack, bucket):
-    """KILLS deaths while objects of all sizes are on their way; then everything in the bucket is read back."""
+    """KILLS deaths while objects of all sizes are on their way; then what of them is in the bucket is read back."""
     seed = random.randrange(1 << 32)
     dice = random.Random(seed)
-    assets = {}
+    assets = []
     for n in range(KILLS):
         asset = stack.add(os.urandom(dice.choice((1000, PART - 1, 2 * PART + 9, 4 * PART))))
-        assets[asset.name] = asset
+        assets.append(asset)
         mover = stack.pids("mover")
         killer = threading.Timer(dice.random() * 0.3, os.kill, (dice.choice(mover), signal.SIGKILL))
         killer.start()      # the instant is what is random
@@ -183,11 +181,10 @@ def test_f5_a_mover_killed_at_random_instants_leaves_only_whole_objects(stack, b
         killer.join()
         assert answer.rc != 0 or answer.status != 200 or answer.body == asset.data, (seed, n, answer)
         wait_until(lambda: set(stack.pids("mover")) != set(mover) and len(stack.pids("mover")) == len(mover), "the mover is replaced")
-    for key in bucket.keys():
-        answer = bucket.ask("GET", key)
-        asset = next(a for name, a in assets.items() if "/%s/" % urllib.parse.quote(name, safe="") in "/" + key)
-        assert answer.status == 200 and answer.body == asset.data, (seed, key)
-        assert json.loads(answer.headers[META])["length"] == len(asset.data), (seed, key)
-    for asset in assets.values():
+    for asset in assets:
+        body, meta, _ = bucket.kept(asset) or (None, None, None)
+        assert body is None or body == asset.data, (seed, asset.name)
+        assert body is None or meta["length"] == len(body), (seed, asset.name)
+    for asset in assets:
         answer = stack.get(asset.path)
         assert answer.status == 200 and answer.body == asset.data, (seed, asset.name)
