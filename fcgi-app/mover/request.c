@@ -625,14 +625,44 @@ probe_leave(struct client *c)
 
 /* ---- the decision -------------------------------------------------------------------------- */
 
+/*
+ * To a URL that is signed for this client.  S3 has been asked what the object is: so it is there, we are let in, and
+ * the region is right, or the client hears an error of ours.
+ */
+static bool
+redirect_to_s3(struct client *c)
+{
+	struct buf url = BUF_INIT(S3_URL_MAX);
+	struct s3_get get = { .moved = false };
+	struct err e = ERR_NONE;
+	int rc;
+
+	if (c->h.head || !s3_source_is_https(c->resource->asset->source->s3))	/* the signature is for GET */
+		return false;
+	if (!facts_good(c->resource)) {
+		want_facts(c);
+		return true;
+	}
+	rc = s3_get_url(&get, c->resource->asset->source->s3, NULL, S3_SOURCE_LIFE_S, &url, &e);
+	if (rc == 0) {
+		c->location = mem_strdup(buf_str(&url));
+		client_redirect(c);
+	}
+	buf_release(&url);
+	return rc == 0;
+}
+
 static bool
 redirect(struct client *c)
 {
 	const struct source *s = c->resource->asset->source;
 
 	/* only where the location alone lets the client in; anything else is streamed */
-	if (c->h.delivery != DELIVERY_REDIRECT || s->s3 != NULL || s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 ||
-	    c->resource->subpath[0] != '\0' || strncmp(s->url, "https://", 8) != 0)
+	if (c->h.delivery != DELIVERY_REDIRECT || c->resource->subpath[0] != '\0')
+		return false;
+	if (s->s3 != NULL)
+		return redirect_to_s3(c);
+	if (s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 || strncmp(s->url, "https://", 8) != 0)
 		return false;
 	c->location = mem_strdup(s->url);
 	client_redirect(c);

@@ -138,6 +138,12 @@ s3_source_name(const struct s3_source *s)
 	return slash == NULL ? s->key : slash + 1;
 }
 
+bool
+s3_source_is_https(const struct s3_source *s)
+{
+	return s->place.https;
+}
+
 /* The key of a sub-path, which came encoded. */
 static void
 add_key(struct buf *out, const struct s3_source *s, const char *subpath)

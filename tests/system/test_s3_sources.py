@@ -4,6 +4,7 @@
 import contextlib
 import os
 import socket
+import ssl
 import sys
 import threading
 import urllib.parse
@@ -11,6 +12,7 @@ import urllib.parse
 import pytest
 import s3
 from conftest import TOP, Stack, wait_until
+from test_tls import certificate
 
 sys.path.insert(0, os.path.join(TOP, "tests", "fake"))
 import eodag_providers  # noqa: E402
@@ -29,11 +31,11 @@ class Between:
     refuse(head) answer in its place, and cuts an answer after so many bytes.
     """
 
-    def __init__(self, engine):
+    def __init__(self, engine, tls=None):
         self.to = urllib.parse.urlsplit(engine.url)
-        self.asked, self.refuse, self.cuts = [], lambda head: None, []
+        self.asked, self.refuse, self.cuts, self.tls = [], lambda head: None, [], tls
         self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.url = "http%s://127.0.0.1:%d" % ("s" if tls else "", self.socket.getsockname()[1])
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -45,6 +47,8 @@ class Between:
             threading.Thread(target=self.pass_on, args=(client,), daemon=True).start()
 
     def pass_on(self, client):
+        if self.tls is not None:
+            client = self.tls.wrap_socket(client, server_side=True)
         with client, contextlib.suppress(ConnectionError):      # it has heard enough
             head = b""
             while b"\r\n\r\n" not in head:
@@ -110,16 +114,20 @@ class World:
         return ("HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n"
                 "Connection: close\r\n\r\n%s" % (len(MALFORMED), MALFORMED)).encode()
 
-    def add(self, name, credentials=None, owner=None, **auth):
+    def add(self, name, credentials=None, owner=None, between=None, **auth):
         """credentials None: none, as EODAG sees it."""
         bucket = self.buckets[name] = Bucket(self.engine, name, owner)
-        self.providers[bucket.backend] = eodag_providers.s3_provider(bucket.backend, name, self.between.url, **auth)
+        config = eodag_providers.s3_provider(bucket.backend, name, (between or self.between).url, **auth)
+        config["download"]["ssl_verify"] = False        # its certificate is its own
+        self.providers[bucket.backend] = config
         if credentials is not None:
             self.credentials[bucket.backend] = credentials
         return bucket
 
     def up(self):
-        extra = {}
+        extra = {"rules": [
+            {"name": "redirects", "groups": ["s2-users"], "collections": ["GEOID"], "allow": True, "delivery": "redirect"},
+            {"name": "users", "groups": ["s2-users"], "allow": True}]}
 
         def prepare(where):
             where = os.path.join(where, "eodag-s3")
@@ -143,8 +151,12 @@ def keys(user):
 
 
 @pytest.fixture(scope="module")
-def world(s3_engine):
+def world(s3_engine, tmp_path_factory):
     made = World(s3_engine)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(str(tmp_path_factory.mktemp("tls")), "s3", "IP:127.0.0.1", signed=False))
+    made.private = Between(s3_engine, context)
+    made.private.refuse = made.refuse
     reader = s3_engine.add_user("reader")
     made.add("signed", keys(s3_engine.owner))
     made.add("public")
@@ -153,9 +165,11 @@ def world(s3_engine):
     made.add("unpaid", keys(reader))
     made.add("refused", keys(s3_engine.nobody))
     made.add("turning", {"aws_profile": "turning"}, owner=s3_engine.add_user("turner"))
+    made.add("redirected", keys(reader), between=made.private, requester_pays=True)
     made.up()
     yield made
     made.down()
+    made.private.close()
 
 
 def test_an_object_comes_once_from_s3_and_then_from_the_cache(world):
@@ -326,6 +340,29 @@ def test_e10_odd_keys_come_byte_by_byte(world, key):
     asset = world.buckets["signed"].add(key, data=key.encode())
     answer = world.stack.get(asset.path)
     assert answer.status == 200 and answer.body == key.encode(), answer
+
+
+def test_who_is_sent_there_needs_nothing_but_the_location(world):
+    """And what S3 does not give is said before anybody is sent."""
+    bucket = world.buckets["redirected"]
+    bucket.ask("PUT", query=[("requestPayment", "")], body=PAYS)
+    asset = bucket.add(headers={"x-amz-grant-read": "id=reader"}, collection="GEOID")
+    sent = world.stack.get(asset.path)
+    assert sent.status == 302 and "private" in sent.headers["cache-control"], sent
+    location = sent.headers["location"]
+    assert location.startswith(world.private.url + "/redirected/") and "&x-amz-request-payer=requester&" in location
+    assert "&X-Amz-Expires=900&" in location
+    whole = world.stack.curl(location, "--insecure", user=None)
+    assert whole.status == 200 and whole.body == asset.data, whole
+    part = world.stack.curl(asset.url, "--insecure", "--location", "--range", "7-16")
+    assert part.status == 206 and part.body == asset.data[7:17], part
+    head = world.stack.request("HEAD", asset.path)
+    assert head.status == 200 and head.headers["content-length"] == str(SIZE), head
+    private = bucket.add(collection="GEOID")
+    assert world.stack.get(private.path).status == 403
+    plain = world.buckets["signed"].add(collection="GEOID")
+    answer = world.stack.get(plain.path)
+    assert answer.status == 200 and answer.body == plain.data, "nobody is sent where there is no TLS"
 
 
 def test_no_key_and_no_signature_is_in_a_log(world):
