@@ -227,6 +227,7 @@ tell_bounds(struct mover *m)
 	clients_tell_bounds(m);
 	slots_tell_bounds(m);
 	assets_tell_bounds(m);
+	s3_sources_tell_bounds(m->s3_sources);
 	if (m->store->ops->space(m->store, &space, NULL) == 0)
 		stat_bound(BOUND_CACHE, space.used, space.max);
 }

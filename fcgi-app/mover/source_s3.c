@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "bucket/judge.h"
+#include "stat/scoreboard.h"
 
 struct found {			/* a bucket that was not where it was said to be */
 	UT_hash_handle hh;
@@ -60,6 +61,12 @@ s3_sources_free(struct s3_sources *all)
 	free(all);
 }
 
+void
+s3_sources_tell_bounds(const struct s3_sources *all)
+{
+	stat_bound(BOUND_BUCKET_REGIONS, HASH_COUNT(all->found), S3_REGIONS_MAX);
+}
+
 static void
 remember(struct s3_sources *all, const char *where, const char *region)
 {
@@ -69,6 +76,7 @@ remember(struct s3_sources *all, const char *where, const char *region)
 	HASH_FIND_STR(all->found, where, f);
 	if (f == NULL) {
 		while (HASH_COUNT(all->found) >= S3_REGIONS_MAX) {
+			stat_bound_reached(BOUND_BUCKET_REGIONS);
 			f = all->found;
 			HASH_DEL(all->found, f);
 			free(f);

@@ -26,6 +26,7 @@ struct s3_source;
 
 struct s3_sources *s3_sources_new(void);
 void s3_sources_free(struct s3_sources *all);	/* after the last use of its sources; NULL is allowed */
+void s3_sources_tell_bounds(const struct s3_sources *all);	/* each tick */
 
 /*
  * What the answer says (of kind SOURCE_S3), copied.  fresh: its keys were made

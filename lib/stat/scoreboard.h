@@ -99,6 +99,7 @@ enum gauge {
 	X(RESOLVER_MEMORY, "resolver_memory_bytes", "address space of one resolver")	\
 	X(ITEMS, "items_bytes", "STAC items that are kept or on their way")		\
 	X(ASSETS, "assets", "assets that are remembered")				\
+	X(BUCKET_REGIONS, "bucket_regions", "buckets of providers whose region is remembered") \
 	X(HANDOVERS, "handover_queue_bytes", "requests on their way to a mover")	\
 	X(WAITING, "waiting_connections", "connections of a worker without a whole request")	\
 	X(CHARGES, "charges_queued", "charges that the accountant has not taken")	\

@@ -69,7 +69,8 @@ def test_every_bound_is_in_status_metrics_and_ctl(narrow):
     assert narrow.get(narrow.add(backend="loop_open").path).status == 200
     names = {"spool_bytes", "spool_transfer_bytes", "spool_memory_bytes", "transfers", "transfer_clients", "clients", "client_memory_bytes",
              "cache_bytes", "provider_slots", "provider_queue", "resolve_queue", "resolve_memory_bytes", "resolvers", "resolver_memory_bytes",
-             "items_bytes", "assets", "handover_queue_bytes", "waiting_connections", "charges_queued", "ledger_queued_bytes", "log_lines"}
+             "items_bytes", "assets", "bucket_regions", "handover_queue_bytes", "waiting_connections", "charges_queued",
+             "ledger_queued_bytes", "log_lines"}
     wait_until(lambda: set(narrow.get("/data/-/status").json()["bounds"]) == names, "all are there")
     bounds = narrow.get("/data/-/status").json()["bounds"]
     configured = {"spool_bytes": 4 * MIB, "spool_transfer_bytes": 3 * MIB, "spool_memory_bytes": MIB // 2, "transfers": 3,
