@@ -172,6 +172,12 @@ class Engine:
             self.processes.all.remove(entry)
         self.processes.save()
 
+    def kill(self, name):
+        """As a crash does it."""
+        self.daemons[name].kill()
+        self.daemons[name].wait()
+        self.stop(name)
+
     def pids(self):
         return {name: pid for name, pid, _ in self.processes.all if name in ORDER}
 

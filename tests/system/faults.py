@@ -4,7 +4,7 @@ Deaths under the load of tests/system/load.py: a victim that is killed at a rand
 instant, and what must hold afterwards.
 
     Killer    the victims: who they are, their end, and what a site's supervisor
-              starts again (memcached, the front, the master)
+              starts again (memcached, the front, the master, the gateway to a bucket)
     Books     the ledger and the counters of one user, compared
     Storm     kills one after the other, and judges
 
@@ -27,12 +27,14 @@ import urllib.parse
 
 from conftest import PREFIX, is_alive, wait_until
 from load import CLIENTS, SILENCE_S, Load
+from stores import META
 
 KINDS = ("requests", "misses", "bytes", "upstream_bytes")
 SET = "books"
 ROLES = ("worker", "mover", "broker", "accountant")
 SUPERVISED = {"memcached": "memcached", "nginx": "nginx", "master": "eodata-proxy"}    # who is started again by the site
 VICTIMS = ROLES + ("resolver", "nginx-worker") + tuple(SUPERVISED)
+BUCKET_VICTIMS = VICTIMS + ("radosgw", "mover")     # over a bucket: movers are in the middle of uploads
 CONFIG = {
     "pool": {"workers": 4, "movers": 2, "drain": "5s"},
     "backends": {"*": {"slots": 32}},
@@ -104,7 +106,7 @@ class Kill:
         if not (o.begun < self.at + 0.05 and o.ended > self.at):
             # only where nobody listens may later ones fail too
             return self.victim in ("nginx", "master") and o.begun <= self.whole and o.ended > self.at
-        if self.victim in ("nginx", "nginx-worker", "master"):
+        if self.victim in ("nginx", "nginx-worker", "master", "radosgw"):      # it may have sent a hit
             return True
         if self.victim == "worker":     # until it has answered or handed over
             return o.headed == 0 or o.headed > self.at
@@ -149,6 +151,8 @@ class Killer:
             pids = self.stack.pids(victim)
             index = self.rng.randrange(len(pids))
             return Kill(victim, index, pids=(pids[index],))
+        if victim == "radosgw":
+            return Kill(victim, pids=(self.stack.store.engine.pids()["radosgw"],))
         if victim == "resolver":
             resolvers = wait_until(self.resolvers, "a resolver to kill")
             pid, backend = self.rng.choice(resolvers)
@@ -159,6 +163,10 @@ class Killer:
         return Kill(victim, pids=(leader, *self.of_nginx()) if victim == "nginx" else (leader,))
 
     def strike(self, kill):
+        if kill.victim == "radosgw":
+            kill.at = kill.back = time.monotonic()
+            self.stack.store.engine.kill("radosgw")
+            return
         kind = SUPERVISED.get(kill.victim)
         again = self.remember(kind) if kind else None
         kill.at = time.monotonic()
@@ -209,6 +217,8 @@ class Killer:
         except AssertionError:
             return False
         up = {role: [p["pid"] for p in status["processes"] if p["role"] == role and p["state"] in ("ready", "busy")] for role in ROLES}
+        if kill.victim == "radosgw" and status["gauges"]["store_away"] > 0:
+            return False
         if kill.victim == "nginx-worker" and len(self.of_nginx()) != self.nginx_workers:
             return False
         return status["ready"] and all(len(up[role]) == n and not set(kill.pids) & set(up[role]) for role, n in self.counts.items())
@@ -233,8 +243,12 @@ class Killer:
             return False
 
     def wait_whole(self, load, kill):
-        wait_until(lambda: self.serves(load), "requests are answered again after the death of the " + str(kill), WHOLE_S)
-        kill.whole = time.monotonic()
+        try:
+            wait_until(lambda: self.serves(load), "requests are answered again after the death of the " + str(kill), WHOLE_S)
+            kill.whole = time.monotonic()
+        finally:
+            if kill.victim == "radosgw":    # not before: nobody needs it
+                self.stack.store.engine.start("radosgw")
         wait_until(lambda: self.replaced(kill), "everybody is there again after the death of the " + str(kill), WHOLE_S)
 
 
@@ -336,6 +350,7 @@ class Storm:
     def __init__(self, stack, seed, say=lambda text: None):
         self.stack, self.seed, self.say = stack, seed, say
         self.rng = random.Random(seed)
+        self.victims = BUCKET_VICTIMS if stack.store.kind == "s3" else VICTIMS
         self.load = Load(stack, seed)
         self.killer = Killer(stack, self.rng)
         self.kills, self.users = [], 0
@@ -368,6 +383,9 @@ class Storm:
 
     def check_cache(self, prune=True):
         """Every object is what its source is; what is not kept for hits goes, as by retention."""
+        if self.stack.store.kind == "s3":
+            self.check_bucket(prune)
+            return
         root, kept = self.stack.cache_dir, {asset.name for asset in self.load.warm}
         for folder, dirs, names in os.walk(root):
             if folder == root:
@@ -386,17 +404,34 @@ class Storm:
             return
         if (inode, len(data)) != (meta["inode"], meta["length"]):
             return                      # a pair that does not match is served to nobody
-        _, collection, item, asset = [urllib.parse.unquote(part) for part in path[len(self.stack.cache_dir):].split("/")[2:]]
-        source = os.path.join(self.stack.env["PROVIDER_ROOT"], urllib.parse.quote(item, safe=""), "data.tif")
-        assert (collection, asset) == ("DEMO", "data")
-        with open(source, "rb") as f:
-            assert f.read() == data, "'%s' was published and is not what its source is\n%s" % (path, self.tell())
-        algorithm, _, told = meta.get("checksum", "").partition(":")
-        assert not told or hashlib.new(algorithm, data).hexdigest() == told, "'%s' has a false checksum" % path
-        self.checked += 1
+        self.compare(path[len(self.stack.cache_dir) + 1:], data, meta)
         if prune:
             for end in ("@meta", "@data"):
                 os.unlink(path + end)
+
+    def check_bucket(self, prune):
+        """As check_cache: there is nothing without its metadata, and it is that of the object."""
+        bucket, kept = self.stack.store, {asset.name for asset in self.load.warm}
+        for key in bucket.keys():
+            answer = bucket.ask("GET", key)
+            assert answer.status == 200, "%s: %s\n%s" % (key, answer, self.tell())     # nobody else deletes
+            meta = json.loads(answer.headers.get(META, "null"))
+            assert meta, "'%s' has no metadata\n%s" % (key, self.tell())
+            assert meta["length"] == len(answer.body) and meta["backend"] == key.split("/")[1] and meta["etag"], (key, meta)
+            self.compare(key, answer.body, meta)
+            if prune and urllib.parse.unquote(key.split("/")[3]) not in kept:
+                assert bucket.ask("DELETE", key).status == 204
+
+    def compare(self, key, data, meta):
+        """The bytes of an object with those of its source."""
+        _, collection, item, asset = [urllib.parse.unquote(part) for part in key.split("/")[1:]]
+        source = os.path.join(self.stack.env["PROVIDER_ROOT"], urllib.parse.quote(item, safe=""), "data.tif")
+        assert (collection, asset) == ("DEMO", "data")
+        with open(source, "rb") as f:
+            assert f.read() == data, "'%s' was published and is not what its source is\n%s" % (key, self.tell())
+        algorithm, _, told = meta.get("checksum", "").partition(":")
+        assert not told or hashlib.new(algorithm, data).hexdigest() == told, "'%s' has a false checksum" % key
+        self.checked += 1
 
     def check_spool(self):
         """What nobody holds any more is gone: every mover sweeps when it starts."""
@@ -468,14 +503,16 @@ class Storm:
         if victim in ("memcached", "master"):
             self.new_user()
         self.check_spool()
-        self.check_cache()
+        # over a bucket a request for each object, in which time the load makes more of them
+        if self.stack.store.kind == "directory" or len(self.kills) % 5 == 0:
+            self.check_cache()
         self.judge()
         self.check_deaths()
         self.say("%3d %-13s whole after %.3f s" % (len(self.kills), victim, kill.whole - kill.back))
 
     def run(self, n):
         """n deaths of all kinds in random order."""
-        victims = [VICTIMS[i % len(VICTIMS)] for i in range(n)]
+        victims = [self.victims[i % len(self.victims)] for i in range(n)]
         self.rng.shuffle(victims)
         for asset in self.load.warm:
             asset.warm()

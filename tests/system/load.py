@@ -184,10 +184,11 @@ class Load:
 
     def client(self, i):
         rng = random.Random("%s-%d" % (self.seed, i))
+        large = 1 if self.stack.store.kind == "s3" else 0
         acts = [(act, weight) for act, weight in (
             (self.hit, 6), (self.hit_range, 4), (self.head, 2), (self.cold, 8), (self.cold_range, 4), (self.joined, 4),
             (self.unknown_length, 2), (self.broken_off, 2), (self.slow_source, 3), (self.slow_client, 3), (self.resumed, 3),
-            (self.left, 1))]
+            (self.left, 1), (self.large, large))]
         try:
             while not self.over.is_set():
                 act = rng.choices([a for a, _ in acts], [w for _, w in acts])[0]
@@ -284,6 +285,10 @@ class Load:
         asset = self.add(rng, 100 * KIB, 600 * KIB)
         for _ in range(rng.randrange(1, 6)):
             self.ask("cold-range", asset, user, asked=self.part(rng, asset))
+
+    def large(self, rng, user):
+        """Of several parts in a bucket."""
+        self.ask("large", self.add(rng, 6 << 20, 9 << 20), user)
 
     def joined(self, rng, user):
         with self.lock:

@@ -69,10 +69,15 @@ class Bucket:
         self.engine, self.name = engine, name
 
     def config(self, **members):
-        keys = os.path.join(self.engine.where, "keys")
+        """memcached remembers what is in it; memory_key="": it does not."""
+        keys, secret = (os.path.join(self.engine.where, name) for name in ("keys", "memory.key"))
         self.engine.write_keys(keys)
+        if not os.path.exists(secret):
+            with open(secret, "w", encoding="ascii") as f:
+                os.fchmod(f.fileno(), 0o600)
+                f.write(os.urandom(32).hex())
         return {"cache": {"store": "s3", "s3": {"endpoint": self.engine.url, "bucket": self.name, "credentials": keys,
-                                                "part_size": PART, **members}}}
+                                                "part_size": PART, "memory_key": secret, **members}}}
 
     def ask(self, method, key="", query=(), **more):
         return self.engine.request(method, "/%s/%s" % (self.name, key) if key else "/" + self.name, list(query), **more)

@@ -13,7 +13,8 @@ import signal
 
 import pytest
 from conftest import Stack, is_alive, wait_until
-from faults import CONFIG, VICTIMS, Storm, is_sanitized, owner, strike
+from faults import CONFIG, KINDS, Storm, counter, is_sanitized, owner, settle, strike
+from stores import Bucket
 
 CUT = (18, 52, 56, 92)
 DEATHS = 20
@@ -26,15 +27,57 @@ def running():
     made.down()
 
 
-def test_f5_g10_twenty_deaths_at_random_instants_publish_nothing_false(running):
+@pytest.fixture(scope="module")
+def bucketed(s3_engine, new_bucket):
+    made = Stack(extra=CONFIG, store=Bucket(s3_engine, new_bucket()))
+    yield made
+    made.down()
+
+
+def weather(stack):
     """EODATA_SEED repeats the choices of a run, though not its instants."""
     seed = int(os.environ.get("EODATA_SEED") or random.randrange(1 << 32))
     print("seed %d" % seed)
-    storm = Storm(running, seed)
+    storm = Storm(stack, seed)
     storm.run(DEATHS)
-    assert {kill.victim for kill in storm.kills} == set(VICTIMS) and storm.checked >= DEATHS
+    assert {kill.victim for kill in storm.kills} == set(storm.victims) and storm.checked >= DEATHS
     print("%d answers, %d objects read back, whole again after %s s" % (
         len(storm.load.outcomes), storm.checked, " ".join("%.2f" % (kill.whole - kill.back) for kill in storm.kills)))
+
+
+def test_f5_g10_twenty_deaths_at_random_instants_publish_nothing_false(running):
+    weather(running)
+
+
+def test_f5_g10_twenty_deaths_over_a_bucket_leave_whole_objects_with_their_metadata(bucketed):
+    """Its gateway is among the victims, and everything in it is read back."""
+    weather(bucketed)
+
+
+def test_a_hit_whose_bucket_dies_is_cut_visibly_and_paid_as_far_as_it_came(bucketed, s3_engine):
+    asset = bucketed.add(os.urandom(32 << 20)).warm()
+    finish = [(bucketed.begin(asset, "--limit-rate", "4M"), 0), (bucketed.begin(asset, "--limit-rate", "4M", "-r", "1000000-"), 1000000)]
+    s3_engine.kill("radosgw")
+    try:
+        received = []
+        for done, first in finish:
+            rc, body = done()
+            assert rc in CUT and asset.data[first:].startswith(body) and len(body) < len(asset.data) - first, (rc, len(body))
+            received.append(len(body))
+        answer = bucketed.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, "the source has it"
+    finally:
+        s3_engine.start("radosgw")
+
+    def hits():
+        return [line for line in bucketed.ledger() if line["item"] == asset.name and line["cache"] == "hit" and line["bytes"] > 0]
+    wait_until(lambda: len(hits()) == 2, "both are in the books")
+    for got, line in zip(sorted(received), sorted(hits(), key=lambda line: line["bytes"])):
+        assert got <= line["bytes"] <= len(asset.data) and line["upstream_bytes"] == 0, (got, line)
+    user = bucketed.user.split(":")[0]
+    settle(lambda: [kind for kind in KINDS if counter(bucketed, user, kind) !=
+                    sum(line[kind] for line in bucketed.ledger() if line["user"] == user)], "ledger and counters agree")
+    wait_until(lambda: bucketed.get(asset.path).is_hit, "S3 is asked again")
 
 
 def get_cold(stack, backend="loop_open"):

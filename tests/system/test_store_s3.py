@@ -3,9 +3,7 @@
 
 import hashlib
 import os
-import random
 import signal
-import threading
 import time
 
 import pytest
@@ -14,8 +12,6 @@ from stores import META
 
 MIB = 1 << 20
 PART = 5 * MIB
-KEPT_S = 10         # that a mover believes what it was told of an object
-KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +121,7 @@ def test_what_the_lifecycle_took_is_fetched_again_without_an_error(stack, bucket
     asset.warm()
     assert stack.get(asset.path).is_hit
     asset.expire()
-    again = stack.get(asset.path)       # the mover believes for KEPT_S that it is there
+    again = stack.get(asset.path)       # what is remembered says that it is there
     assert again.status == 200 and again.body == asset.data and not again.is_hit
     assert len(asset.upstream()) == 2
     wait_until(lambda: bucket.find(asset), "it is there again")
@@ -164,27 +160,3 @@ def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stac
     stack.reload(lambda config: config["log"].update(level="info"))
     stack.add(os.urandom(5000)).warm()
     assert s3_engine.owner.secret not in stack.log()
-
-
-def test_f5_a_mover_killed_at_random_instants_leaves_only_whole_objects(stack, bucket):
-    """KILLS deaths while objects of all sizes are on their way; then what of them is in the bucket is read back."""
-    seed = random.randrange(1 << 32)
-    dice = random.Random(seed)
-    assets = []
-    for n in range(KILLS):
-        asset = stack.add(os.urandom(dice.choice((1000, PART - 1, 2 * PART + 9, 4 * PART))))
-        assets.append(asset)
-        mover = stack.pids("mover")
-        killer = threading.Timer(dice.random() * 0.3, os.kill, (dice.choice(mover), signal.SIGKILL))
-        killer.start()      # the instant is what is random
-        answer = stack.curl(asset.url)
-        killer.join()
-        assert answer.rc != 0 or answer.status != 200 or answer.body == asset.data, (seed, n, answer)
-        wait_until(lambda: set(stack.pids("mover")) != set(mover) and len(stack.pids("mover")) == len(mover), "the mover is replaced")
-    for asset in assets:
-        body, meta, _ = bucket.kept(asset) or (None, None, None)
-        assert body is None or body == asset.data, (seed, asset.name)
-        assert body is None or meta["length"] == len(body), (seed, asset.name)
-    for asset in assets:
-        answer = stack.get(asset.path)
-        assert answer.status == 200 and answer.body == asset.data, (seed, asset.name)
