@@ -552,7 +552,7 @@ asset_want(struct asset *a, struct want *w, const struct handover *h, const stru
 	if (refused != NULL && refused == a->source) {
 		asset_drop_source(a, refused);
 		a->source_fresh = true;
-	} else if (refused == NULL) {
+	} else if (refused == NULL && !a->asking) {	/* who asks now may have been refused */
 		a->source_fresh = false;
 	}
 	w->asset = a;

@@ -980,6 +980,44 @@ refused_credentials_are_made_anew_once_for_all_who_met_them(void)
 	rig_stop(&r);
 }
 
+/* ... also when another one asks while the new ones are on their way, and has been refused by nobody. */
+static void
+who_comes_meanwhile_does_not_bring_the_refused_ones_back(void)
+{
+	char nowhere[RESOLVE_BACKEND_MAX + 2];
+	struct asking a = ASK("whole"), last = ASK("whole");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *item, *s;
+
+	memset(nowhere, 'x', sizeof(nowhere) - 1);
+	nowhere[sizeof(nowhere) - 1] = '\0';
+	last.backend = nowhere;		/* answered at once */
+	rig_start(&r, ", \"stac\": { \"item_url\": \"http://127.0.0.1:@/{item}\", \"keep\": \"0s\" }");
+	item = rig_script(&r, SCRIPT("i", 1000));
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	a.range = "bytes=4000000-4000009";
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, 10);
+	s->refuse = 1;
+	item->silent = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, item->gets == 2);
+	g = rig_ask(&r, &a);
+	h = rig_ask(&r, &last);		/* behind it: then it has been there */
+	RIG_UNTIL(&r, OVER(h));
+	CHECK_STATUS(h, 404);
+	item->silent = false;
+	RIG_UNTIL(&r, OVER(f) && OVER(g));
+	CHECK_WHOLE(f, 10);
+	CHECK_WHOLE(g, 10);
+	CHECK_INT(s->jobs, 2);
+	CHECK_INT(s->fresh, 1);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 static void
 nobody_waits_longer_than_the_deadline(void)
 {
@@ -1432,6 +1470,7 @@ main(int argc, char **argv)
 		UNIT(users_take_turns_at_a_resolver),
 		UNIT(credentials_of_less_than_a_minute_are_used),
 		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
+		UNIT(who_comes_meanwhile_does_not_bring_the_refused_ones_back),
 		UNIT(nobody_waits_longer_than_the_deadline),
 		UNIT(who_joins_has_a_deadline_of_its_own),
 		UNIT(what_everybody_has_given_up_is_asked_of_no_provider),
