@@ -682,9 +682,19 @@ route_range(struct client *c)
 		start_direct(c);
 }
 
+/* A product as S3 has them: many objects, and the asset is none of them. */
+static bool
+is_many(const struct resource *r)
+{
+	const struct source *s = r->asset->source;
+
+	return s->s3 != NULL && r->subpath[0] == '\0' && s3_source_is_tree(s->s3);
+}
+
 static void
 client_route(struct client *c)
 {
+	struct failure many = FAILURE(501, PROBLEM_RESOLVER, "this asset is many objects, which cannot be delivered as one yet");
 	struct resource *r = c->resource;
 
 	if (r->transfer != NULL && transfer_serves(c, r->transfer)) {
@@ -698,6 +708,10 @@ client_route(struct client *c)
 	}
 	if (!asset_has_source(r->asset)) {
 		asset_want(r->asset, &c->want, &c->h, NULL);
+		return;
+	}
+	if (is_many(r)) {
+		client_fail(c, &many);
 		return;
 	}
 	if (redirect(c))

@@ -152,6 +152,12 @@ s3_source_is_https(const struct s3_source *s)
 	return s->place.https;
 }
 
+bool
+s3_source_is_tree(const struct s3_source *s)
+{
+	return s->key[strlen(s->key) - 1] == '/';
+}
+
 /* The key of a sub-path, which came encoded. */
 static void
 add_key(struct buf *out, const struct s3_source *s, const char *subpath)

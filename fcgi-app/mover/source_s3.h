@@ -37,6 +37,7 @@ struct s3_source *s3_source_new(struct s3_sources *all, const struct resolve_ans
 void s3_source_free(struct s3_source *s);	/* wipes the keys; NULL is allowed */
 const char *s3_source_name(const struct s3_source *s);	/* the key behind its last '/', decoded; maybe "" */
 bool s3_source_is_https(const struct s3_source *s);
+bool s3_source_is_tree(const struct s3_source *s);	/* its key ends with '/': there are objects below it, and none is it */
 
 /* What S3 has its say in of one GET; a zeroed one is a new one. */
 struct s3_get {

@@ -292,6 +292,8 @@ def _location(item, backend, asset):
         if type(href) is not str or href == "":
             continue
         href = _absolute(item, href)
+        if href.startswith("zip+s3:"):
+            raise Refused(501, "resolver", "a file in an archive")
         if not _is_ours(href):
             href = locations.clean_url(href)
             if type(backends) is not list and not _belongs(_backend_conf(backend), href):
@@ -443,10 +445,8 @@ def _bucket_and_key(href, download_conf):
 
 def _s3_source(answer, plugin, href, download_conf):
     bucket, key = _bucket_and_key(href, download_conf)
-    if not bucket or not key:
+    if not bucket or not key.strip("/"):
         raise Refused(502, "upstream", "a location without bucket or key")
-    if key.endswith("/"):
-        return {"kind": "carry", "status": 501, "reason": "many objects"}
     config = getattr(plugin, "config", None)
     session = getattr(plugin, "s3_session", None)
     credentials = session.get_credentials() if session is not None else None

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import ssl
 import sys
@@ -164,6 +165,8 @@ def world(s3_engine, tmp_path_factory):
     made.add("paid", keys(reader), requester_pays=True)
     made.add("unpaid", keys(reader))
     made.add("refused", keys(s3_engine.nobody))
+    made.add("by-http", keys(s3_engine.owner), matching_url=re.escape(made.between.url) + "/by-http")
+    made.providers["loop_by_http"]["download"]["bucket_path_level"] = 0
     made.add("turning", {"aws_profile": "turning"}, owner=s3_engine.add_user("turner"))
     made.add("redirected", keys(reader), between=made.private, requester_pays=True)
     made.up()
@@ -320,19 +323,35 @@ def test_what_s3_refuses_has_the_status_of_any_provider(world):
     assert "event=s3-refusal bucket=refused status=403 code=AccessDenied" in world.stack.log()
 
 
-def test_a_prefix_of_many_objects_is_501(world):
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_sub_path_is_an_object_below(world, end):
     bucket = world.buckets["signed"]
-    asset = bucket.add(origin="s3://signed/many/")
-    answer = world.stack.get(asset.path)
-    assert answer.status == 501 and "many files" in answer.json()["detail"], answer
-
-
-def test_a_sub_path_is_an_object_below(world):
-    bucket = world.buckets["signed"]
-    asset = bucket.add("x.zarr/0.0/a b", data=b"chunk", origin="s3://signed/x.zarr")
+    asset = bucket.add("x.zarr/0.0/a b", data=b"chunk", origin="s3://signed/x.zarr" + end)
     answer = world.stack.get(asset.path + "/0.0/a%20b")
     assert answer.status == 200 and answer.body == b"chunk", answer
     assert world.stack.get(asset.path + "/0.1").status == 404
+    tree = world.stack.get(asset.path)
+    if end == "":
+        assert tree.status == 404, tree     # S3 knows no such object
+    else:
+        assert tree.status == 501 and "many objects" in tree.json()["detail"], tree
+
+
+def test_a_product_of_many_objects_is_501(world):
+    """What EODAG would put into a zip: its download link, and what lies in one already."""
+    product = world.buckets["signed"].add(origin="s3://signed/many", asset="downloadLink")
+    answer = world.stack.get(product.path)
+    assert answer.status == 501 and "many files" in answer.json()["detail"], answer
+    member = world.buckets["signed"].add(origin="zip+s3://signed/a.zip!b.tif")
+    assert world.stack.get(member.path).status == 501
+
+
+def test_an_https_location_in_the_bucket_is_asked_for_with_keys_too(world):
+    bucket = world.buckets["by-http"]
+    asset = bucket.add("a b.tif", origin="%s/by-http/a%%20b.tif" % world.between.url)
+    answer = world.stack.get(asset.path)
+    assert answer.status == 200 and answer.body == asset.data, answer
+    assert "X-Amz-Signature=" in world.signed("by-http")[0]
 
 
 @pytest.mark.parametrize("key", ["scène (1)/+&=~ a.tif", "100%25/50%.tif", "a?b#c;d:e@f", "a//b", "'\"<>^`{|}"])

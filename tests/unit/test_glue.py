@@ -372,7 +372,8 @@ class Sources(Case):
         self.assertEqual({k: a.get(k) for k in want}, want)
         self.assertNotIn("url", a)
         self.assertEqual(self.ask(item("s3://my.bucket/k"))["bucket"], "my.bucket")
-        self.assertEqual(self.ask(item("s3://bucket/a/")), {"kind": "carry", "status": 501, "reason": "many objects"})
+        self.assertEqual(self.ask(item("s3://bucket/a/"))["s3_key"], "a/")      # a tree: sub-paths are below it
+        self.failed(self.ask(item("zip+s3://bucket/a.zip!b")), 501)
         self.failed(self.ask(item("s3://bucket/")), 502)
 
     def test_an_https_location_at_the_s3_endpoint_is_s3_too(self):

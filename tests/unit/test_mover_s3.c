@@ -184,6 +184,14 @@ a_sub_path_is_a_key_below(void)
 	CHECK(whole(got(&r, &a), 1000));
 	CHECK_STR(r.last_path, "/bucket/unstored/0.0/a%20b%C3%A9");
 	CHECK_INT(s->gets, 1);
+	s = rig_script(&r, s3_script("unstored-tree", 1000));
+	s->key = "unstored-tree//";
+	a.asset = "unstored-tree";
+	CHECK(whole(got(&r, &a), 1000));
+	CHECK_STR(r.last_path, "/bucket/unstored-tree/0.0/a%20b%C3%A9");
+	a.subpath = NULL;		/* the tree itself is no object */
+	CHECK(says(got(&r, &a), "Status: 501"));
+	CHECK_INT(s->gets, 1);
 	check_idle(&r);
 	rig_stop(&r);
 }
