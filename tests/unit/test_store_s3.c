@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What of the S3 store needs no S3: an object's metadata as a header.
+ * What of the S3 store needs no S3: an object's metadata as a header, and what
+ * is made of its answers.
  */
 #include "base/base.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cache/store_s3.h"
 #include "unit.h"
 
@@ -91,6 +93,115 @@ metadata_that_is_too_long_for_a_header_is_an_error(void)
 	buf_release(&b);
 }
 
+/* ---- how S3 is ------------------------------------------------------------------- */
+
+struct told { unsigned n[STORE_CALL_REFUSED + 1]; char text[200]; };
+
+static void
+on_tell(void *arg, enum store_event x, const char *text)
+{
+	struct told *t = arg;
+
+	t->n[x]++;
+	if (x == STORE_AWAY || x == STORE_FULL)
+		(void)snprintf(t->text, sizeof(t->text), "%s", text);
+}
+
+static const struct s3_answer good = { .status = 200, .result = S3_RESULT_OK },
+	absent = { .status = 404, .result = S3_RESULT_ABSENT },
+	no_room = { .status = 403, .result = S3_RESULT_REFUSED, .said = { .code = "QuotaExceeded" } },
+	no_bucket = { .status = 404, .result = S3_RESULT_NONE, .said = { .code = "NoSuchBucket" } },
+	nothing = { .error = FETCH_CONNECT, .reason = "nobody is there", .result = S3_RESULT_AWAY, .again = true },
+	unreadable = { .error = FETCH_CANCELLED, .reason = "", .result = S3_RESULT_SOURCE };
+
+static void
+hear(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a, unsigned times)
+{
+	while (times-- > 0)
+		s3_heard(s, why, a);
+}
+
+static void
+three_failures_in_a_row_are_away_until_one_succeeds(void)
+{
+	struct told t = { .text = "" };
+	struct store_s3 s = { .tell = on_tell, .tell_arg = &t };
+
+	hear(&s, S3_LOOK, &nothing, 2);
+	hear(&s, S3_LOOK, &good, 1);
+	hear(&s, S3_LOOK, &nothing, 2);
+	hear(&s, S3_FILL, &unreadable, 3);	/* the spool's fault */
+	CHECK(s3_may_ask(&s, S3_LOOK) && s3_may_ask(&s, S3_FILL));
+	hear(&s, S3_FILL, &nothing, 1);
+	CHECK(!s3_may_ask(&s, S3_LOOK) && !s3_may_ask(&s, S3_FILL));
+	CHECK_INT(t.n[STORE_AWAY], 1);
+	CHECK(strstr(t.text, "nobody is there") != NULL);
+	hear(&s, S3_LOOK, &nothing, 5);
+	CHECK_INT(t.n[STORE_AWAY], 1);
+	CHECK_INT(t.n[STORE_CALL_FAILED], 10);
+	hear(&s, S3_LOOK, &good, 2);
+	CHECK_INT(t.n[STORE_BACK], 1);
+	CHECK(s3_may_ask(&s, S3_LOOK) && s3_may_ask(&s, S3_LOOK));
+}
+
+static void
+after_the_pause_one_tries_and_nobody_waits_with_it(void)
+{
+	struct told t = { .text = "" };
+	struct store_s3 s = { .tell = on_tell, .tell_arg = &t };
+
+	hear(&s, S3_LOOK, &nothing, 3);
+	clock_shift_ms(5001);
+	CHECK(s3_may_ask(&s, S3_LOOK));
+	CHECK(!s3_may_ask(&s, S3_LOOK) && s3_is_away(&s));
+	hear(&s, S3_LOOK, &nothing, 1);
+	CHECK(!s3_may_ask(&s, S3_LOOK));
+	clock_shift_ms(0);
+}
+
+static void
+what_is_not_there_may_be_the_bucket_which_a_fill_shows(void)
+{
+	struct told t = { .text = "" };
+	struct store_s3 s = { .tell = on_tell, .tell_arg = &t };
+
+	hear(&s, S3_FILL, &no_bucket, 3);
+	CHECK_INT(t.n[STORE_AWAY], 1);
+	clock_shift_ms(5001);
+	CHECK(s3_may_ask(&s, S3_LOOK));
+	hear(&s, S3_LOOK, &absent, 1);
+	CHECK_INT(t.n[STORE_BACK], 0);
+	CHECK(s3_may_ask(&s, S3_FILL));
+	CHECK(!s3_may_ask(&s, S3_FILL));
+	hear(&s, S3_FILL, &good, 1);
+	CHECK_INT(t.n[STORE_BACK], 1);
+	clock_shift_ms(0);
+}
+
+static void
+what_takes_nothing_still_gives(void)
+{
+	struct told t = { .text = "" };
+	struct store_s3 s = { .tell = on_tell, .tell_arg = &t };
+
+	for (unsigned i = 0; i < 3; i++) {
+		hear(&s, S3_FILL, &no_room, 1);
+		hear(&s, S3_LOOK, &good, 1);
+	}
+	CHECK_INT(t.n[STORE_FULL], 1);
+	CHECK_INT(t.n[STORE_AWAY], 0);
+	CHECK_INT(t.n[STORE_CALL_REFUSED], 3);
+	CHECK(strstr(t.text, "QuotaExceeded") != NULL);
+	CHECK(s3_may_ask(&s, S3_LOOK) && !s3_may_ask(&s, S3_FILL));
+	hear(&s, S3_LOOK, &nothing, 3);
+	CHECK_INT(t.n[STORE_AWAY], 1);
+	hear(&s, S3_LOOK, &good, 1);	/* and full as before */
+	CHECK_INT(t.n[STORE_FULL], 2);
+	CHECK_INT(t.n[STORE_BACK], 0);
+	hear(&s, S3_FILL, &good, 1);
+	CHECK_INT(t.n[STORE_BACK], 1);
+}
+
 int
 main(void)
 {
@@ -98,6 +209,10 @@ main(void)
 		UNIT(metadata_travels_in_a_header),
 		UNIT(metadata_of_another_object_is_refused),
 		UNIT(metadata_that_is_too_long_for_a_header_is_an_error),
+		UNIT(three_failures_in_a_row_are_away_until_one_succeeds),
+		UNIT(after_the_pause_one_tries_and_nobody_waits_with_it),
+		UNIT(what_is_not_there_may_be_the_bucket_which_a_fill_shows),
+		UNIT(what_takes_nothing_still_gives),
 	};
 
 	return unit_run("store_s3", tests, ARRAY_LEN(tests));
