@@ -221,8 +221,7 @@ def test_what_needs_credentials_or_has_no_tls_is_streamed(various, backend):
 # -- rates
 
 
-@pytest.mark.parametrize("kind", ["cold", "range", "cached"])
-def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
+def slows(various, kind):
     slow, fast = various.add(os.urandom(SIZE // 2), collection="SLOW"), various.add(os.urandom(SIZE // 2))
     if kind == "cached":
         slow.warm()
@@ -240,6 +239,16 @@ def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
     ask(fast)
     thread.join()
     assert order == [fast, slow], "200 KB at 100 KB a second end after 200 KB that begin later"
+
+
+@pytest.mark.directory_only("no object is in it")
+@pytest.mark.parametrize("kind", ["cold", "range"])
+def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
+    slows(various, kind)
+
+
+def test_a_rate_slows_its_rules_hits_and_no_others(various):
+    slows(various, "cached")
 
 
 @pytest.mark.directory_only("a header of hits that are files")

@@ -212,6 +212,7 @@ def test_an_item_of_another_backend_is_searched_at_the_one_that_was_asked(stack)
 # -- an upgrade
 
 
+@pytest.mark.both_stores
 def test_an_upgrade_leaves_a_running_transfer_alone(make_stack):
     stack = make_stack()
     asset = stack.add_gated()
