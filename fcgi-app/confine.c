@@ -296,6 +296,8 @@ allow_for(struct ruleset *r, enum role role, const struct config *c, const char 
 	case ROLE_WORKER:
 		if (c->cache_store == CACHE_STORE_DIRECTORY)
 			allow_dir(r, c, c->cache_path, READ);
+		else if (c->s3_credentials[0] != '\0')
+			allow_replaced(r, c->s3_credentials);
 		break;
 	case ROLE_MOVER:
 		if (c->cache_store == CACHE_STORE_DIRECTORY)

@@ -106,7 +106,8 @@ settle_and_log(struct client *c)
 	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
 	s.actual[QUOTA_REQUESTS] = 1;
 	s.actual[QUOTA_MISSES] = strcmp(s.cache, "hit") != 0;
-	s.actual[QUOTA_BYTES] = c->delivered;
+	s.estimated = c->status == 302 && c->elsewhere > 0;
+	s.actual[QUOTA_BYTES] = s.estimated ? c->elsewhere : c->delivered;
 	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
 	account_settle(c->m, &s);
 	stat_add(COUNT_DELIVERED_BYTES, c->delivered);
@@ -589,6 +590,21 @@ add_line(struct buf *out, const char *name, const char *value)
 		(void)buf_addf(out, "%s: %s\r\n", name, value);
 }
 
+/* Of rules that may redirect: what became of it. */
+static void
+add_delivery(struct buf *out, const struct client *c)
+{
+	const char *why = c->h.delivery_why;
+
+	if (c->h.delivery == DELIVERY_STREAM && why == NULL)
+		return;
+	if (c->location != NULL)
+		(void)buf_addf(out, "X-Eodata-Delivery: redirect; life=%u\r\n", c->location_life_s);
+	else
+		(void)buf_join(out, "X-Eodata-Delivery: stream; reason=",
+		    why != NULL ? why : c->h.delivery == DELIVERY_AUTO ? "not-cached" : "no-url", "\r\n", NULL);
+}
+
 /* The head goes out, then the body as it comes. */
 static void
 send_head(struct client *c)
@@ -612,6 +628,7 @@ send_head(struct client *c)
 	add_line(&extra, "Content-Encoding", c->encoding);
 	add_line(&extra, "RateLimit", c->h.ratelimit);
 	add_line(&extra, "RateLimit-Policy", c->h.ratelimit_policy);
+	add_delivery(&extra, c);
 	a.extra = buf_str(&extra);
 	answer_write(&a, &text);
 	buf_release(&extra);
@@ -711,7 +728,7 @@ client_reserve_step(struct client *c)
 static void
 answer(struct client *c)
 {
-	uint64_t bytes = c->body == BODY_NONE ? 0 : c->to_the_end ? UNKNOWN_STEP : c->end - c->first, upstream = 0;
+	uint64_t bytes = c->body == BODY_NONE ? c->elsewhere : c->to_the_end ? UNKNOWN_STEP : c->end - c->first, upstream = 0;
 	uint64_t held = c->h.charge.reserved[QUOTA_BYTES];
 
 	if (c->transfer != NULL && c->body == BODY_SPOOL)
@@ -811,23 +828,21 @@ client_answer(struct client *c, const struct facts *f, enum client_body body)
 	answer(c);
 }
 
-/* How long the location may be kept: well below its life. */
-static int
-location_life_s(const struct client *c)
-{
-	int64_t left = (c->resource->asset->source->good_until_ms - clock_wall_ms()) / 1000;
-
-	return left < 0 ? 0 : left > 60 ? 60 : (int)left;
-}
-
 void
-client_redirect(struct client *c)
+client_redirect(struct client *c, const char *url, uint32_t life_s, uint32_t max_age_s, uint64_t bytes)
 {
+	facts_release(&c->facts);	/* they are not those of this answer */
+	c->facts = (struct facts){ .last_modified = -1, .size = UINT64_MAX };
 	c->status = 302;
 	c->body = BODY_NONE;
+	c->to_the_end = false;
+	c->first = c->pos = c->end = 0;
+	c->location = mem_strdup(url);
+	c->location_life_s = life_s;
+	c->elsewhere = bytes;
 	free(c->cache_control);
-	c->cache_control = mem_printf("private, max-age=%d", location_life_s(c));
-	send_head(c);
+	c->cache_control = mem_printf("private, max-age=%u", max_age_s);
+	answer(c);
 }
 
 /* ---- birth -------------------------------------------------------------------------- */

@@ -48,6 +48,8 @@ struct client {
 	struct range range;		/* as asked */
 	bool range_is_ours;		/* it was not: answer 200 */
 	char *encoding, *cache_control, *location;	/* owned, or NULL */
+	uint32_t location_life_s;
+	uint64_t elsewhere;		/* bytes that it will get where it is redirected to, as far as we count them */
 	bool to_the_end;		/* length unknown */
 	uint64_t first, pos, end;	/* [first, end) of the body */
 	char cache_status[48];
@@ -78,8 +80,11 @@ void client_new(struct mover *m, const void *msg, size_t n, int fd, int file_fd)
 bool client_part(struct client *c, const struct facts *f, uint64_t *ret_first, uint64_t *ret_last);
 /* It is known what the resource is: decide, reserve, answer.  f may be c->facts.  May free c. */
 void client_answer(struct client *c, const struct facts *f, enum client_body body);
-/* 302 to c->location. */
-void client_redirect(struct client *c);
+/*
+ * 302 to url, where it may begin within life_s and keeps the answer for max_age_s; bytes are to be
+ * reserved, for what it gets there.  May free c.
+ */
+void client_redirect(struct client *c, const char *url, uint32_t life_s, uint32_t max_age_s, uint64_t bytes);
 /* There may be more to send.  May free c. */
 void client_pump(struct client *c);
 void client_go_on(void *arg);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/delivery.h"
 #include "base/clock.h"
 #include "base/fd.h"
 
@@ -21,6 +22,8 @@ static void client_route(struct client *c);
 enum {
 	KEPT_URL_LIFE_S = 3600,		/* a GET begins at once, and may then take as long as it likes */
 	KEPT_BEGIN_MS = 5000,		/* and where it does not, the source is asked */
+	LOCATION_LIFE_MAX_S = 3600,	/* of a provider's, that is told */
+	LOCATION_MARGIN_S = 60,		/* a redirect is kept for so much less than its location lives */
 };
 
 /* A range that is not simply "from the start to the end". */
@@ -474,6 +477,27 @@ kept_source(const char *url, const char *version)
 	return s;
 }
 
+/* Away to the storage, if the rule and the size are for that. */
+static bool
+redirect_kept(struct client *c, const char *key, uint64_t size, uint64_t bytes)
+{
+	const struct config *config = mover_config(c->m);
+	uint32_t life_s = config->s3_url_life_ms / 1000;
+	struct buf url = BUF_INIT(STORE_URL_MAX);
+	struct err e = ERR_NONE;
+	bool go;
+
+	c->h.delivery = delivery_of_size(c->h.delivery, size, config->s3_redirect_above, &c->h.delivery_why);
+	go = c->h.delivery == DELIVERY_REDIRECT &&
+	    c->m->store->ops->url(c->m->store, key, STORE_URL_CLIENTS, life_s, &url, &e) == 0;
+	if (go) {
+		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
+		client_redirect(c, buf_str(&url), life_s, life_s - LOCATION_MARGIN_S, bytes);
+	}
+	buf_release(&url);
+	return go;
+}
+
 /* False: the source is asked instead. */
 static bool
 serve_kept(struct client *c, const char *key, const struct store_object *o)
@@ -492,13 +516,15 @@ serve_kept(struct client *c, const char *key, const struct store_object *o)
 		w.deadline_ms = c->h.deadline_mono_ms;
 	part = client_part(c, &f, &w.first, &w.last);
 	facts_release(&f);
+	if (part && redirect_kept(c, key, o->meta.length, w.last - w.first + 1))
+		return true;
 	if (!part) {
 		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
 		c->direct_over = true;
 		client_answer(c, &c->facts, BODY_DIRECT);
 		return true;
 	}
-	if (c->m->store->ops->url(c->m->store, key, "GET", KEPT_URL_LIFE_S, &url, &e) != 0) {
+	if (c->m->store->ops->url(c->m->store, key, STORE_URL_OURS, KEPT_URL_LIFE_S, &url, &e) != 0) {
 		log_warn(c->h.id, "EO-MOVER-STORE", "cannot sign for the cache error='%s'", e.text);
 		buf_release(&url);
 		return false;
@@ -632,40 +658,54 @@ probe_leave(struct client *c)
 static bool
 redirect_to_s3(struct client *c)
 {
+	const struct config *config = mover_config(c->m);
+	struct resource *r = c->resource;
+	struct source *s = r->asset->source;
+	uint32_t life_s = config->s3_url_life_ms / 1000;
+	int64_t left_s = (s->good_until_ms - clock_wall_ms()) / 1000;
 	struct buf url = BUF_INIT(S3_URL_MAX);
 	struct s3_get get = { .moved = false };
 	struct err e = ERR_NONE;
 	int rc;
 
-	if (c->h.head || !s3_source_is_https(c->resource->asset->source->s3))	/* the signature is for GET */
+	if (c->h.head || !s3_source_is_https(s->s3) || left_s <= LOCATION_MARGIN_S)	/* the signature is for GET */
 		return false;
-	if (!facts_good(c->resource)) {
+	if (!facts_good(r)) {
 		want_facts(c);
 		return true;
 	}
-	rc = s3_get_url(&get, c->resource->asset->source->s3, NULL, S3_SOURCE_LIFE_S, &url, &e);
-	if (rc == 0) {
-		c->location = mem_strdup(buf_str(&url));
-		client_redirect(c);
-	}
+	c->h.delivery = delivery_of_size(c->h.delivery, r->facts.size, config->s3_redirect_above, &c->h.delivery_why);
+	if (c->h.delivery != DELIVERY_REDIRECT)
+		return false;
+	if (life_s > left_s)
+		life_s = (uint32_t)left_s;
+	rc = s3_get_url(&get, s->s3, NULL, life_s, &url, &e);
+	if (rc == 0)
+		client_redirect(c, buf_str(&url), life_s, life_s - LOCATION_MARGIN_S, 0);
 	buf_release(&url);
 	return rc == 0;
 }
 
+/* True: it has been sent to the provider, or will be, when more is known. */
 static bool
 redirect(struct client *c)
 {
 	const struct source *s = c->resource->asset->source;
+	uint32_t life_s;
+	int64_t left_s;
 
-	/* only where the location alone lets the client in; anything else is streamed */
-	if (c->h.delivery != DELIVERY_REDIRECT || c->resource->subpath[0] != '\0')
+	/* what will be in the cache is streamed once where the proxy may choose */
+	if (c->h.delivery == DELIVERY_STREAM || (c->h.delivery == DELIVERY_AUTO && c->resource->key != NULL) ||
+	    c->resource->subpath[0] != '\0')
 		return false;
 	if (s->s3 != NULL)
 		return redirect_to_s3(c);
+	/* only where the location alone lets the client in; anything else is streamed */
 	if (s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 || strncmp(s->url, "https://", 8) != 0)
 		return false;
-	c->location = mem_strdup(s->url);
-	client_redirect(c);
+	left_s = (s->good_until_ms - clock_wall_ms()) / 1000;
+	life_s = left_s < 0 ? 0 : left_s > LOCATION_LIFE_MAX_S ? LOCATION_LIFE_MAX_S : (uint32_t)left_s;
+	client_redirect(c, s->url, life_s, life_s < LOCATION_MARGIN_S ? life_s : LOCATION_MARGIN_S, 0);
 	return true;
 }
 

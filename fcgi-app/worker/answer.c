@@ -2,18 +2,22 @@
  *
  * The text of an answer.  Worker.
  *
- * A hit is a header block that tells the front which file to send: the front
- * makes status, length and ranges, so none of them is written here.
+ * A hit is a header block that tells the front which file to send, or what to
+ * fetch from S3: the front makes status, length and ranges, so none of them is
+ * written here.
  */
 #include "base/base.h"
 
 #include "worker/answer.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "wire/answer.h"
+
+enum { URL_MARGIN_S = 60 };	/* between the end of a redirect's max-age and of its URL */
 
 /* Buffers remember their failure: the one who writes them out asks. */
 static void
@@ -69,11 +73,75 @@ add_file(struct buf *out, const struct config *c, const struct decision *d)
 	(void)buf_adds(out, "\r\n");
 }
 
+/*
+ * What to fetch, in parts, so that the front's configuration alone names the host that it asks.
+ * What S3 is to check is said here, and the front sends it nothing else of the client's.
+ */
+static void
+add_remote(struct buf *out, const struct config *c, const struct decision *d)
+{
+	const char *host = strstr(buf_str(&d->url), "://") + 3;
+	size_t n = strcspn(host, "/");
+
+	/* Apache cannot redirect to where a FastCGI answer says; an error document can */
+	if (c->hits == HITS_X_ACCEL)
+		(void)buf_join(out, "X-Accel-Redirect: ", c->internal_s3, "\r\n", NULL);
+	(void)buf_adds(out, "X-Eodata-S3-Host: ");
+	(void)buf_add(out, host, n);
+	(void)buf_join(out, "\r\nX-Eodata-S3-Path: ", host + n + (c->hits == HITS_X_ACCEL ? 0 : 1),
+	    "\r\nX-Eodata-S3-Match: ", d->object.version, "\r\n", NULL);
+	if (d->has_range)
+		(void)buf_addf(out, "X-Eodata-S3-Range: bytes=%" PRIu64 "-%" PRIu64 "\r\n", d->first, d->last);
+	if (d->rule->rate > 0)
+		(void)buf_addf(out, "X-Accel-Limit-Rate: %" PRIu64 "\r\n", d->rule->rate);
+}
+
+/* Of rules that may redirect: what became of it. */
+static void
+add_delivery(struct buf *out, const struct decision *d)
+{
+	if (d->rule->delivery == DELIVERY_STREAM)
+		return;
+	if (d->kind == DECISION_REDIRECT)
+		(void)buf_addf(out, "X-Eodata-Delivery: redirect; life=%u\r\n", d->url_life_s);
+	else
+		(void)buf_join(out, "X-Eodata-Delivery: stream; reason=", d->delivery_why == NULL ? "cached" : d->delivery_why,
+		    "\r\n", NULL);
+}
+
+/* Kept by clients and their caches for less than the URL lives. */
+static void
+answer_redirect(struct buf *out, const struct decision *d, const struct request *r)
+{
+	struct buf extra = BUF_INIT(ANSWER_HEAD_MAX / 2);
+	char *cache_control = mem_printf("private, max-age=%u", d->url_life_s - URL_MARGIN_S);
+	struct answer a = {
+		.status = 302,
+		.id = r->id,
+		.last_modified = -1,
+		.has_length = true,
+		.cache_control = cache_control,
+		.cache_status = "hit",
+		.location = buf_str(&d->url),
+	};
+
+	add_ratelimit(&extra, d);
+	(void)buf_adds(&extra, "X-Eodata-Charge: ");
+	request_token(&extra, &d->charge);
+	(void)buf_adds(&extra, "\r\n");
+	add_delivery(&extra, d);
+	a.extra = buf_str(&extra);
+	answer_write(&a, out);
+	buf_inherit(out, &extra);
+	buf_release(&extra);
+	free(cache_control);
+}
+
 static void
 answer_object(struct buf *out, const struct config *c, const struct decision *d, const struct request *r, int status)
 {
 	const struct object_meta *m = &d->object.meta;
-	struct buf extra = BUF_INIT(ANSWER_HEAD_MAX / 2);
+	struct buf extra = BUF_INIT(ANSWER_HEAD_MAX / 2 + STORE_URL_MAX);
 	struct answer a = {
 		.status = status,
 		.id = r->id,
@@ -89,7 +157,10 @@ answer_object(struct buf *out, const struct config *c, const struct decision *d,
 	(void)buf_adds(&extra, "X-Eodata-Charge: ");
 	request_token(&extra, &d->charge);
 	(void)buf_adds(&extra, "\r\n");
-	if (d->kind == DECISION_FRONT) {
+	add_delivery(&extra, d);
+	if (d->kind == DECISION_FRONT && d->url.len > 0) {
+		add_remote(&extra, c, d);
+	} else if (d->kind == DECISION_FRONT) {
 		add_file(&extra, c, d);
 	} else if (d->kind == DECISION_HEAD) {
 		a.has_length = a.has_total = true;
@@ -127,8 +198,11 @@ answer_decision(struct buf *out, const struct config *c, struct decision *d, con
 	case DECISION_HEAD:
 		answer_object(out, c, d, r, 200);
 		return 200;
+	case DECISION_REDIRECT:
+		answer_redirect(out, d, r);
+		return 302;
 	case DECISION_FRONT:
-		answer_object(out, c, d, r, 200);
+		answer_object(out, c, d, r, d->url.len > 0 && c->hits == HITS_X_SENDFILE ? 424 : 200);
 		return d->has_range ? 206 : 200;	/* the front's, for the log */
 	case DECISION_PROBLEM:
 		add_ratelimit(&d->headers, d);

@@ -22,7 +22,12 @@
 #include "stat/scoreboard.h"
 #include "wire/range.h"
 
-enum { AWAY_RETRY_S = 5, TEXT_MAX = 2048 };
+enum {
+	AWAY_RETRY_S = 5,
+	TEXT_MAX = 2048,
+	FRONT_URL_LIFE_S = 900,		/* the front begins at once; this is for clocks that differ */
+	URL_LEFT_MIN_S = 90,		/* of an object's life, for a client to begin */
+};
 
 void
 decision_init(struct decision *d)
@@ -35,6 +40,7 @@ decision_init(struct decision *d)
 	d->object_fd = -1;
 	d->problem.retry_after_s = -1;
 	buf_init(&d->key, KEY_MAX);
+	buf_init(&d->url, STORE_URL_MAX);
 	buf_init(&d->headers, TEXT_MAX);
 	buf_init(&d->members, TEXT_MAX);
 }
@@ -53,6 +59,7 @@ decision_release(struct decision *d)
 {
 	forget_object(d);
 	buf_release(&d->key);
+	buf_release(&d->url);
 	buf_release(&d->headers);
 	buf_release(&d->members);
 }
@@ -142,22 +149,67 @@ decide_rules(struct decision *d, const struct decide_env *env, const struct requ
 	return false;
 }
 
-/* Step 5: is it here?  Trouble of the store is a miss that the log knows of. */
+/* A URL of the storage lets clients in, where objects are no files. */
+static bool
+has_urls(const struct decide_env *env)
+{
+	return env->store->ops->url != NULL;
+}
+
+/* Would clients send their credentials along to the storage? */
+static bool
+keeps_credentials(const struct decision *d, const struct decide_env *env, const struct request *r)
+{
+	const struct strs *own = &env->config->public_urls;
+	const char *host;
+
+	if (!has_urls(env) || (d->who.name[0] == '\0' && !r->authorized))
+		return false;
+	host = env->store->ops->host(env->store);
+	if (r->host != NULL && delivery_same_host(r->host, host))
+		return true;
+	for (size_t i = 0; i < own->n; i++) {
+		if (delivery_same_host(own->v[i], host))
+			return true;
+	}
+	return false;
+}
+
 static void
-locate(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
+decide_delivery(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
+{
+	struct delivery_ask a = {
+		.head = route->method == METHOD_HEAD,
+		.scripted = r->origin != NULL,
+		.keeps_credentials = d->rule->delivery == DELIVERY_AUTO && keeps_credentials(d, env, r),
+		.cond = &r->cond,
+	};
+
+	d->delivery = delivery_of_rule(d->rule->delivery, &a, &d->delivery_why);
+}
+
+/* Step 5, its beginning: where would it be? */
+static void
+locate_begin(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
+{
+	d->kind = DECISION_MISS;
+	d->locating = true;
+	decide_delivery(d, env, r, route);
+	d->dataset = config_dataset(env->config, route->backend, route->collection, route->asset);
+	/* a file is nothing that a client could be sent to */
+	if (d->dataset == NULL || (d->delivery == DELIVERY_REDIRECT && !has_urls(env)) ||
+	    key_make(&d->key, d->dataset->retention, route->backend, route->collection, route->item, route->asset,
+	    route_subpath(route)) != 0)
+		buf_clear(&d->key);	/* or it is too long: delivered, never stored */
+}
+
+/* Is it here?  Trouble of the store is a miss that the log knows of. */
+static void
+look_up(struct decision *d, const struct decide_env *env, const struct request *r)
 {
 	struct err e = ERR_NONE;
 
-	d->dataset = config_dataset(env->config, route->backend, route->collection, route->asset);
-	if (d->dataset == NULL || d->rule->delivery == DELIVERY_REDIRECT)
-		return;
-	if (key_make(&d->key, d->dataset->retention, route->backend, route->collection, route->item, route->asset,
-	    route_subpath(route)) != 0) {
-		buf_clear(&d->key);	/* too long to be kept: delivered, never stored */
-		return;
-	}
-	if (r->again || r->vanished)
-		return;
+	d->object_until_s = INT64_MAX;
 	switch (env->store->ops->lookup(env->store, buf_str(&d->key), &d->object, &e)) {
 	case STORE_HIT:
 		d->has_object = true;
@@ -166,9 +218,23 @@ locate(struct decision *d, const struct decide_env *env, const struct request *r
 		log_warn(r->id, "EO-WORKER-STORE", "%s", e.text);
 		break;
 	case STORE_MISS:
+	case STORE_ASK:
 	default:
 		break;
 	}
+}
+
+/* What is remembered of it; the entry is given up. */
+static void
+take_memory(struct decision *d, struct memory_entry *e)
+{
+	if (e->state == MEMORY_PRESENT) {
+		d->object = (struct store_object){ .meta = e->meta, .version = e->store_etag };
+		d->object_until_s = e->until_s;
+		d->has_object = true;
+		*e = (struct memory_entry){ .state = MEMORY_UNKNOWN };
+	}
+	memory_entry_release(e);
 }
 
 /*
@@ -208,6 +274,44 @@ decide_stream(struct decision *d, const struct decide_env *env, const struct req
 	d->has_range = false;
 }
 
+/*
+ * Of an object that is no file: a URL for the client or for the front; without
+ * one the mover sends it.  Conditions are all decided, and the storage is asked
+ * for one plain range or none, so the front can always send it.
+ */
+static void
+decide_remote(struct decision *d, const struct decide_env *env, const struct request *r)
+{
+	const struct config *c = env->config;
+	int64_t left_s = d->object_until_s - r->at_ms / 1000;
+	bool front = c->hits == HITS_X_ACCEL ||
+	    (c->hits == HITS_X_SENDFILE && strcmp(c->front_server, "apache") == 0 && d->rule->rate == 0);
+	enum store_url whose = STORE_URL_OURS;
+	struct err e = ERR_NONE;
+
+	d->kind = front ? DECISION_FRONT : DECISION_STREAM;
+	d->url_life_s = FRONT_URL_LIFE_S;
+	d->delivery = delivery_of_size(d->delivery, d->object.meta.length, c->s3_redirect_above, &d->delivery_why);
+	if (d->delivery == DELIVERY_REDIRECT && left_s < URL_LEFT_MIN_S) {
+		d->delivery = DELIVERY_STREAM;
+		d->delivery_why = "expires";
+	}
+	if (d->delivery == DELIVERY_REDIRECT) {
+		d->kind = DECISION_REDIRECT;
+		whose = STORE_URL_CLIENTS;
+		d->url_life_s = c->s3_url_life_ms / 1000;
+		if (d->url_life_s > left_s)
+			d->url_life_s = (uint32_t)left_s;
+	}
+	if (d->kind == DECISION_STREAM)
+		return;
+	if (env->store->ops->url(env->store, buf_str(&d->key), whose, d->url_life_s, &d->url, &e) != 0) {
+		log_warn(r->id, "EO-WORKER-STORE", "%s", e.text);
+		buf_clear(&d->url);
+		d->kind = DECISION_STREAM;
+	}
+}
+
 /* Conditions and range of a hit; d->kind says what it comes to. */
 static void
 decide_hit(struct decision *d, const struct decide_env *env, const struct request *r, const struct route *route)
@@ -242,7 +346,9 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 		d->has_range = true;
 	}
 	/* fronts compare these two with the file's own tag and time: only we can tell */
-	if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
+	if (has_urls(env))
+		decide_remote(d, env, r);
+	else if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
 	    (r->range != NULL && (range.kind == RANGE_NONE || !range_is_plain(r->range))) ||
 	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
 		decide_stream(d, env, r);
@@ -285,7 +391,7 @@ reserve_begin(struct decision *d, const struct decide_env *env, const struct req
 	}
 	if (d->kind == DECISION_MISS)
 		d->add[QUOTA_MISSES] = 1;
-	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM)
+	else if (d->kind == DECISION_FRONT || d->kind == DECISION_STREAM || d->kind == DECISION_REDIRECT)
 		d->add[QUOTA_BYTES] = decision_bytes(d);
 	if (env->counters == NULL || d->charge.n == 0) {
 		/* nothing limits, so nothing is counted; the books are kept all the same */
@@ -295,6 +401,39 @@ reserve_begin(struct decision *d, const struct decide_env *env, const struct req
 		return;
 	}
 	d->reserving = true;
+}
+
+void
+decide_locate(struct decision *const d[], const struct request *const r[], const struct route *const route[], size_t n,
+    const struct decide_env *env)
+{
+	struct memory_entry found[DECIDE_MAX];
+	const char *key[DECIDE_MAX];
+	size_t of[DECIDE_MAX], n_keys = 0;
+
+	MUST(n <= DECIDE_MAX && n <= MEMORY_KEYS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (!d[i]->locating || d[i]->key.len == 0 || r[i]->again || r[i]->vanished)
+			continue;
+		if (has_urls(env)) {
+			key[n_keys] = buf_str(&d[i]->key);
+			of[n_keys++] = i;
+		} else {
+			look_up(d[i], env, r[i]);
+		}
+	}
+	if (n_keys > 0)
+		memory_look(env->memory, key, n_keys, found);
+	for (size_t k = 0; k < n_keys; k++)
+		take_memory(d[of[k]], &found[k]);
+	for (size_t i = 0; i < n; i++) {
+		if (!d[i]->locating)
+			continue;
+		if (d[i]->has_object)
+			decide_hit(d[i], env, r[i], route[i]);
+		reserve_begin(d[i], env, r[i]);
+		d[i]->locating = false;
+	}
 }
 
 /* The counters have spoken. */
@@ -366,9 +505,5 @@ decide_begin(struct decision *d, const struct decide_env *env, const struct requ
 		return;
 	}
 	charge_init(&d->charge, env->config, v.rule, &d->who, v.group, r->id, r->at_ms);
-	locate(d, env, r, route);
-	d->kind = DECISION_MISS;
-	if (d->has_object)
-		decide_hit(d, env, r, route);
-	reserve_begin(d, env, r);
+	locate_begin(d, env, r, route);
 }

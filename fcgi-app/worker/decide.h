@@ -6,7 +6,9 @@
 #ifndef WORKER_DECIDE_H
 #define WORKER_DECIDE_H
 
+#include "access/delivery.h"
 #include "access/rules.h"
+#include "cache/memory.h"
 #include "cache/store.h"
 #include "quota/quota.h"
 #include "wire/problem.h"
@@ -17,6 +19,7 @@ struct decide_env {
 	const struct config *config;
 	struct counters *counters;	/* NULL: no memcached configured */
 	struct store *store;
+	struct memory *memory;		/* of a store that is not in this machine; NULL: nothing is remembered */
 };
 
 enum decision_kind {
@@ -25,8 +28,9 @@ enum decision_kind {
 	DECISION_OWN,		/* a route of ours: endpoints.c */
 	DECISION_NOT_MODIFIED,	/* 304 from ->object */
 	DECISION_HEAD,		/* of a cached ->object */
-	DECISION_FRONT,		/* the front sends ->object's file */
-	DECISION_STREAM,	/* the mover sends ->object's file */
+	DECISION_FRONT,		/* the front sends ->object: its file, or what is at ->url */
+	DECISION_STREAM,	/* the mover sends ->object */
+	DECISION_REDIRECT,	/* 302 to ->url */
 	DECISION_MISS,		/* the mover gets it */
 };
 
@@ -38,13 +42,18 @@ struct decision {
 	const struct dataset *dataset;	/* NULL: never stored */
 	struct buf key;			/* of the object; empty without dataset */
 	struct store_object object;	/* has_object */
-	int object_fd;			/* DECISION_STREAM: its file; else -1 */
+	int object_fd;			/* DECISION_STREAM: its file, where it is one; else -1 */
+	struct buf url;			/* of an object that is no file: a secret.  Empty where the mover sends it */
+	uint32_t url_life_s;		/* DECISION_REDIRECT */
+	int64_t object_until_s;		/* it is believed to be there until then; INT64_MAX: the store itself said so */
+	enum delivery delivery;		/* of the rule, for this request */
+	const char *delivery_why;	/* it is not the rule's: a word; or NULL */
 	bool has_object;
 	uint64_t first, last;		/* the bytes that a hit carries, inclusive, when has_range */
 	bool has_range;
 	struct charge charge;
 	uint64_t add[QUOTA_KINDS];	/* to be reserved */
-	bool reserving;			/* decide_begin: decide_reserve is due */
+	bool locating, reserving;	/* decide_locate, decide_reserve is due */
 	bool charged;			/* it passed the quota: the charge is to be settled */
 	struct quota_answer quota;	/* has_quota: for the RateLimit headers */
 	bool has_quota;
@@ -57,15 +66,19 @@ void decision_init(struct decision *d);
 void decision_release(struct decision *d);
 
 /*
- * Fills d (initialised; envp: for the identity), up to what the counters say.  Several requests
- * (at most QUOTA_WANTS_MAX) that are here at once ask them together, behind it.
+ * Fills d (initialised; envp: for the identity), up to what is in the cache.  Then, of several
+ * requests that are here at once (at most DECIDE_MAX), all together: one look into what is
+ * remembered, and one round trip to the counters.  What each borrows stays until its answer is made.
  */
+enum { DECIDE_MAX = 16 };	/* as many as both can be asked at once */
 void decide_begin(struct decision *d, const struct decide_env *env, const struct request *r,
     const struct route *route, char *const *envp);
+void decide_locate(struct decision *const d[], const struct request *const r[], const struct route *const route[],
+    size_t n, const struct decide_env *env);
 void decide_reserve(struct decision *const d[], const struct request *const r[], size_t n,
     const struct decide_env *env);
 
-/* Of DECISION_FRONT and DECISION_STREAM: how many of the object's bytes the answer carries. */
+/* Of DECISION_FRONT, _STREAM and _REDIRECT: how many of the object's bytes the answer carries. */
 uint64_t decision_bytes(const struct decision *d);
 
 /* Turn d into an error answer; detail is copied. */

@@ -20,7 +20,7 @@ enum { PARAMS_MAX = 4096, VALUE_MAX = 8000 };	/* a value must fit into a hand-ov
 enum { AGAIN_MAX_MS = 3600000 };
 
 enum name {
-	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
+	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_HOST, NAME_AUTHORIZATION, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
 	NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAMES,
 };
 
@@ -35,6 +35,8 @@ static const struct {
 	[NAME_AGAIN] = NAME("EODATA_AGAIN"),
 	[NAME_RANGE] = NAME("HTTP_RANGE"),
 	[NAME_ORIGIN] = NAME("HTTP_ORIGIN"),
+	[NAME_HOST] = NAME("HTTP_HOST"),
+	[NAME_AUTHORIZATION] = NAME("HTTP_AUTHORIZATION"),
 	[NAME_TRACE] = NAME("HTTP_TRACEPARENT"),
 	[NAME_IF_MATCH] = NAME("HTTP_IF_MATCH"),
 	[NAME_IF_NONE_MATCH] = NAME("HTTP_IF_NONE_MATCH"),
@@ -154,6 +156,8 @@ request_read(struct request *ret, char *const *envp, const char *site_id)
 	ret->uri = value[NAME_URI] == NULL ? "" : value[NAME_URI];
 	ret->range = value[NAME_RANGE];
 	ret->origin = value[NAME_ORIGIN];
+	ret->host = value[NAME_HOST];
+	ret->authorized = value[NAME_AUTHORIZATION] != NULL;
 	ret->cond = (struct conditions){
 		.if_match = value[NAME_IF_MATCH],
 		.if_none_match = value[NAME_IF_NONE_MATCH],

@@ -16,7 +16,8 @@ struct request {
 	int64_t at_ms;			/* wall clock */
 	int64_t accepted_mono_us;
 	const char *method, *uri;	/* "" where absent */
-	const char *range, *origin;
+	const char *range, *origin, *host;
+	bool authorized;		/* with an Authorization header, as far as the front let it through */
 	struct conditions cond;
 	bool again;			/* the front found the file gone: no lookup, same charge */
 	bool vanished;			/* the same of a front that does not know the charge: no lookup, a charge of its own */

@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cache/shared.h"
 #include "confine.h"
 #include "ipc/control.h"
 #include "ipc/fds.h"
@@ -62,6 +63,7 @@ struct worker {
 	struct role_env *env;
 	struct acceptor *acceptor;
 	struct decide_env decide;
+	struct shared shared;		/* what hosts know of objects in S3 */
 	struct settle_queue settle;
 	unsigned movers;
 	bool draining, gone;
@@ -92,7 +94,8 @@ hand_over(struct worker *w, struct call *call, const struct request *r)
 		.cond = r->cond,
 		.origin = r->origin,
 		.rule = d->rule->name,
-		.delivery = d->rule->delivery,
+		.delivery = d->delivery,
+		.delivery_why = d->delivery_why,
 		.rate = d->rule->rate,
 		.accepted_mono_us = r->accepted_mono_us,
 		.deadline_mono_ms = r->accepted_mono_us / 1000 + w->env->config->answer_deadline_ms,
@@ -166,11 +169,12 @@ settle(struct worker *w, const struct outcome *o)
 		.cache = o->cache,
 		.rule = d->rule->name,
 		.status = (uint32_t)o->status,
-		.estimated = d->kind == DECISION_FRONT,
+		.estimated = d->kind == DECISION_FRONT || d->kind == DECISION_REDIRECT,
 	};
 
 	s.actual[QUOTA_REQUESTS] = 1;
-	if (d->kind == DECISION_FRONT)	/* what the front was told to send, until its log says more */
+	/* what the front was told to send, until its log says more; of a redirect what the client asked for */
+	if (s.estimated)
 		s.actual[QUOTA_BYTES] = decision_bytes(d);
 	settle_add(&w->settle, &s);
 }
@@ -301,7 +305,7 @@ job_end(struct job *j)
 
 /*
  * The first call is there; what else is there at once goes with it, so that
- * under load several share one round trip to the counters, one message to
+ * under load several share one look into what is remembered, one round trip to the counters, one message to
  * the accountant and one write to the log.  Both are out before the first
  * answer is: who kills this worker loses no charge that a client has used.
  */
@@ -310,6 +314,7 @@ serve(struct worker *w)
 {
 	struct decision *decision[CALLS_MAX];
 	const struct request *request[CALLS_MAX];
+	const struct route *route[CALLS_MAX];
 	size_t n = 0;
 	bool sent;
 
@@ -317,9 +322,11 @@ serve(struct worker *w)
 	do {
 		decision[n] = &w->job[n].decision;
 		request[n] = &w->job[n].request;
+		route[n] = &w->job[n].route;
 		job_begin(w, &w->job[n]);
 		n++;
 	} while (n < CALLS_MAX && acceptor_more(w->acceptor, &w->job[n].call));
+	decide_locate(decision, request, route, n, &w->decide);
 	decide_reserve(decision, request, n, &w->decide);
 	w->handover_by_ms = clock_mono_ms() + HANDOVER_WAIT_MS;
 	log_hold(true);
@@ -365,6 +372,12 @@ control(struct worker *w)
 	}
 }
 
+/* Movers hear the same, and tell the log. */
+static void
+on_store(void *arg UNUSED, enum store_event x UNUSED, const char *text UNUSED)
+{
+}
+
 static void
 open_all(struct worker *w)
 {
@@ -375,6 +388,11 @@ open_all(struct worker *w)
 	w->decide.store = store_open(c, false, &e);
 	if (w->decide.store == NULL)
 		die("cannot open the cache: %s", e.text);
+	if (w->decide.store->ops->attach != NULL)
+		w->decide.store->ops->attach(w->decide.store, NULL, NULL, on_store, NULL);
+	if (shared_open(&w->shared, c, &e) != 0)
+		die("cannot use memcached: %s", e.text);
+	w->decide.memory = w->shared.memory;
 	if (c->memcached.n > 0 && c->n_quotas > 0) {
 		w->decide.counters = counters_memcached_new(&c->memcached, c->memcached_timeout_ms, &e);
 		if (w->decide.counters == NULL)
@@ -402,6 +420,7 @@ close_all(struct worker *w)
 	if (w->decide.counters != NULL)
 		w->decide.counters->free(w->decide.counters);
 	w->decide.store->ops->free(w->decide.store);
+	shared_close(&w->shared);
 }
 
 int

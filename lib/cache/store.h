@@ -67,6 +67,8 @@ enum store_event {
 typedef void store_tell_fn(void *arg, enum store_event x, const char *text);
 
 enum { STORE_URL_MAX = 32 << 10 };	/* temporary keys are long */
+/* For whom a URL is: this machine (and its front), or clients, to whom the storage may have another name. */
+enum store_url { STORE_URL_OURS, STORE_URL_CLIENTS };
 
 /* Somebody waits to know whether an object is there. */
 struct store_find;
@@ -94,11 +96,13 @@ struct store_ops {
 	/* Mover; NULL likewise.  What was found of it is wrong, for all hosts. */
 	void (*forget)(struct store *s, const char *key);
 	/*
-	 * Mover; NULL where objects are files.  Append a URL, of STORE_URL_MAX bytes at most, that lets
-	 * its holder do this for so long: a secret.
+	 * Worker, mover; NULL where objects are files.  Append a URL, of STORE_URL_MAX bytes at most, that
+	 * lets its holder GET the object and begin within life_s: a secret.
 	 */
-	int (*url)(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out,
+	int (*url)(struct store *s, const char *key, enum store_url whose, uint32_t life_s, struct buf *out,
 	    struct err *e);
+	/* Worker, mover; NULL likewise.  The host of URLs for clients, with its port; the store's own. */
+	const char *(*host)(const struct store *s);
 	/* Worker, mover.  To send its bytes: the caller's.  -1 and e: it cannot be read, or is another object now. */
 	int (*open)(struct store *s, const struct store_object *o, struct err *e);
 	/* Mover.  A new spool file on the right file system, unlinked or swept at start; -1 and e. */
@@ -131,8 +135,9 @@ struct store_ops {
 	/* Is the store there and writable? For -/ready. */
 	int (*check)(struct store *s, struct err *e);
 	/*
-	 * Mover; NULL where none is needed.  Speak through net, from now on, and tell the other hosts what
-	 * they should know (shared; both borrowed until detach); end all that goes through them.
+	 * Worker, mover; NULL where none is needed.  Speak through net, from now on, and tell the other hosts
+	 * what they should know (shared; both borrowed until detach); end all that goes through them.
+	 * A worker only signs: both are NULL.
 	 */
 	void (*attach)(struct store *s, struct net *net, struct shared *shared, store_tell_fn *tell, void *arg);
 	void (*detach)(struct store *s);

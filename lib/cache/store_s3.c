@@ -36,17 +36,13 @@ s3_of(struct store *s)
 
 /* ---- who asks ---------------------------------------------------------------- */
 
-int
-s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e)
+const struct s3_credentials *
+s3_keys(struct store_s3 *s, struct err *e)
 {
+	const struct s3_credentials *keys = &s->environment;
 	struct err why = ERR_NONE;
 
-	if (s->net == NULL)
-		return err_set(e, "this process does not speak to S3");
-	*ret = (struct s3_peer){ .net = s->net, .place = &s->place, .signer = s->signer };
-	if (s->file == NULL) {
-		ret->credentials = &s->environment;
-	} else {
+	if (s->file != NULL) {
 		switch (s3_credentials_file_reload(s->file, &why)) {
 		case S3_RELOAD_NEW:
 			s->tell(s->tell_arg, STORE_KEYS_NEW, "");
@@ -57,11 +53,22 @@ s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e)
 		case S3_RELOAD_SAME:
 			break;
 		}
-		ret->credentials = s3_credentials_file_get(s->file);
+		keys = s3_credentials_file_get(s->file);
 	}
-	if (ret->credentials == NULL || ret->credentials->id == NULL)
-		return err_set(e, "there are no credentials for S3");
-	return 0;
+	if (keys == NULL || keys->id == NULL) {
+		(void)err_set(e, "there are no credentials for S3");
+		return NULL;
+	}
+	return keys;
+}
+
+int
+s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e)
+{
+	if (s->net == NULL)
+		return err_set(e, "this process does not speak to S3");
+	*ret = (struct s3_peer){ .net = s->net, .place = &s->place, .signer = s->signer, .credentials = s3_keys(s, e) };
+	return ret->credentials == NULL ? -1 : 0;
 }
 
 /* ---- is it there? -------------------------------------------------------------- */
@@ -201,6 +208,12 @@ s3_open(struct store *s UNUSED, const struct store_object *o UNUSED, struct err 
 	return err_set(e, "an object in S3 is no file");
 }
 
+static const char *
+s3_host(const struct store *store)
+{
+	return ((const struct store_s3 *)store)->host;
+}
+
 static void
 s3_attach(struct store *store, struct net *net, struct shared *shared, store_tell_fn *tell, void *arg)
 {
@@ -239,8 +252,7 @@ s3_set_config(struct store *store, const struct config *c)
 	struct store_s3 *s = s3_of(store);
 
 	s->config = c;		/* the one before is gone already */
-	if (s->spool_path != NULL)
-		use_keys(s, c);
+	use_keys(s, c);
 }
 
 /* A bucket that is away makes nobody unready: movers say so on the scoreboard, and requests are served. */
@@ -274,6 +286,8 @@ s3_free(struct store *store)
 	s3_credentials_release(&s->environment);
 	s3_signer_free(s->signer);
 	s3_place_release(&s->place);
+	s3_place_release(&s->clients);
+	free(s->host);
 	free(s->spool_path);
 	free(s);
 }
@@ -285,6 +299,7 @@ static const struct store_ops s3_ops = {
 	.again = s3_again,
 	.forget = s3_forget,
 	.url = s3_url,
+	.host = s3_host,
 	.open = s3_open,
 	.spool_open = s3_spool_open,
 	.fill_begin = s3_fill_begin,
@@ -309,6 +324,7 @@ store_s3_open(const struct config *c, bool mover, struct err *e)
 		.addressing = c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path",
 	};
 	struct store_s3 *s = mem_alloc(sizeof(*s));
+	struct buf host = BUF_INIT(1024);
 
 	s->store.ops = &s3_ops;
 	s->config = c;
@@ -316,10 +332,18 @@ store_s3_open(const struct config *c, bool mover, struct err *e)
 	LIST_INIT(&s->aborts);
 	if (s3_place_init(&s->place, &words, e) != 0)
 		goto fail;
+	if (c->s3_public_endpoint[0] != '\0')
+		words.endpoint = c->s3_public_endpoint;
+	if (s3_place_init(&s->clients, &words, e) != 0)
+		goto fail;
+	s3_place_host(&host, &s->clients);
+	buf_must(&host);
+	s->host = mem_strdup(buf_str(&host));
+	buf_release(&host);
 	s->signer = s3_signer_new();
+	use_keys(s, c);
 	if (!mover)
 		return &s->store;
-	use_keys(s, c);
 	s->spool_path = mem_strdup(c->dir_spool);
 	if (fd_mkdirs(s->spool_path, 0750, e) != 0)
 		goto fail;

@@ -30,6 +30,8 @@ struct store_s3 {
 	store_tell_fn *tell;
 	void *tell_arg;
 	struct s3_place place;
+	struct s3_place clients;	/* the same as they reach it */
+	char *host;			/* of that */
 	struct s3_signer *signer;
 	struct s3_credentials_file *file;	/* NULL: from the environment */
 	struct s3_credentials environment;
@@ -41,7 +43,9 @@ struct store_s3 {
 	struct s3_health all, taking;	/* S3 for whatever we ask it, and for what is put there */
 };
 
-/* Who asks; -1 and e: without net, or without credentials.  Reads the file of credentials again if it has changed. */
+/* NULL and e: there are none.  Reads the file of credentials again if it has changed.  Borrowed until the next call. */
+const struct s3_credentials *s3_keys(struct store_s3 *s, struct err *e);
+/* Who asks; -1 and e: without net, or without credentials. */
 int s3_peer(struct store_s3 *s, struct s3_peer *ret, struct err *e);
 /* What became of a call: failures that are S3's, not the call's, are counted, and what follows is told. */
 void s3_heard(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a);
@@ -66,7 +70,7 @@ struct store_find *s3_find(struct store *s, const char *key, store_found_fn *fn,
 void s3_find_cancel(struct store_find *f);
 void s3_again(struct store *s, const char *key);
 void s3_forget(struct store *s, const char *key);
-int s3_url(struct store *s, const char *key, const char *method, uint32_t life_s, struct buf *out, struct err *e);
+int s3_url(struct store *s, const char *key, enum store_url whose, uint32_t life_s, struct buf *out, struct err *e);
 void s3_found_ask(struct store_s3 *s, const char *key);	/* though nobody waits for it */
 /* m is in the bucket since stored_s (-1: unknown), and S3 calls that version etag: the other hosts may know. */
 void s3_remember(struct store_s3 *s, const char *key, const struct object_meta *m, char *etag, int64_t stored_s);

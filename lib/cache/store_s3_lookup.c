@@ -272,15 +272,16 @@ s3_forget(struct store *store, const char *key)
 }
 
 int
-s3_url(struct store *store, const char *key, const char *method, uint32_t life_s, struct buf *out, struct err *e)
+s3_url(struct store *store, const char *key, enum store_url whose, uint32_t life_s, struct buf *out, struct err *e)
 {
 	struct store_s3 *s = (struct store_s3 *)store;
-	struct s3_request r = { .method = method, .key = key, .life_s = life_s };
-	struct s3_peer peer;
+	struct s3_request r = { .method = "GET", .key = key, .life_s = life_s };
+	const struct s3_credentials *keys = s3_keys(s, e);
 
-	if (s3_peer(s, &peer, e) != 0)
+	if (keys == NULL)
 		return -1;
-	return s3_presign(out, s->signer, &s->place, peer.credentials, &r, clock_wall_ms() / 1000, e);
+	return s3_presign(out, s->signer, whose == STORE_URL_CLIENTS ? &s->clients : &s->place, keys, &r,
+	    clock_wall_ms() / 1000, e);
 }
 
 /* What nobody waits for and is out of date; and the oldest where there are too many. */

@@ -221,15 +221,31 @@ segments_fault(const char *s)
 	return NULL;
 }
 
+/* A location of the front's own. */
+static void
+check_internal(const struct config *c, struct faults *f, const char *param, const char *location)
+{
+	const char *fault = segments_fault(location);
+	size_t base = strlen(c->base_path);
+
+	if (fault == NULL && strncmp(location, c->base_path, base) == 0 &&
+	    (location[base] == '/' || location[base] == '\0'))
+		fault = "must not be below base_path";
+	if (fault != NULL)
+		faults_add_path(f, param, "%s", fault);
+}
+
 static void
 check_front_paths(const struct config *c, struct faults *f)
 {
 	const char *fault = segments_fault(c->base_path);
-	size_t len = strlen(c->internal_prefix), base = strlen(c->base_path);
+	size_t len = strlen(c->internal_prefix);
 	char *cut;
 
 	if (fault != NULL)
 		faults_add_path(f, "front.base_path", "%s", fault);
+	if (c->internal_s3[0] != '\0' || c->hits == HITS_X_ACCEL)
+		check_internal(c, f, "front.internal_s3", c->internal_s3);
 	if (len == 0 && c->hits != HITS_X_ACCEL)
 		return;
 	if (len < 2 || c->internal_prefix[0] != '/' || c->internal_prefix[len - 1] != '/') {
@@ -238,12 +254,7 @@ check_front_paths(const struct config *c, struct faults *f)
 		return;
 	}
 	cut = mem_strndup(c->internal_prefix, len - 1);
-	fault = segments_fault(cut);
-	if (fault == NULL && strncmp(c->internal_prefix, c->base_path, base) == 0 &&
-	    c->internal_prefix[base] == '/')
-		fault = "must not be below base_path";
-	if (fault != NULL)
-		faults_add_path(f, "front.internal_prefix", "%s", fault);
+	check_internal(c, f, "front.internal_prefix", cut);
 	free(cut);
 }
 
@@ -492,7 +503,7 @@ check_sizes(const struct config *c, struct faults *f)
 static void
 check_s3(const struct config *c, struct faults *f)
 {
-	const struct s3_place_words words = { c->s3_endpoint, c->s3_region, c->s3_bucket, c->s3_prefix,
+	struct s3_place_words words = { c->s3_endpoint, c->s3_region, c->s3_bucket, c->s3_prefix,
 		c->s3_addressing == S3_ADDRESSING_VIRTUAL ? "virtual" : "path" };
 	struct err e = ERR_NONE;
 	struct s3_place place;
@@ -511,6 +522,13 @@ check_s3(const struct config *c, struct faults *f)
 	}
 	if (s3_place_init(&place, &words, &e) < 0)
 		faults_add_path(f, "cache.s3", "%s", e.text);
+	else
+		s3_place_release(&place);
+	if (c->s3_public_endpoint[0] == '\0')
+		return;
+	words.endpoint = c->s3_public_endpoint;
+	if (s3_place_init(&place, &words, &e) < 0)
+		faults_add_path(f, "cache.s3.public_endpoint", "%s", e.text);
 	else
 		s3_place_release(&place);
 }

@@ -126,6 +126,9 @@ struct config {
 	char *s3_profile;		/* its section */
 	/* of the environment: id, secret, perhaps a token; none where there is a file.  Secret */
 	struct strs s3_keys;
+	char *s3_public_endpoint;	/* "": s3_endpoint */
+	uint32_t s3_url_life_ms;	/* of a URL for clients */
+	uint64_t s3_redirect_above;	/* bytes: less than that "auto" streams */
 	char *s3_memory_key;		/* a file; "": none */
 	struct strs s3_memory_secret;	/* 0 or 1: 64 hex digits, of what is in it: secret */
 	uint32_t s3_remember_ms;	/* an object is believed to be there, at most */
@@ -137,6 +140,7 @@ struct config {
 	char *base_path;
 	enum hits_mode hits;
 	char *internal_prefix;		/* X-Accel-Redirect: ends with '/' */
+	char *internal_s3;		/* the same, of objects in S3 */
 	struct strs public_urls;
 	uint32_t front_timeout_ms;
 	uint32_t answer_deadline_ms;	/* queue, item, resolve and first byte together; < front_timeout */

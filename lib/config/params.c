@@ -154,8 +154,9 @@ static const struct param rule_params[] = {
 	{ "delivery", PARAM_WORD, ROW(rule, delivery), .fallback = "\"stream\"",
 	  WORDS("stream", "redirect", "auto"),
 	  .text = "How the bytes reach the client: through the proxy; by redirect to a "
-		  "presigned URL of the provider, which must offer one; or as the proxy finds "
-		  "best." },
+		  "presigned URL of the cached object in S3, or else of the provider where it "
+		  "offers one; or by redirect where that is sure to work and worth it (auto). "
+		  "X-Eodata-Delivery in the answer says which it was." },
 	{ "quotas", PARAM_QUOTAS, ROW(rule, quota), 0, RULE_QUOTAS_MAX, "[]",
 	  .text = "Names of the quota sets that requests under this rule are charged to. All "
 		  "must agree." },
@@ -313,6 +314,15 @@ const struct param config_params[] = {
 		  "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." },
 	{ "cache.s3.profile", PARAM_STRING, AT(s3_profile), 1, LEN_SET, "\"default\"", PARAM_FILLED,
 	  .text = "The section of that file." },
+	{ "cache.s3.public_endpoint", PARAM_STRING, AT(s3_public_endpoint), 0, LEN_NAME, "\"\"", PARAM_RESTART,
+	  .text = "The endpoint as clients reach it, for the URLs that they are redirected to, where "
+		  "it is another than the proxy's own. Empty means that it is the same." },
+	{ "cache.s3.url_life", PARAM_DURATION, AT(s3_url_life_ms), 2 * MINUTE, 12 * HOUR, "\"15m\"",
+	  .text = "How long a client may begin to use a URL that it was redirected to. Its "
+		  "max-age is a minute less." },
+	{ "cache.s3.redirect_above", PARAM_SIZE, AT(s3_redirect_above), 0, INT64_MAX, "\"1 MiB\"",
+	  .text = "Of rules with delivery \"auto\": objects that are smaller are streamed, for "
+		  "another round trip would cost more." },
 	{ "cache.s3.memory_key", PARAM_PATH, AT(s3_memory_key), 0, LEN_PATH, "\"\"", PARAM_RESTART,
 	  .text = "A file with a secret of 32 bytes or more, the same on all hosts. What memcached "
 		  "keeps of objects in the bucket is named and sealed with it, so that nobody "
@@ -345,11 +355,15 @@ const struct param config_params[] = {
 	  WORDS("x-accel", "x-sendfile", "stream"),
 	  .text = "How cached objects are sent: the front sends the file itself by "
 		  "X-Accel-Redirect (nginx) or by X-Sendfile (Apache, lighttpd), or the proxy "
-		  "streams it." },
+		  "streams it. From cache.store \"s3\": nginx fetches it from the bucket, Apache "
+		  "too (an error document of status 424), and for lighttpd the proxy streams." },
 	{ "front.internal_prefix", PARAM_STRING, AT(internal_prefix), 0, LEN_NAME,
 	  "\"/_eodata_cache/\"",
 	  .text = "With hits \"x-accel\": the internal location of the front that maps to "
 		  "cache.path. It begins and ends with a slash." },
+	{ "front.internal_s3", PARAM_STRING, AT(internal_s3), 0, LEN_NAME, "\"/_eodata_s3\"",
+	  .text = "With hits \"x-accel\" and cache.store \"s3\": the internal location of the front "
+		  "that fetches an object from the bucket. It begins with a slash." },
 	{ "front.public_urls", PARAM_STRINGS, AT(public_urls), 0, 64, "[]", .length = LEN_URL,
 	  .text = "The URLs under which clients see base_path, without a slash at the end. An "
 		  "item's asset that points to one of them is ours, and its true place is "

@@ -20,6 +20,7 @@ enum {
 	HEADER_MAX = 8192,			/* one header of the client */
 	SUBPATH_MAX = 3 * PATH_URI_MAX,		/* all of it percent-encoded */
 	RULE_NAME_MAX = 1024,
+	WORD_MAX = 32,
 	RETRY_MS = 2,
 };
 
@@ -62,6 +63,7 @@ handover_put(struct buf *msg, const struct handover *h)
 	msg_str(msg, h->origin);
 	msg_str(msg, h->rule);
 	msg_u32(msg, (uint32_t)h->delivery);
+	msg_str(msg, h->delivery_why);
 	msg_u64(msg, h->rate);
 	msg_u64(msg, (uint64_t)h->accepted_mono_us);
 	msg_u64(msg, (uint64_t)h->deadline_mono_ms);
@@ -101,6 +103,7 @@ handover_get(const void *data, size_t n, struct handover *ret)
 	h.origin = msg_get_str(&m, HEADER_MAX);
 	h.rule = msg_get_str(&m, RULE_NAME_MAX);
 	h.delivery = (enum delivery)msg_get_u32_max(&m, DELIVERY_AUTO);
+	h.delivery_why = msg_get_str(&m, WORD_MAX);
 	h.rate = msg_get_u64(&m);
 	h.accepted_mono_us = msg_get_i64(&m);
 	h.deadline_mono_ms = msg_get_i64(&m);
@@ -109,6 +112,8 @@ handover_get(const void *data, size_t n, struct handover *ret)
 	h.ratelimit_policy = msg_get_str(&m, HEADER_MAX);
 	charge_get(&m, &h.charge);
 	if (!msg_done(&m) || h.fcgi_id == 0 || !trace_is_valid(h.trace))
+		return -1;
+	if (h.delivery_why != NULL && h.delivery_why[strspn(h.delivery_why, "abcdefghijklmnopqrstuvwxyz-")] != '\0')
 		return -1;
 	/* the id goes into log lines and headers as it is */
 	for (const char *p = h.id; *p != '\0'; p++) {
@@ -153,7 +158,7 @@ handover_send(int sock, const struct handover *h, int fd, int file_fd, int wait_
 
 	errno = EMSGSIZE;
 	handover_put(&msg, h);
-	if (!buf_ok(&msg) || (h->hit_key != NULL) != (file_fd != -1) || fd_set_nonblock(sock, true) == -1)
+	if (!buf_ok(&msg) || (h->hit_key == NULL && file_fd != -1) || fd_set_nonblock(sock, true) == -1)
 		goto out;
 	for (;;) {
 		if (fd_send(sock, msg.data, msg.len, fds, nfds) == 0) {

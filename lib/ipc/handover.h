@@ -25,11 +25,13 @@ struct handover {
 	const char *origin;			/* the Origin header, or NULL */
 	const char *rule;			/* for the log */
 	enum delivery delivery;
+	const char *delivery_why;		/* DELIVERY_STREAM, and not by the rule: a word (a-z, -); or NULL */
 	uint64_t rate;				/* bytes/s, 0 unlimited */
 	int64_t accepted_mono_us, deadline_mono_ms;
 	/*
 	 * A hit that the mover must send itself (front.hits "stream", If-Match): key is
-	 * the object's, and the second descriptor is its open file.  NULL: a miss.
+	 * the object's, and the second descriptor is its open file where it is one.
+	 * NULL: a miss.
 	 */
 	const char *hit_key;
 	const char *ratelimit, *ratelimit_policy;	/* header values for the answer (quota_ratelimit), or NULL */

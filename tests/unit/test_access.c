@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "access/delivery.h"
 #include "access/rules.h"
 #include "unit.h"
 
@@ -582,6 +583,57 @@ a_login_is_asked_for_only_where_it_helps(void)
 	    "allow rules[1]");
 }
 
+static enum delivery
+delivered(enum delivery rule, const struct delivery_ask *a, uint64_t size, const char **ret_why)
+{
+	return delivery_of_size(delivery_of_rule(rule, a, ret_why), size, 100, ret_why);
+}
+
+static void
+a_redirect_is_for_who_can_follow_it(void)
+{
+	struct conditions none = { .if_none_match = "\"v\"" }, some[] = {
+		{ .if_match = "\"v\"" }, { .if_unmodified_since = "x" }, { .if_range = "x" } };
+	struct delivery_ask a = { .cond = &none };
+	const char *why;
+
+	CHECK_INT(delivered(DELIVERY_STREAM, &a, 1000, &why), DELIVERY_STREAM);
+	CHECK(why == NULL);
+	CHECK_INT(delivered(DELIVERY_REDIRECT, &a, 1, &why), DELIVERY_REDIRECT);
+	CHECK(why == NULL);
+	CHECK_INT(delivered(DELIVERY_AUTO, &a, 100, &why), DELIVERY_REDIRECT);
+	CHECK_INT(delivered(DELIVERY_AUTO, &a, 99, &why), DELIVERY_STREAM);
+	CHECK_STR(why, "size");
+	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+		a.cond = &some[i];
+		CHECK_INT(delivered(DELIVERY_REDIRECT, &a, 1000, &why), DELIVERY_STREAM);
+		CHECK_STR(why, "condition");
+		CHECK_INT(delivered(DELIVERY_AUTO, &a, 1000, &why), DELIVERY_STREAM);
+	}
+	a = (struct delivery_ask){ .cond = &none, .head = true };
+	CHECK_INT(delivered(DELIVERY_REDIRECT, &a, 1000, &why), DELIVERY_REDIRECT);
+	CHECK_INT(delivered(DELIVERY_AUTO, &a, 1000, &why), DELIVERY_STREAM);
+	CHECK_STR(why, "head");
+	a = (struct delivery_ask){ .cond = &none, .scripted = true };
+	CHECK_INT(delivered(DELIVERY_AUTO, &a, 1000, &why), DELIVERY_STREAM);
+	CHECK_STR(why, "origin");
+	a = (struct delivery_ask){ .cond = &none, .keeps_credentials = true };
+	CHECK_INT(delivered(DELIVERY_AUTO, &a, 1000, &why), DELIVERY_STREAM);
+	CHECK_STR(why, "credentials");
+}
+
+static void
+hosts_are_the_same_without_ports_and_case(void)
+{
+	CHECK(delivery_same_host("https://Data.example.org/x", "data.example.org:8443"));
+	CHECK(delivery_same_host("data.example.org:80", "data.example.org"));
+	CHECK(delivery_same_host("http://[::1]:80/", "[::1]:9000"));
+	CHECK(!delivery_same_host("http://[::1]:80/", "[::2]:80"));
+	CHECK(!delivery_same_host("https://data.example.org", "data.example.or"));
+	CHECK(!delivery_same_host("https://data.example.org.evil", "data.example.org"));
+	CHECK(!delivery_same_host("https:///x", ""));
+}
+
 int
 main(void)
 {
@@ -610,6 +662,8 @@ main(void)
 		UNIT(routes_and_data_are_apart),
 		UNIT(the_charged_group_is_the_first_of_the_rule),
 		UNIT(a_login_is_asked_for_only_where_it_helps),
+		UNIT(a_redirect_is_for_who_can_follow_it),
+		UNIT(hosts_are_the_same_without_ports_and_case),
 	};
 
 	return unit_run("access", t, ARRAY_LEN(t));

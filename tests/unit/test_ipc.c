@@ -46,7 +46,7 @@ sample_handover(void)
 		.collection = "S2_MSI_L1C", .item = "S2A X/y", .asset = "B04", .subpath = "a/b%2Fc",
 		.range = "bytes=0-9",
 		.cond = { "\"m\"", "\"n\"", "ms", "us", "\"r\"" }, .origin = "https://x", .rule = "rules[0]",
-		.delivery = DELIVERY_AUTO, .rate = 1000, .accepted_mono_us = 12345678, .deadline_mono_ms = 62345,
+		.delivery = DELIVERY_AUTO, .delivery_why = "size", .rate = 1000, .accepted_mono_us = 12345678, .deadline_mono_ms = 62345,
 		.hit_key = "30d/peps/x", .ratelimit = "\"s\";r=1;t=2", .ratelimit_policy = "\"s\";q=3;w=4",
 		.charge = sample_charge(),
 	};
@@ -170,6 +170,7 @@ handovers_come_back(void)
 	CHECK_STR(got.origin, "https://x");
 	CHECK_STR(got.rule, "rules[0]");
 	CHECK_INT(got.delivery, DELIVERY_AUTO);
+	CHECK_STR(got.delivery_why, "size");
 	CHECK_INT(got.rate, 1000);
 	CHECK_INT(got.accepted_mono_us, 12345678);
 	CHECK_INT(got.deadline_mono_ms, 62345);
@@ -243,6 +244,9 @@ handovers_that_the_mover_would_drop_are_not_written(void)
 	CHECK(!handover_fits(&h));
 	h = sample_handover();
 	h.delivery = (enum delivery)3;
+	CHECK(!handover_fits(&h));
+	h = sample_handover();
+	h.delivery_why = "two words\r\n";
 	CHECK(!handover_fits(&h));
 	h = sample_handover();
 	h.charge.n = RULE_QUOTAS_MAX + 1;
@@ -434,16 +438,15 @@ a_queue_without_a_reader_is_an_error_at_once(void)
 }
 
 static void
-a_hit_without_its_file_is_not_sent(void)
+a_file_without_its_hit_is_not_sent(void)
 {
 	struct handover h = sample_handover();
 	int client = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	queue_open();
-	CHECK_INT(handover_send(pair[0], &h, client, -1, 0), -1);
-	CHECK_INT(errno, EMSGSIZE);
 	h.hit_key = NULL;
 	CHECK_INT(handover_send(pair[0], &h, client, client, 0), -1);
+	CHECK_INT(errno, EMSGSIZE);
 	h.item = NULL;
 	CHECK_INT(handover_send(pair[0], &h, client, -1, 0), -1);
 	CHECK_INT(errno, EMSGSIZE);
@@ -813,7 +816,7 @@ main(void)
 		UNIT(a_full_queue_is_given_up_in_time),
 		UNIT(a_full_queue_that_drains_takes_the_request),
 		UNIT(a_queue_without_a_reader_is_an_error_at_once),
-		UNIT(a_hit_without_its_file_is_not_sent),
+		UNIT(a_file_without_its_hit_is_not_sent),
 		UNIT(reservations_come_back),
 		UNIT(answers_to_reservations_come_back),
 		UNIT(settlements_come_back),

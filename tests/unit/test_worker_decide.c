@@ -130,11 +130,12 @@ fresh(void)
 static const struct decision *
 ask_full(struct counters *c, const char *method, const char *uri, const char *user, char *const *more)
 {
-	struct decide_env env = { config, c, &stub.store };
+	struct decide_env env = { config, c, &stub.store, NULL };
 	char m[64], u[512], w[320];
 	char *envp[32] = { m, u, w };
 	struct decision *const one = &decision;
 	const struct request *const asking = &request;
+	const struct route *const asked_route = &route;
 	size_t n = 3;
 
 	forget();
@@ -147,6 +148,7 @@ ask_full(struct counters *c, const char *method, const char *uri, const char *us
 	route_request(&route, request.method, request.uri, config->base_path);
 	decision_init(&decision);
 	decide_begin(&decision, &env, &request, &route, envp);
+	decide_locate(&one, &asking, &asked_route, 1, &env);
 	decide_reserve(&one, &asking, 1, &env);
 	buf_init(&answer, REPLY_MAX);
 	if (decision.kind != DECISION_OWN && decision.kind != DECISION_STREAM && decision.kind != DECISION_MISS)
