@@ -14,7 +14,6 @@ import pytest
 from conftest import wait_until
 from stores import Bucket
 from test_headers import OF_THE_MOMENT
-from test_store_s3 import write_keys
 
 SIZE = 2 << 20
 SMALL = 4000
@@ -39,6 +38,14 @@ def bucket(s3_engine, s3_bucket):
 @pytest.fixture
 def stack(make_stack, bucket):
     return make_stack(CONFIG, store=bucket)
+
+
+def write_keys(path, user):
+    """For whoever reads it at any time."""
+    new = path.with_suffix(".new")
+    new.write_text("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (user.id, user.secret))
+    new.chmod(0o600)
+    new.rename(path)
 
 
 def add(stack, size=SIZE, **more):
@@ -95,10 +102,12 @@ def test_ranges_and_conditions_of_such_a_hit(stack):
 
 def test_a_hit_costs_its_bytes_and_no_miss(stack):
     asset = add(stack)
+    assert is_straight(stack, stack.request("HEAD", asset.path))
+    handed_over = stack.status()["counters"]["misses_total"]
     stack.get(asset.path, {"Range": "bytes=0-999"})
     assert stack.get(asset.path).is_hit
     wait_until(lambda: sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["bytes"] > 0) == [1000, SIZE], "the books")
-    assert stack.status()["counters"]["misses_total"] == 1
+    assert stack.status()["counters"]["misses_total"] == handed_over
 
 
 @pytest.mark.parametrize("lost", ["gone", "another"])
@@ -157,11 +166,12 @@ def test_clients_cannot_ask_for_what_nginx_fetches_itself(stack):
 def test_the_mover_sends_it_where_it_should(make_stack, bucket):
     stack = make_stack({**CONFIG, "front": {"hits": "stream"}}, store=bucket)
     asset = add(stack)
+    handed_over = stack.status()["counters"]["misses_total"]
     for headers, status, data in (({}, 200, asset.data), ({"Range": "bytes=5-9"}, 206, asset.data[5:10])):
         answer = stack.get(asset.path, headers)
         assert answer.status == status and answer.body == data and answer.is_hit, answer
     wait_until(lambda: sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["bytes"] > 0) == [5, SIZE], "the books")
-    assert stack.status()["counters"]["misses_total"] == 1
+    assert stack.status()["counters"]["misses_total"] == handed_over
     bucket.remove(asset)
     answer = stack.get(asset.path)
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
