@@ -37,6 +37,7 @@ struct client {
 	bool paused, direct_over;	/* of the pull */
 	bool probing;			/* in resource->probe_waiters */
 	bool looked_up;			/* in the store */
+	bool looked_again;		/* for what has taken the place of what was found there */
 	struct store_find *find;	/* the storage is being asked */
 	bool retried;			/* the source was resolved again once */
 	int file_fd;

@@ -420,16 +420,24 @@ start_direct(struct client *c)
 
 /* ---- an object at the storage --------------------------------------------------------- */
 
-/* It is not what it was: asked of the source, as if it had never been there. */
+/*
+ * It is not what it was: asked of the source, as if it had never been there.  Where another has taken
+ * its place (somebody has put it there, who knows better than the source) that one is looked for first.
+ */
 static void
-kept_lost(struct client *c, const char *why)
+kept_lost(struct client *c, const char *why, bool replaced)
 {
 	log_info(c->h.id, "event=object-lost reason='%s'", why);
 	pull_cancel(c->pull);
 	c->pull = NULL;
 	c->m->store->ops->forget(c->m->store, c->resource->key);
-	c->resource->lost = true;
-	client_route(c);
+	if (replaced && !c->looked_again) {
+		c->looked_again = true;
+		client_again(c);
+	} else {
+		c->resource->lost = true;
+		client_route(c);
+	}
 }
 
 static int
@@ -441,7 +449,7 @@ kept_response(void *arg, struct pull *p UNUSED, const struct fetch_response *res
 	if (resp->status != 206 || !resp->has_content_range || resp->bad_content_range ||
 	    resp->range_size != c->facts.size) {
 		(void)snprintf(why, sizeof(why), "status %d", resp->status);
-		kept_lost(c, why);
+		kept_lost(c, why, resp->status == 412);
 		return -1;
 	}
 	(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
@@ -455,7 +463,7 @@ kept_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 	struct client *c = arg;
 
 	if (x != FETCH_OK && c->state == CLIENT_WAITING)
-		kept_lost(c, fetch_error_name(x));
+		kept_lost(c, fetch_error_name(x), false);
 	else
 		direct_done(c, p, x, reason);
 }

@@ -146,9 +146,11 @@ def test_another_version_in_the_bucket_is_never_mixed_in(stack, bucket):
     asset = stack.add(os.urandom(50000))
     asset.warm()
     assert stack.get(asset.path).is_hit
-    bucket.write(asset, os.urandom(50000))
-    answer = stack.get(asset.path)      # S3's own tag is another: fetched from the source
-    assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+    other = os.urandom(50000)
+    bucket.write(asset, other)
+    answer = stack.get(asset.path)      # S3's own tag is another: that version, and all of it
+    assert answer.status == 200 and answer.body == other and answer.is_hit, answer
+    assert len(asset.upstream()) == 1
 
 
 def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stack, s3_engine, monkeypatch):
