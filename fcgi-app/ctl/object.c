@@ -107,34 +107,37 @@ member(struct buf *out, const char *name, const char *value)
 		text_json(out, value, strlen(value));
 }
 
+/* What is known of each. */
 static void
-put_json(struct buf *out, const struct asset *a, const char *key, const struct object *o, const struct retention *r)
+put_json(struct buf *out, const struct asset *a, const char *key, bool present)
+{
+	(void)buf_adds(out, "{ \"path\": ");
+	text_json(out, a->text, strlen(a->text));
+	member(out, "key", key);
+	(void)buf_addf(out, ", \"present\": %s", present ? "true" : "false");
+}
+
+static void
+put_json_object(struct buf *out, const struct object *o, const struct retention *r)
 {
 	const struct object_meta *m = &o->meta;
 	struct buf sum = BUF_INIT(LINE_MAX_BYTES);
 	char date[DATE_SIZE];
 
-	(void)buf_adds(out, "{ \"path\": ");
-	text_json(out, a->text, strlen(a->text));
-	member(out, "key", key);
-	(void)buf_addf(out, ", \"present\": %s", o == NULL ? "false" : "true");
-	if (o != NULL) {
-		(void)buf_addf(out, ", \"size\": %" PRIu64, m->length);
-		member(out, "etag", m->etag);
-		member(out, "type", m->media_type);
-		member(out, "disposition", m->disposition);
-		member(out, "last_modified", date_of(m->last_modified, date));
-		if (m->checksum.algo != DIGEST_NONE)
-			put_checksum(&sum, &m->checksum);
-		member(out, "checksum", buf_str(&sum));
-		member(out, "backend", m->source_backend);
-		member(out, "fetched", date_of(m->source_time, date));
-		member(out, "stored", date_of(o->stored_s, date));
-		member(out, "retention", r->name);
-		member(out, "expires", date_of(end_of(o, r), date));
-		member(out, "store_etag", o->version);
-	}
-	(void)buf_adds(out, " }\n");
+	(void)buf_addf(out, ", \"size\": %" PRIu64, m->length);
+	member(out, "etag", m->etag);
+	member(out, "type", m->media_type);
+	member(out, "disposition", m->disposition);
+	member(out, "last_modified", date_of(m->last_modified, date));
+	if (m->checksum.algo != DIGEST_NONE)
+		put_checksum(&sum, &m->checksum);
+	member(out, "checksum", buf_str(&sum));
+	member(out, "backend", m->source_backend);
+	member(out, "fetched", date_of(m->source_time, date));
+	member(out, "stored", date_of(o->stored_s, date));
+	member(out, "retention", r->name);
+	member(out, "expires", date_of(end_of(o, r), date));
+	member(out, "store_etag", o->version);
 	buf_release(&sum);
 }
 
@@ -154,14 +157,16 @@ stat_one(struct objects *store, const struct config *c, const struct asset *a, b
 	struct object o;
 	int rc = key == NULL ? 0 : objects_find(store, key, &o, e);
 
-	if (rc == 0 && json)
-		put_json(&out, a, key, NULL, NULL);
-	else if (rc == 0)
+	if (rc != -1 && json) {
+		put_json(&out, a, key, rc == 1);
+		if (rc == 1)
+			put_json_object(&out, &o, config_retention(c, d->retention));
+		(void)buf_adds(&out, " }\n");
+	} else if (rc == 0) {
 		put_absent(a, e->text);
-	else if (rc == 1 && json)
-		put_json(&out, a, key, &o, config_retention(c, d->retention));
-	else if (rc == 1)
+	} else if (rc == 1) {
 		put_text(&out, a, key, &o, config_retention(c, d->retention));
+	}
 	buf_must(&out);
 	fputs(buf_str(&out), stdout);
 	if (rc == 1)
