@@ -27,16 +27,22 @@ parse(const char *text, size_t n)
 	return o;
 }
 
+/* Of text without a NUL in it; else NULL. */
+static const char *
+string_of(struct json_object *v)
+{
+	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
+
+	return s != NULL && strlen(s) == (size_t)json_object_get_string_len(v) ? s : NULL;
+}
+
 /* A member that is text, or NULL. */
 static const char *
 text_of(struct json_object *o, const char *name)
 {
 	struct json_object *v;
 
-	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &v) ||
-	    !json_object_is_type(v, json_type_string))
-		return NULL;
-	return json_object_get_string(v);
+	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) ? string_of(v) : NULL;
 }
 
 void
@@ -69,16 +75,13 @@ behind(const char *href, const struct strs *prefixes)
 static int
 put_path(struct buf *out, struct json_object *item, const char *name, struct err *e)
 {
-	struct json_object *properties, *backends, *first;
+	struct json_object *properties, *backends;
 	const char *parts[] = { NULL, text_of(item, "collection"), text_of(item, "id"), name };
 
 	if (json_object_object_get_ex(item, "properties", &properties) && json_object_is_type(properties, json_type_object) &&
 	    json_object_object_get_ex(properties, "federation:backends", &backends) &&
-	    json_object_is_type(backends, json_type_array)) {
-		first = json_object_array_get_idx(backends, 0);
-		if (json_object_is_type(first, json_type_string))
-			parts[0] = json_object_get_string(first);
-	}
+	    json_object_is_type(backends, json_type_array))
+		parts[0] = string_of(json_object_array_get_idx(backends, 0));
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		if (parts[i] == NULL)
 			return err_set(e, "the item has no federation:backends, collection or id to make a path of");

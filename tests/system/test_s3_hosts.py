@@ -17,7 +17,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import Stack, merge, wait_until
+from conftest import PREFIX, Stack, merge, wait_until
 from memcacheds import Probe, probe_program
 from stores import Bucket
 from test_store_s3 import engine_log
@@ -161,6 +161,22 @@ def test_who_asks_s3_tells_the_others_what_is_there(pair, neighbours):
     assert other.say("forget " + key_of(asset)) == "ok"
     assert pair.second.get(asset.path).is_hit
     assert other.look(key_of(asset)) == known
+
+
+def test_what_the_operators_tool_puts_and_purges_is_told_to_all_hosts(pair, bucket, neighbours, tmp_path):
+    asset, other = pair.first.add(os.urandom(100000)), neighbours()
+    publish(pair.first, asset, other)
+    assert pair.second.get(asset.path).is_hit
+    (tmp_path / "file").write_bytes(b"another")
+    for words, known in ((("put", asset.path, str(tmp_path / "file")), "present:7:"), (("purge", asset.path), "unknown")):
+        done = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--config", pair.first.env["CONFIG"], "object", *words],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0 and done.stderr == "", done
+        assert other.look(key_of(asset)).startswith(known), words
+        if words[0] == "put":
+            hit = pair.second.get(asset.path)       # which believes that the other one is there
+            assert hit.is_hit and hit.body == b"another", hit
+    assert bucket.find(asset) is None
 
 
 def test_absence_is_told_for_a_few_seconds(pair, neighbours):
