@@ -57,6 +57,7 @@ struct warm {
 	struct config config;		/* a copy for the time that the front may take; what it points to is borrowed */
 	const struct warm_options *o;
 	const char *base;
+	char *origin;			/* the header that a page of it would send: to such, "auto" never redirects */
 	struct strs paths, failed, headers;
 	struct wait *wait;
 	struct slot slot[WARM_JOBS_MAX];
@@ -352,6 +353,7 @@ slot_ask(struct slot *s)
 	char *url = mem_printf("%s/%s", w->base, s->path);
 	const struct fetch_request r = {
 		.id = "ctl", .url = url, .method = "GET", .trusted = true, .tls_verify = true, .max_size = UINT64_MAX,
+		.headers = &w->origin, .n_headers = 1,
 		.credentials = (const char *const *)w->headers.v, .n_credentials = w->headers.n,
 	};
 	struct err e = ERR_NONE;
@@ -395,6 +397,16 @@ drive(struct warm *w)
 	return next_ms <= now_ms ? 0 : (int)(next_ms - now_ms);
 }
 
+/* Of "https://host:port/data": all before the path. */
+static char *
+origin_of(const char *base)
+{
+	const char *host = strstr(base, "://");
+	size_t n = host == NULL ? strlen(base) : (size_t)(host + 3 - base) + strcspn(host + 3, "/?#");
+
+	return mem_printf("Origin: %.*s", (int)n, base);
+}
+
 static int
 prepare(struct warm *w, char *const *paths, size_t n, struct err *e)
 {
@@ -402,6 +414,7 @@ prepare(struct warm *w, char *const *paths, size_t n, struct err *e)
 
 	if (w->base == NULL)
 		return err_set(e, "which front?  --url, or front.public_urls in the configuration");
+	w->origin = origin_of(w->base);
 	w->wait = wait_new(&w->config, e);
 	if (w->wait == NULL || (o->header_file != NULL && read_headers(w, o->header_file, e) != 0) ||
 	    (o->from != NULL && add_file(w, o->from, e) != 0) ||
@@ -447,6 +460,7 @@ object_warm(const struct config *c, char *const *paths, size_t n, const struct w
 	for (size_t i = 0; i < w->headers.n; i++)
 		explicit_bzero(w->headers.v[i], strlen(w->headers.v[i]));
 	strs_release(&w->headers);
+	free(w->origin);
 	free(base);
 	free(w);
 	return rc;

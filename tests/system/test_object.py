@@ -432,6 +432,7 @@ class Busy(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         front = self.server.front
         front.asked.append(self.path)
+        front.origins.add(self.headers["Origin"])
         status, headers, body = front.answers.get(self.path, [(200, {}, b"body")]).pop(0)
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -447,7 +448,7 @@ class Busy(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def front():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy)
-    server.front = SimpleNamespace(answers={}, asked=[], url="http://127.0.0.1:%d/data" % server.server_port)
+    server.front = SimpleNamespace(answers={}, asked=[], origins=set(), url="http://127.0.0.1:%d/data" % server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -479,6 +480,7 @@ def test_warm_waits_where_it_is_told_to_and_gives_up_in_the_end(stack, front):
     assert "the day's quota" in lines[4] and "\x1b" not in done.stderr and "CANARY" not in done.stderr
     assert front.asked.count("/data/a/b/c/later") == 3 and front.asked.count("/data/a/b/c/never") == 5
     assert front.asked.count("/data/a/b/c/tomorrow") == 1
+    assert front.origins == {front.url[:-len("/data")]}     # rules with delivery "auto" stream to who sends one
 
 
 def test_warm_encodes_what_it_asks_for_as_the_proxy_writes_it(stack, front, tmp_path):
