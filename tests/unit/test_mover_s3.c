@@ -319,6 +319,8 @@ what_s3_refuses_is_what_a_provider_would_say(void)
 		{ 429, "TooManyRequests", "Status: 429", "Retry-After: 30" },
 		{ 403, "InvalidObjectState", "Status: 403", "" }, { 400, "InvalidRequest", "Status: 502", "" },
 		{ 403, "RequestTimeTooSkewed", "Status: 502", "" },
+		/* what is no answer of S3's has its status alone */
+		{ 404, "<<", "Status: 404", "" }, { 403, "", "Status: 403", "" }, { 418, "A B", "Status: 502", "" },
 	};
 	struct asking a = ASK("unstored");
 
