@@ -282,6 +282,7 @@ ssize_t __real_write(int fd, const void *data, size_t n);
 ssize_t __wrap_write(int fd, const void *data, size_t n);
 
 static unsigned steps_left;	/* in a child; 0: it lives */
+static void (*after_unlink)(void);	/* once */
 
 static void
 step(void)
@@ -312,10 +313,22 @@ __wrap_linkat(int from, const char *a, int to, const char *b, int flags)
 	STEPS(__real_linkat(from, a, to, b, flags));
 }
 
+static int
+unlink_and_more(int at, const char *name, int flags)
+{
+	int rc = __real_unlinkat(at, name, flags);
+	void (*more)(void) = after_unlink;
+
+	after_unlink = NULL;
+	if (more != NULL)
+		more();
+	return rc;
+}
+
 int
 __wrap_unlinkat(int at, const char *name, int flags)
 {
-	STEPS(__real_unlinkat(at, name, flags));
+	STEPS(unlink_and_more(at, name, flags));
 }
 
 int
@@ -699,6 +712,56 @@ keys_do_not_leave_the_root(void)
 }
 
 static void
+what_is_removed_is_gone_and_nothing_else(void)
+{
+	struct err e = ERR_NONE;
+	struct place p;
+
+	place_open(&p);
+	CHECK_INT(publish_text(&p, KEY, "hello"), 0);
+	CHECK_INT(publish_text(&p, KEY "/sub", "below"), 0);
+	CHECK_INT(publish_text(&p, "30d/peps/C/item/other", "beside"), 0);
+	CHECK_INT(p.s->ops->remove(p.s, KEY, &e), 1);
+	CHECK_STR(look(&p, KEY), NULL);
+	CHECK_INT(access(path_of(&p, KEY "@data"), F_OK), -1);
+	CHECK_INT(access(path_of(&p, KEY "@meta"), F_OK), -1);
+	CHECK_INT(p.s->ops->remove(p.s, KEY, &e), 0);
+	CHECK_STR(look(&p, KEY "/sub"), "below");
+	CHECK_STR(look(&p, "30d/peps/C/item/other"), "beside");
+	CHECK_INT(p.s->ops->remove(p.s, "30d/peps/C/none/a", &e), 0);
+	/* as with look-ups, no link is followed and nothing outside is reached */
+	CHECK_INT(symlink("30d", path_of(&p, "linked")), 0);
+	CHECK_INT(p.s->ops->remove(p.s, "linked/peps/C/item/other", &e), 0);
+	CHECK_INT(p.s->ops->remove(p.s, "../cache/30d/peps/C/item/other", &e), 0);
+	CHECK_STR(look(&p, "30d/peps/C/item/other"), "beside");
+	place_close(&p);
+}
+
+static struct place *racing;
+
+static void
+publish_another(void)
+{
+	CHECK_INT(publish_text(racing, KEY, "newer"), 0);
+}
+
+static void
+what_takes_the_place_of_what_is_being_removed_stays(void)
+{
+	struct err e = ERR_NONE;
+	struct place p;
+
+	place_open(&p);
+	racing = &p;
+	CHECK_INT(publish_text(&p, KEY, "hello"), 0);
+	after_unlink = publish_another;
+	CHECK_INT(p.s->ops->remove(p.s, KEY, &e), 1);
+	CHECK(after_unlink == NULL);
+	CHECK_STR(look(&p, KEY), "newer");
+	place_close(&p);
+}
+
+static void
 the_same_holds_without_openat2(void)
 {
 	directory_without_openat2 = true;
@@ -707,6 +770,7 @@ the_same_holds_without_openat2(void)
 	g11_a_file_that_vanished_is_a_miss();
 	g11_links_and_strange_files_are_misses();
 	keys_do_not_leave_the_root();
+	what_is_removed_is_gone_and_nothing_else();
 	longest_names_fit();
 	directory_without_openat2 = false;
 }
@@ -983,6 +1047,8 @@ main(void)
 		UNIT(what_is_kept_of_lookups_is_never_wrong),
 		UNIT(g11_links_and_strange_files_are_misses),
 		UNIT(keys_do_not_leave_the_root),
+		UNIT(what_is_removed_is_gone_and_nothing_else),
+		UNIT(what_takes_the_place_of_what_is_being_removed_stays),
 		UNIT(the_same_holds_without_openat2),
 		UNIT(without_nameless_files_the_spool_is_swept),
 		UNIT(g10_stale_names_are_swept_at_start_and_live_ones_stay),
