@@ -282,7 +282,7 @@ ssize_t __real_write(int fd, const void *data, size_t n);
 ssize_t __wrap_write(int fd, const void *data, size_t n);
 
 static unsigned steps_left;	/* in a child; 0: it lives */
-static void (*after_unlink)(void);	/* once */
+static struct { void (*fn)(void *arg); void *arg; } after_unlink;	/* once */
 
 static void
 step(void)
@@ -317,11 +317,11 @@ static int
 unlink_and_more(int at, const char *name, int flags)
 {
 	int rc = __real_unlinkat(at, name, flags);
-	void (*more)(void) = after_unlink;
+	void (*more)(void *) = after_unlink.fn;
 
-	after_unlink = NULL;
+	after_unlink.fn = NULL;
 	if (more != NULL)
-		more();
+		more(after_unlink.arg);
 	return rc;
 }
 
@@ -737,12 +737,10 @@ what_is_removed_is_gone_and_nothing_else(void)
 	place_close(&p);
 }
 
-static struct place *racing;
-
 static void
-publish_another(void)
+publish_another(void *arg)
 {
-	CHECK_INT(publish_text(racing, KEY, "newer"), 0);
+	CHECK_INT(publish_text(arg, KEY, "newer"), 0);
 }
 
 static void
@@ -752,11 +750,11 @@ what_takes_the_place_of_what_is_being_removed_stays(void)
 	struct place p;
 
 	place_open(&p);
-	racing = &p;
 	CHECK_INT(publish_text(&p, KEY, "hello"), 0);
-	after_unlink = publish_another;
+	after_unlink.fn = publish_another;
+	after_unlink.arg = &p;
 	CHECK_INT(p.s->ops->remove(p.s, KEY, &e), 1);
-	CHECK(after_unlink == NULL);
+	CHECK(after_unlink.fn == NULL);
 	CHECK_STR(look(&p, KEY), "newer");
 	place_close(&p);
 }
