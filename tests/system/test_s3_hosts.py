@@ -58,10 +58,10 @@ class Pair:
     def gated(self, size=2 * MIB, at=MIB, **more):
         return self.first.add_gated(size, at, **more)
 
-    def follow(self, asset, n=1, method="GET"):
+    def follow(self, asset, n=1):
         """n clients of the second one, which waits for the first: what their answers will be."""
         before = self.second.log().count(" event=transfer-follow\n")
-        got = [self.pool.submit(self.second.request, method, asset.path) for _ in range(n)]
+        got = [self.pool.submit(self.second.get, asset.path) for _ in range(n)]
         wait_until(lambda: self.second.log().count(" event=transfer-follow\n") > before, "the second one waits")
         return got
 
@@ -262,10 +262,16 @@ def upstream(asset, n):
 def test_a_cold_object_that_two_hosts_are_asked_for_is_fetched_once(pair, size):
     asset = pair.gated(size)
     finish = pair.first.begin(asset)
+    joined = pair.second.status()["counters"]["transfers_joined_total"]
     answers = pair.follow(asset, 8)
+    head = pair.pool.submit(pair.second.request, "HEAD", asset.path)
+    part = pair.pool.submit(pair.second.get, asset.path, {"Range": "bytes=5-99"})
+    wait_until(lambda: pair.second.status()["counters"]["transfers_joined_total"] >= joined + 9, "they wait, too")
     asset.open()
     assert finish() == (0, asset.data)
     assert all(answer.is_hit for answer in whole(answers, asset))
+    assert head.result(60).status == 200 and int(head.result().headers["content-length"]) == size
+    assert part.result(60).status == 206 and part.result().body == asset.data[5:100]
     upstream(asset, 1)
     assert pair.ends()[-1] == "hit" and kept(asset)
 
