@@ -35,6 +35,7 @@ enum {
 	PAUSE_MAX_S = 300,		/* nobody waits here for a day's quota */
 	SHOW_MS = 200,
 	ITEM_MS = 60000,
+	FRONT_EXTRA_MS = 5000,		/* so that it is the front who says that it was too long */
 	HEADERS_MAX = 65536,
 	HEADER_LINES_MAX = 64,
 	LINE_SHOWN = 4 * 1024 + 1,
@@ -434,7 +435,7 @@ object_warm(const struct config *c, char *const *paths, size_t n, const struct w
 
 	(void)signal(SIGPIPE, SIG_IGN);	/* of a connection that has gone */
 	w->config = *c;
-	w->config.first_byte_timeout_ms = c->front_timeout_ms;	/* the front's, not a provider's */
+	w->config.first_byte_timeout_ms = c->front_timeout_ms + FRONT_EXTRA_MS;	/* the front's, not a provider's */
 	w->o = o;
 	w->is_terminal = isatty(STDERR_FILENO) == 1;
 	if (o->url != NULL || c->public_urls.n > 0)
