@@ -811,10 +811,13 @@ client_begin(struct client *c)
 		return;
 	}
 	c->cache_control = d == NULL ? NULL : mem_strdup(d->cache_control);
-	if (c->h.hit_key != NULL && c->m->store->ops->url == NULL && serve_object(c, c->h.hit_key))
-		return;
-	fd_close(&c->file_fd);
 	c->resource = resource_get(c->m, &c->h);
+	if (c->h.hit_key != NULL) {	/* before a transfer that is about to end */
+		c->looked_up = true;
+		if (serve_object(c, c->h.hit_key))
+			return;
+	}
+	fd_close(&c->file_fd);
 	a = c->resource->asset;
 	if (c->resource->transfer == NULL && clock_mono_ms() < a->negative_until_ms) {
 		client_fail(c, &a->negative);

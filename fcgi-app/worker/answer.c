@@ -74,8 +74,8 @@ add_file(struct buf *out, const struct config *c, const struct decision *d)
 }
 
 /*
- * What to fetch, in parts, so that the front's configuration alone names the host that it asks.
- * What S3 is to check is said here, and the front sends it nothing else of the client's.
+ * What to fetch, in parts, so that nginx's configuration alone names the host that it asks.
+ * What S3 is to check is said here, and nginx sends it nothing else of the client's.
  */
 static void
 add_remote(struct buf *out, const struct config *c, const struct decision *d)
@@ -83,13 +83,9 @@ add_remote(struct buf *out, const struct config *c, const struct decision *d)
 	const char *host = strstr(buf_str(&d->url), "://") + 3;
 	size_t n = strcspn(host, "/");
 
-	/* Apache cannot redirect to where a FastCGI answer says; an error document can */
-	if (c->hits == HITS_X_ACCEL)
-		(void)buf_join(out, "X-Accel-Redirect: ", c->internal_s3, "\r\n", NULL);
-	(void)buf_adds(out, "X-Eodata-S3-Host: ");
+	(void)buf_join(out, "X-Accel-Redirect: ", c->internal_s3, "\r\nX-Eodata-S3-Host: ", NULL);
 	(void)buf_add(out, host, n);
-	(void)buf_join(out, "\r\nX-Eodata-S3-Path: ", host + n + (c->hits == HITS_X_ACCEL ? 0 : 1),
-	    "\r\nX-Eodata-S3-Match: ", d->object.version, "\r\n", NULL);
+	(void)buf_join(out, "\r\nX-Eodata-S3-Path: ", host + n, "\r\nX-Eodata-S3-Match: ", d->object.version, "\r\n", NULL);
 	if (d->has_range)
 		(void)buf_addf(out, "X-Eodata-S3-Range: bytes=%" PRIu64 "-%" PRIu64 "\r\n", d->first, d->last);
 	if (d->rule->rate > 0)
@@ -202,7 +198,7 @@ answer_decision(struct buf *out, const struct config *c, struct decision *d, con
 		answer_redirect(out, d, r);
 		return 302;
 	case DECISION_FRONT:
-		answer_object(out, c, d, r, d->url.len > 0 && c->hits == HITS_X_SENDFILE ? 424 : 200);
+		answer_object(out, c, d, r, 200);
 		return d->has_range ? 206 : 200;	/* the front's, for the log */
 	case DECISION_PROBLEM:
 		add_ratelimit(&d->headers, d);

@@ -275,21 +275,19 @@ decide_stream(struct decision *d, const struct decide_env *env, const struct req
 }
 
 /*
- * Of an object that is no file: a URL for the client or for the front; without
+ * Of an object that is no file: a URL for the client or for nginx; without
  * one the mover sends it.  Conditions are all decided, and the storage is asked
- * for one plain range or none, so the front can always send it.
+ * for one plain range or none, so nginx can always send it.
  */
 static void
 decide_remote(struct decision *d, const struct decide_env *env, const struct request *r)
 {
 	const struct config *c = env->config;
 	int64_t left_s = d->object_until_s - r->at_ms / 1000;
-	bool front = c->hits == HITS_X_ACCEL ||
-	    (c->hits == HITS_X_SENDFILE && strcmp(c->front_server, "apache") == 0 && d->rule->rate == 0);
 	enum store_url whose = STORE_URL_OURS;
 	struct err e = ERR_NONE;
 
-	d->kind = front ? DECISION_FRONT : DECISION_STREAM;
+	d->kind = c->hits == HITS_X_ACCEL ? DECISION_FRONT : DECISION_STREAM;
 	d->url_life_s = FRONT_URL_LIFE_S;
 	d->delivery = delivery_of_size(d->delivery, d->object.meta.length, c->s3_redirect_above, &d->delivery_why);
 	if (d->delivery == DELIVERY_REDIRECT && left_s < URL_LEFT_MIN_S) {

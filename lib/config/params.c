@@ -355,8 +355,8 @@ const struct param config_params[] = {
 	  WORDS("x-accel", "x-sendfile", "stream"),
 	  .text = "How cached objects are sent: the front sends the file itself by "
 		  "X-Accel-Redirect (nginx) or by X-Sendfile (Apache, lighttpd), or the proxy "
-		  "streams it. From cache.store \"s3\": nginx fetches it from the bucket, Apache "
-		  "too (an error document of status 424), and for lighttpd the proxy streams." },
+		  "streams it. From cache.store \"s3\": nginx fetches it from the bucket, and "
+		  "behind the others the proxy streams it." },
 	{ "front.internal_prefix", PARAM_STRING, AT(internal_prefix), 0, LEN_NAME,
 	  "\"/_eodata_cache/\"",
 	  .text = "With hits \"x-accel\": the internal location of the front that maps to "

@@ -4,14 +4,18 @@ Hits that nginx fetches from the bucket itself, with no process of ours in betwe
 happens when S3 has something else to say, and clients that are sent there.
 """
 
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
 import pytest
-from conftest import wait_until
+from conftest import Stack, wait_until
 from stores import Bucket
 from test_headers import OF_THE_MOMENT
 
@@ -30,14 +34,16 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def bucket(s3_engine, s3_bucket):
-    return Bucket(s3_engine, s3_bucket)
+@pytest.fixture(scope="module")
+def bucket(s3_engine, new_bucket):
+    return Bucket(s3_engine, new_bucket())
 
 
-@pytest.fixture
-def stack(make_stack, bucket):
-    return make_stack(CONFIG, store=bucket)
+@pytest.fixture(scope="module")
+def stack(bucket):
+    made = Stack(extra=CONFIG, store=bucket)
+    yield made
+    made.down()
 
 
 def write_keys(path, user):
@@ -49,12 +55,19 @@ def write_keys(path, user):
 
 
 def add(stack, size=SIZE, **more):
-    """Cached, and known to be."""
-    return stack.add(os.urandom(size), **more).warm()
+    """Cached, and known to every worker to be."""
+    asset = stack.add(os.urandom(size), **more).warm()
+    wait_until(lambda: is_straight(stack, stack.request("HEAD", asset.path)), "it is remembered")
+    return asset
 
 
 def lines(stack, answer):
     return [line for line in stack.log().splitlines() if "id=%s " % answer.headers["x-request-id"] in line]
+
+
+def hits_of(stack, asset):
+    """The bytes of each in the books."""
+    return sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["item"] == asset.name and x["bytes"] > 0)
 
 
 def is_straight(stack, answer):
@@ -106,26 +119,25 @@ def test_a_hit_costs_its_bytes_and_no_miss(stack):
     handed_over = stack.status()["counters"]["misses_total"]
     stack.get(asset.path, {"Range": "bytes=0-999"})
     assert stack.get(asset.path).is_hit
-    wait_until(lambda: sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["bytes"] > 0) == [1000, SIZE], "the books")
+    wait_until(lambda: hits_of(stack, asset) == [1000, SIZE], "the books")
     assert stack.status()["counters"]["misses_total"] == handed_over
 
 
 @pytest.mark.parametrize("lost", ["gone", "another"])
-def test_what_was_there_a_moment_ago_is_fetched_again_under_the_same_charge(stack, bucket, lost):
-    """Or, where another version was put in its place, that one is given."""
-    asset = add(stack)
+def test_what_nginx_no_longer_finds_is_asked_for_again_under_the_same_charge(stack, bucket, lost):
+    asset, data = add(stack), os.urandom(SIZE)
     assert is_straight(stack, stack.get(asset.path))
-    now = asset.data if lost == "gone" else os.urandom(SIZE)
     if lost == "gone":
         bucket.remove(asset)
+        data = asset.data
     else:
-        bucket.write(asset, now)
-    for headers, status, data in (({}, 200, now), ({"Range": "bytes=5-9"}, 206, now[5:10])):
+        bucket.write(asset, data)
+    for headers, status, wanted in (({}, 200, data), ({"Range": "bytes=5-9"}, 206, data[5:10])):
         answer = stack.get(asset.path, headers)
-        assert answer.status == status and answer.body == data, answer
+        assert answer.status == status and answer.body == wanted, answer
         assert len({name for name, _ in answer.all}) == len(answer.all), answer.all
         assert len([x for x in stack.ledger() if x["id"] == answer.headers["x-request-id"] and x["cache"] != "fill"]) <= 1
-    wait_until(lambda: bucket.published(asset) and bucket.read(asset)[0] == now, "it is there again")
+    wait_until(lambda: bucket.published(asset) and bucket.read(asset)[0] == data, "it is there again")
     wait_until(lambda: is_straight(stack, stack.get(asset.path)), "and known to be")
     assert without_secrets(stack)
 
@@ -172,11 +184,62 @@ def test_the_mover_sends_it_where_it_should(make_stack, bucket):
     for headers, status, data in (({}, 200, asset.data), ({"Range": "bytes=5-9"}, 206, asset.data[5:10])):
         answer = stack.get(asset.path, headers)
         assert answer.status == status and answer.body == data and answer.is_hit, answer
-    wait_until(lambda: sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["bytes"] > 0) == [5, SIZE], "the books")
+    wait_until(lambda: hits_of(stack, asset) == [5, SIZE], "the books")
     assert stack.status()["counters"]["misses_total"] == handed_over
     bucket.remove(asset)
     answer = stack.get(asset.path)
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+
+
+@pytest.mark.parametrize("front", ["apache", "lighttpd"])
+def test_behind_other_fronts_the_mover_sends_it(bucket, front):
+    if shutil.which({"apache": "apache2"}.get(front, front), path=os.environ["PATH"] + ":/usr/sbin") is None:
+        pytest.skip("there is no %s here: scripts/test installs it" % front)
+    stack = Stack("--front", front, extra=CONFIG, store=bucket)
+    try:
+        asset = add(stack)
+        for headers, status, data in (({}, 200, asset.data), ({"Range": "bytes=5-9"}, 206, asset.data[5:10])):
+            answer = stack.get(asset.path, headers)
+            assert answer.status == status and answer.body == data and answer.is_hit, (answer, lines(stack, answer))
+        bucket.remove(asset)
+        answer = stack.get(asset.path)
+        assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+        assert stack.get(add(stack, collection="REDIRECT").path).status == 302
+    finally:
+        stack.down()
+
+
+def test_a_site_moves_from_a_directory_to_a_bucket_and_turns_nobody_away(bucket):
+    """As README has it: nginx knows S3 already, and a new master begins with the new store beside the old one."""
+    members = bucket.config()["cache"]
+    stack = Stack(extra={**CONFIG, "cache": {"s3": members["s3"]}})
+    load, over = [], threading.Event()
+
+    def ask():
+        while not over.is_set():
+            answer = stack.curl(asset.url)
+            load.append((answer.rc, answer.status, answer.body == asset.data))
+    try:
+        asset, running = stack.add(os.urandom(SIZE)).warm(), stack.add_gated(SIZE, SIZE // 2)
+        finish, before = stack.begin(running), stack.master
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        config = stack.config()
+        config["cache"]["store"] = "s3"
+        stack.write_config(json.dumps(config))
+        os.kill(before, signal.SIGUSR2)
+        wait_until(lambda: stack.master != before and stack.status()["ready"], "the new master serves")
+        wait_until(lambda: bucket.find(asset) and is_straight(stack, stack.get(asset.path)), "it comes from the bucket")
+        running.open()
+        assert finish() == (0, running.data)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert load and set(load) == {(0, 200, True)}, set(load)
+    finally:
+        over.set()
+        stack.down()
 
 
 # -- redirects
@@ -210,7 +273,7 @@ def test_a_redirect_leads_to_the_cached_object(stack, s3_engine):
     for headers in ({"If-Match": head.headers["etag"]}, {"Range": "bytes=0-9", "If-Range": head.headers["etag"]}):
         answer = stack.get(asset.path, headers)
         assert answer.status in (200, 206) and answer.headers["x-eodata-delivery"] == "stream; reason=condition", answer
-    wait_until(lambda: [x for x in stack.ledger() if x["bytes"] == 100 and x["cache"] == "hit" and x["estimated"]], "what they get is counted")
+    wait_until(lambda: 100 in hits_of(stack, asset), "what they get is counted")
     assert without_secrets(stack)
 
 
@@ -228,7 +291,8 @@ def test_a_mover_redirects_too_where_no_worker_knows_the_object(make_stack, buck
     assert answer.headers["x-eodata-delivery"] == "redirect; life=900"
 
 
-def test_auto_redirects_where_that_is_worth_it_and_sure_to_work(stack, s3_engine):
+def test_auto_redirects_where_that_is_worth_it_and_sure_to_work(make_stack, bucket, s3_engine):
+    stack = make_stack(CONFIG, store=bucket)
     large, small = add(stack, collection="AUTO"), add(stack, size=SMALL, collection="AUTO")
     stack.reload(lambda config: config["front"].update(public_urls=["https://data.example.org/data"]))
 

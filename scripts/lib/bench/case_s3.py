@@ -3,6 +3,7 @@
 
 import configparser
 import time
+import urllib.parse
 
 import s3
 
@@ -78,20 +79,41 @@ def s3_fill(bench):
     bench.table.report("s3-fill", "until it is in the bucket", lag, "s")
 
 
+def anchor(bench, kept, name):
+    """URL of an nginx that passes a presigned URL of it on, over connections that it keeps, too."""
+    port, url = free_port(), urllib.parse.urlsplit(kept.engine.presign("GET", kept.path(name), life_s=86400))
+    bench.nginx("s3-nginx-%d" % port, "access_log off;\nupstream s3 { server %s; keepalive 32; }\n"
+                "server { listen 127.0.0.1:%d; location /f { proxy_pass 'http://s3%s?%s'; proxy_set_header Host %s;\n"
+                "    proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Authorization '';\n"
+                "    proxy_max_temp_file_size 0; } }" % (url.netloc, port, url.path, url.query, url.netloc))
+    listening(port)
+    return "http://127.0.0.1:%d/f" % port
+
+
 @case("s3-hit", 36, "a large object in the bucket beside nginx with proxy_pass to a presigned URL of it")
 def s3_hit(bench):
     name = bench.origin.large()
-    size, kept, port = bench.origin.assets[name][0], stored(bench), free_port()
+    size, kept = bench.origin.assets[name][0], stored(bench)
     if not kept.is_there(name):
         kept.fill(name, size)
-    url = kept.engine.presign("GET", kept.path(name), life_s=86400)
-    bench.nginx("s3-nginx", "access_log off;\nserver { listen 127.0.0.1:%d; location /f { proxy_pass '%s';\n"
-                "    proxy_http_version 1.1; proxy_set_header Connection ''; proxy_max_temp_file_size 0; } }" % (port, url))
-    listening(port)
+    url = anchor(bench, kept, name)
     bench.table.compare("s3-hit", "s", [
         ("eodata-proxy", lambda: kept.system.fetch(kept.system.url(name), "hit", size)),
-        ("nginx proxy_pass", lambda: kept.system.fetch("http://127.0.0.1:%d/f" % port, None, size, auth=False))],
+        ("nginx proxy_pass", lambda: kept.system.fetch(url, None, size, auth=False))],
         False, {"nginx proxy_pass": 0.95})
+
+
+@case("s3-decide", 37, "requests a second for a 1 KiB hit in the bucket through nginx (identity, rules, two quota sets, look-up in "
+      "memcached, signature) beside nginx with proxy_pass to a presigned URL of it")
+def s3_decide(bench):
+    name = bench.origin.small()
+    size, kept = bench.origin.assets[name][0], stored(bench)
+    if not kept.is_there(name):
+        kept.fill(name, size)
+    url = anchor(bench, kept, name)
+    bench.table.compare("s3-decide", "req/s", [
+        ("eodata-proxy", lambda: kept.system.wrk(kept.system.url(name))),
+        ("nginx proxy_pass", lambda: kept.system.wrk(url))], True, {"nginx proxy_pass": 0.70})
 
 
 @case("s3-crowd", 41, "%d clients at once on one cold object, half of them at each of two hosts with one bucket: requests at the "
