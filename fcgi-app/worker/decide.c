@@ -408,10 +408,14 @@ decide_locate(struct decision *const d[], const struct request *const r[], const
 	struct memory_entry found[DECIDE_MAX];
 	const char *key[DECIDE_MAX];
 	size_t of[DECIDE_MAX], n_keys = 0;
+	/* neither the front nor a client is sent to a storage that does not answer: the mover asks the source */
+	bool away = has_urls(env) && env->board != NULL && scoreboard_movers_have(env->board, GAUGE_STORE_AWAY);
 
 	MUST(n <= DECIDE_MAX && n <= MEMORY_KEYS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		if (!d[i]->locating || d[i]->key.len == 0 || r[i]->again || r[i]->vanished)
+			continue;
+		if (away)
 			continue;
 		if (has_urls(env)) {
 			key[n_keys] = buf_str(&d[i]->key);

@@ -15,10 +15,13 @@
 #include "worker/request.h"
 #include "worker/route.h"
 
+struct scoreboard;
+
 struct decide_env {
 	const struct config *config;
 	struct counters *counters;	/* NULL: no memcached configured */
 	struct store *store;
+	const struct scoreboard *board;	/* what movers say of the store; NULL: nothing */
 	struct memory *memory;		/* of a store that is not in this machine; NULL: nothing is remembered */
 };
 

@@ -34,9 +34,9 @@ ready(struct buf *out, const struct request *r, const struct scoreboard *sb, str
 		return plain(out, r, 503, "the cache cannot be used\n", head);
 	}
 	/* still 200: the cache is away for every host at once, and requests are served */
-	if (scoreboard_gauge(sb, GAUGE_STORE_AWAY) > 0)
+	if (scoreboard_movers_have(sb, GAUGE_STORE_AWAY))
 		return plain(out, r, 200, "ready\ndegraded: the cache is away, all is fetched from the providers\n", head);
-	if (scoreboard_gauge(sb, GAUGE_STORE_FULL) > 0)
+	if (scoreboard_movers_have(sb, GAUGE_STORE_FULL))
 		return plain(out, r, 200, "ready\ndegraded: the cache takes nothing, what it lacks is fetched each time\n", head);
 	return plain(out, r, 200, "ready\n", head);
 }

@@ -393,6 +393,7 @@ open_all(struct worker *w)
 	if (shared_open(&w->shared, c, &e) != 0)
 		die("cannot use memcached: %s", e.text);
 	w->decide.memory = w->shared.memory;
+	w->decide.board = w->env->scoreboard;
 	if (c->memcached.n > 0 && c->n_quotas > 0) {
 		w->decide.counters = counters_memcached_new(&c->memcached, c->memcached_timeout_ms, &e);
 		if (w->decide.counters == NULL)

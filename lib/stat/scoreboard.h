@@ -190,7 +190,8 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
  * *ret: its use and bound, and how often all have reached theirs.
  */
 const struct slot *scoreboard_fullest(const struct scoreboard *sb, enum bound b, struct bound_use *ret);
-uint64_t scoreboard_gauge(const struct scoreboard *sb, enum gauge g);	/* summed over the living */
+/* Has any mover one that is not 0?  Any role; a glance, no lock. */
+bool scoreboard_movers_have(const struct scoreboard *sb, enum gauge g);
 /* -/status and -/metrics */
 void scoreboard_json(const struct scoreboard *sb, struct buf *out);
 void scoreboard_prometheus(const struct scoreboard *sb, struct buf *out);

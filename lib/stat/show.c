@@ -39,8 +39,8 @@ in_use(const struct slot *s)
 	return GET(&s->state) != SLOT_EMPTY && GET(&s->pid) != 0;
 }
 
-uint64_t
-scoreboard_gauge(const struct scoreboard *sb, enum gauge g)
+static uint64_t
+gauge_sum(const struct scoreboard *sb, enum gauge g)
 {
 	uint64_t sum = 0;
 
@@ -49,6 +49,19 @@ scoreboard_gauge(const struct scoreboard *sb, enum gauge g)
 			sum += GET(&sb->slot[i].gauge[g]);
 	}
 	return sum;
+}
+
+bool
+scoreboard_movers_have(const struct scoreboard *sb, enum gauge g)
+{
+	const struct slot *s;
+
+	for (size_t i = SLOT_MOVERS; i < SLOT_MOVERS + SLOT_MOVERS_MAX; i++) {
+		s = &sb->slot[i];
+		if (in_use(s) && GET(&s->state) != SLOT_DEAD && GET(&s->gauge[g]) != 0)
+			return true;
+	}
+	return false;
 }
 
 static int64_t
@@ -131,7 +144,7 @@ scoreboard_json(const struct scoreboard *sb, struct buf *out)
 	buf_adds(out, "},\"gauges\":{");
 	for (size_t i = 0; i < GAUGE_N; i++)
 		buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", gauge_row[i].name,
-		    scoreboard_gauge(sb, (enum gauge)i));
+		    gauge_sum(sb, (enum gauge)i));
 	buf_adds(out, "},\"bounds\":{");
 	bounds_json(sb, out);
 	buf_adds(out, "}}\n");
@@ -227,7 +240,7 @@ scoreboard_prometheus(const struct scoreboard *sb, struct buf *out)
 		    scoreboard_sum(sb, (enum counter)i));
 	for (size_t i = 0; i < GAUGE_N; i++)
 		single(out, gauge_row[i].name, "gauge", gauge_row[i].help,
-		    scoreboard_gauge(sb, (enum gauge)i));
+		    gauge_sum(sb, (enum gauge)i));
 	bounds(sb, out, "bound_used", "gauge", "how much there is of what is bounded", offsetof(struct bound_use, used));
 	bounds(sb, out, "bound_max", "gauge", "how much of it there may be", offsetof(struct bound_use, max));
 	bounds(sb, out, "bound_reached_total", "counter", "how often it was too little",

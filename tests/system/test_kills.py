@@ -13,7 +13,7 @@ import signal
 
 import pytest
 from conftest import Stack, is_alive, wait_until
-from faults import CONFIG, KINDS, Storm, counter, is_sanitized, owner, settle, strike
+from faults import CONFIG, KINDS, Ledger, Storm, counter, is_sanitized, owner, settle, strike
 from stores import Bucket
 
 CUT = (18, 52, 56, 92)
@@ -69,14 +69,18 @@ def test_a_hit_whose_bucket_dies_is_cut_visibly_and_paid_as_far_as_it_came(bucke
     finally:
         s3_engine.start("radosgw")
 
+    def booked():
+        ledger = Ledger(bucketed)
+        return [line for lines in (ledger.final, ledger.fills) for line in lines.values()]
+
     def hits():
-        return [line for line in bucketed.ledger() if line["item"] == asset.name and line["cache"] == "hit" and line["bytes"] > 0]
+        return [line for line in booked() if line["item"] == asset.name and line["cache"] == "hit" and line["bytes"] > 0]
     wait_until(lambda: len(hits()) == 2, "both are in the books")
     for got, line in zip(sorted(received), sorted(hits(), key=lambda line: line["bytes"])):
         assert got <= line["bytes"] <= len(asset.data) and line["upstream_bytes"] == 0, (got, line)
     user = bucketed.user.split(":")[0]
     settle(lambda: [kind for kind in KINDS if counter(bucketed, user, kind) !=
-                    sum(line[kind] for line in bucketed.ledger() if line["user"] == user)], "ledger and counters agree")
+                    sum(line[kind] for line in booked() if line["user"] == user)], "ledger and counters agree")
     wait_until(lambda: bucketed.get(asset.path).is_hit, "S3 is asked again")
 
 

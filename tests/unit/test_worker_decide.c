@@ -130,7 +130,7 @@ fresh(void)
 static const struct decision *
 ask_full(struct counters *c, const char *method, const char *uri, const char *user, char *const *more)
 {
-	struct decide_env env = { config, c, &stub.store, NULL };
+	struct decide_env env = { .config = config, .counters = c, .store = &stub.store };
 	char m[64], u[512], w[320];
 	char *envp[32] = { m, u, w };
 	struct decision *const one = &decision;
