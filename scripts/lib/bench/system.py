@@ -224,6 +224,15 @@ class System:
     def pids(self, role):
         return [p["pid"] for p in self.status()["processes"] if p["role"] == role]
 
+    def cpu_s(self):
+        """Processor time of all our processes until now, in seconds."""
+        ticks = 0
+        for process in self.status()["processes"]:
+            if process["pid"] > 0:
+                stat = pathlib.Path("/proc/%d/stat" % process["pid"]).read_text()
+                ticks += sum(map(int, stat[stat.rindex(")") + 2:].split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def path(self, name):
         return "/data/loop_open/BENCH/%s/data" % name
 
