@@ -247,6 +247,7 @@ def test_a_rate_slows_its_rules_requests_and_no_others(various, kind):
     slows(various, kind)
 
 
+@pytest.mark.directory_only("test_s3_hits.py has it of a bucket")
 def test_a_rate_slows_its_rules_hits_and_no_others(various):
     slows(various, "cached")
 

@@ -141,7 +141,6 @@ def test_the_masters_death_ends_every_child_and_is_seen_by_clients(make_stack):
 # -- killed
 
 
-@pytest.mark.both_stores
 @KNOWN
 def test_a_movers_death_is_seen_by_its_clients_and_the_next_is_served(running, known):
     asset = running.add_gated(known=known)
