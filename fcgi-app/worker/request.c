@@ -20,8 +20,8 @@ enum { PARAMS_MAX = 4096, VALUE_MAX = 8000 };	/* a value must fit into a hand-ov
 enum { AGAIN_MAX_MS = 3600000 };
 
 enum name {
-	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_HOST, NAME_AUTHORIZATION, NAME_TRACE, NAME_IF_MATCH, NAME_IF_NONE_MATCH,
-	NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAMES,
+	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_HOST, NAME_AUTHORIZATION, NAME_TRACE,
+	NAME_IF_MATCH, NAME_IF_NONE_MATCH, NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAMES,
 };
 
 #define NAME(s) { (s), sizeof(s) - 1 }
@@ -148,7 +148,7 @@ request_read(struct request *ret, char *const *envp, const char *site_id)
 		}
 		if (value[k] != NULL)
 			ret->fault = "a header or parameter arrived twice";
-		if (k != NAME_URI && strlen(v) > VALUE_MAX)
+		if (k != NAME_URI && k != NAME_AUTHORIZATION && strlen(v) > VALUE_MAX)
 			ret->fault = "a header is too long";
 		value[k] = v;
 	}

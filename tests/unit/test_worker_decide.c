@@ -29,6 +29,7 @@ static const char config_text[] =
 	"    { \"name\": \"few\", \"users\": [\"fred\"], \"allow\": true, \"quotas\": [\"few\"] },"
 	"    { \"name\": \"bytes\", \"users\": [\"bert\"], \"allow\": true, \"quotas\": [\"bytes\"] },"
 	"    { \"name\": \"redirect\", \"users\": [\"rudi\"], \"allow\": true, \"delivery\": \"redirect\" },"
+	"    { \"name\": \"auto\", \"users\": [\"otto\"], \"allow\": true, \"delivery\": \"auto\" },"
 	"    { \"name\": \"pub\", \"who\": \"anyone\", \"collections\": [\"PUB\"], \"allow\": true },"
 	"    { \"name\": \"all\", \"who\": \"authenticated\", \"allow\": true } ],"
 	"  \"cache\": { \"path\": \"/var/cache/e\", \"retentions\": { \"30d\": {}, \"keep\": {} } },"
@@ -489,6 +490,21 @@ no_dataset_and_redirects_are_not_looked_up(void)
 }
 
 static void
+a_file_is_sent_where_the_proxy_may_choose(void)
+{
+	fresh();
+	stub.key = S2_KEY;
+	CHECK_INT(ask(S2, "otto")->kind, DECISION_FRONT);
+	CHECK(says("\r\nX-Eodata-Delivery: stream; reason=cached\r\n"));
+	CHECK_INT(ask_with(S2, "otto", "HTTP_ORIGIN=https://x.example")->kind, DECISION_FRONT);
+	CHECK(says("\r\nX-Eodata-Delivery: stream; reason=origin\r\n"));
+	CHECK_INT(ask_with(S2, "rudi", "HTTP_IF_RANGE=\"v1\"")->kind, DECISION_FRONT);
+	CHECK(says("\r\nX-Eodata-Delivery: stream; reason=condition\r\n"));
+	CHECK_INT(ask(S2, "ann")->kind, DECISION_FRONT);
+	CHECK(!says("X-Eodata-Delivery"));
+}
+
+static void
 a_broken_store_is_a_miss(void)
 {
 	fresh();
@@ -819,6 +835,7 @@ main(void)
 		UNIT(if_range_that_does_not_match_means_the_whole),
 		UNIT(head_of_a_hit_carries_the_length_and_costs_no_bytes),
 		UNIT(no_dataset_and_redirects_are_not_looked_up),
+		UNIT(a_file_is_sent_where_the_proxy_may_choose),
 		UNIT(a_broken_store_is_a_miss),
 		UNIT(over_the_requests_is_429),
 		UNIT(over_the_bytes_is_429_but_smaller_ranges_fit),
