@@ -327,7 +327,7 @@ def test_clients_leave_their_password_behind_on_the_way_to_another_host(stack, c
     }[client]
     env = {**os.environ, "GDAL_HTTP_USERPWD": stack.user, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "no_proxy": "*"}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, timeout=120)
-    if "No module named" in done.stdout:
+    if "No module named" in done.stdout and not os.environ.get("EODATA_TEST_COMPLETE"):
         pytest.skip(done.stdout.splitlines()[-1])
     assert done.returncode == 0, done.stdout
     assert out.read_bytes() == asset.data
