@@ -146,6 +146,7 @@ enum { ROUNDS_MAX = 6000, NONE_FAILED = 16, NO_MEMORY = 71 };
 static void
 torture_one(const char *what, int (*f)(void), enum whose w)
 {
+	static size_t seen UNUSED;	/* allocations that failed, in all that was tortured: none would be no torture */
 	size_t n, ended = 0, reported = 0, crashed = 0;
 	int status = 0, r;
 	pid_t pid;
@@ -184,8 +185,10 @@ torture_one(const char *what, int (*f)(void), enum whose w)
 	printf("\n    %s%s: %zu allocations, ended with 71: %zu, reported: %zu, crashed in a library: %zu ", what,
 	    w == ALL ? " and below" : "", n / 2, ended, reported, crashed);
 #ifndef CHECKED_BUILD	/* there, only our own calls are counted, and not everything has one */
+	/* one alone may ask for nothing, and whether libraries do is their business (OpenSSL 3.5 does less than 3.0) */
 	if (w == ALL)
-		CHECK(n >= 2);		/* it does allocate */
+		seen += n / 2;
+	CHECK(w != ALL || seen > 0);
 #endif
 }
 
