@@ -29,7 +29,10 @@ def certificate(folder, name, san, days="30", signed=True):
     openssl(folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
             "-keyout", key, "-out", request)
     by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"] if signed else ["-signkey", key]
-    openssl(folder, "x509", "-req", "-in", request, *by, "-days", days, "-extfile", name + ".ext", "-out", pem)
+    life = ["-days", days]
+    if int(days) < 0 and ssl.OPENSSL_VERSION_INFO >= (3, 4):     # which makes none that has ended by its days
+        life = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]
+    openssl(folder, "x509", "-req", "-in", request, *by, *life, "-extfile", name + ".ext", "-out", pem)
     return pem, key
 
 
