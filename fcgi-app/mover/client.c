@@ -106,7 +106,8 @@ settle_and_log(struct client *c)
 	c->delivered -= unsent < c->delivered ? unsent : c->delivered;
 	s.actual[QUOTA_REQUESTS] = 1;
 	s.actual[QUOTA_MISSES] = strcmp(s.cache, "hit") != 0;
-	s.estimated = c->status == 302 && c->elsewhere > 0;
+	/* of a redirect, unless it never went out */
+	s.estimated = c->status == 302 && c->elsewhere > 0 && c->state != CLIENT_RESERVING;
 	s.actual[QUOTA_BYTES] = s.estimated ? c->elsewhere : c->delivered;
 	s.actual[QUOTA_UPSTREAM_BYTES] = c->upstream;
 	account_settle(c->m, &s);

@@ -6,8 +6,10 @@ happens when S3 has something else to say, and clients that are sent there.
 
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import time
 import urllib.parse
 
 import pytest
-from conftest import Stack, wait_until
+from conftest import Stack, to_base64, wait_until
 from stores import Bucket
 from test_headers import OF_THE_MOMENT
 
@@ -68,6 +70,13 @@ def lines(stack, answer):
 def hits_of(stack, asset):
     """The bytes of each in the books."""
     return sorted(x["bytes"] for x in stack.ledger() if x["cache"] == "hit" and x["item"] == asset.name and x["bytes"] > 0)
+
+
+def booked(stack, ticket):
+    """Every line of a request, as it stands there."""
+    folder = os.path.join(stack.config()["dirs"]["state"], "ledger")
+    text = "".join(open(os.path.join(folder, day)).read() for day in sorted(os.listdir(folder)))
+    return [line for line in map(json.loads, text.split("\n")[:-1]) if line["id"] == ticket]
 
 
 def is_straight(stack, answer):
@@ -332,3 +341,26 @@ def test_clients_leave_their_password_behind_on_the_way_to_another_host(stack, c
     assert done.returncode == 0, done.stdout
     assert out.read_bytes() == asset.data
     assert len(asset.upstream()) == 1
+
+
+def test_who_leaves_before_the_redirect_is_charged_nothing(make_stack, bucket):
+    """The mover asks the accountant first, which is stopped; with when_unavailable "refuse" it waits a second for it."""
+    quotas = {"quotas": {"q": {**CONFIG["quotas"]["q"], "when_unavailable": "refuse"}}}
+    stack = make_stack({**CONFIG, **quotas, **bucket.config(memory_key="")}, store=bucket)
+    asset = stack.add(os.urandom(SIZE), collection="REDIRECT")
+    assert stack.get(asset.path).body == asset.data
+    wait_until(lambda: bucket.find(asset) and stack.get(asset.path).status == 302, "redirects")
+    accountant = stack.pids("accountant")[0]
+    told = len(stack.log())
+    os.kill(accountant, signal.SIGSTOP)
+    try:
+        with socket.create_connection((stack.host, stack.port)) as s:
+            s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n" % (asset.path, to_base64(stack.user))).encode())
+            wait_until(lambda: "handed_over=yes" in stack.log()[told:], "the mover has it")
+        wait_until(lambda: " end=gone " in stack.log()[told:], "it has left")
+    finally:
+        os.kill(accountant, signal.SIGCONT)
+    ticket = re.search(r"id=(\w+) event=answer .* end=gone", stack.log()[told:])[1]
+    # one line for it, and one for what was reserved too late
+    wait_until(lambda: {x["asset"] for x in booked(stack, ticket)} >= {"data"}, "it is in the books")
+    assert [x["bytes"] for x in booked(stack, ticket) if x["bytes"]] == []
