@@ -413,9 +413,7 @@ decide_locate(struct decision *const d[], const struct request *const r[], const
 
 	MUST(n <= DECIDE_MAX && n <= MEMORY_KEYS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		if (!d[i]->locating || d[i]->key.len == 0 || r[i]->again || r[i]->vanished)
-			continue;
-		if (away)
+		if (away || !d[i]->locating || d[i]->key.len == 0 || r[i]->again || r[i]->vanished)
 			continue;
 		if (has_urls(env)) {
 			key[n_keys] = buf_str(&d[i]->key);
