@@ -5,8 +5,8 @@ Writes an EODAG configuration whose providers are all tests/fake/provider.py.
 
     eodag_providers.py DIR BASE_URL
 
-DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_token, loop_order,
-                         loop_search
+DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_token, loop_sas,
+                         loop_order, loop_search
 DIR/collections.yml      the collections they have
 DIR/eodag.yml            the credentials, mode 0600, as an operator would keep them
 
@@ -33,6 +33,10 @@ LOGINS = {
         "type": "TokenAuth", "auth_uri": "{base}/token", "token_type": "json", "token_key": "access_token",
         "token_expiration_key": "expires_in", "req_data": {"grant_type": "client_credentials"}, "headers": {},
     }, {"username": "u", "password": "p"}),
+    "loop_sas": ("assets/sas", {
+        "type": "SASAuth", "auth_uri": "{base}/sas?href={url}", "signed_url_key": "href",
+        "headers": {"Ocp-Apim-Subscription-Key": "{apikey}"},
+    }, {"apikey": "k"}),
     "loop_order": None,
     "loop_search": ("(assets/hdr|badhdr)", {"type": "HTTPHeaderAuth", "headers": {"X-API-Key": "{apikey}"}}, {"apikey": "k"}),
 }

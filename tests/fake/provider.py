@@ -10,6 +10,8 @@ also answer wrongly: cut, too long, with a false range, not at all.
     /assets/basic/PATH    the same, for u:p by HTTP basic
     /assets/qs/PATH       the same, for ?apikey=k
     /assets/tok/PATH      the same, for a bearer token of POST /token
+    /assets/sas/PATH      the same, for ?sig=good, and without the key of who signs
+    /sas?href=URL         for Ocp-Apim-Subscription-Key: k: that URL, signed
     /bad/CASE/PATH        the same file, answered wrongly: see class Bad
     /badhdr/CASE/PATH     the same, for X-API-Key: k
     /stac/collections/C/items/I   --items DIR/C/I.json, {base} replaced
@@ -139,6 +141,9 @@ class State:
                 os.write(fd, (line + "\n").encode("utf-8", "surrogateescape"))
             finally:
                 os.close(fd)
+
+
+SIGNER = "Ocp-Apim-Subscription-Key"
 
 
 class Request:
@@ -355,6 +360,9 @@ class Answer:
                 self.conn.send_simple(401, b'{"code": "401"}', kind="application/json")
                 return
             self.stac(segments[1:])
+        elif room == "sas":
+            self.conn.will_log(self.state.args.stac_log)
+            self.sign()
         elif room == "token":
             self.conn.will_log(self.state.args.stac_log)
             self.token()
@@ -373,6 +381,8 @@ class Answer:
             return True
         if kind == "qs" and request.query.get("apikey") == "k":
             return True
+        if kind == "sas" and request.query.get("sig") == "good" and request.header(SIGNER) is None:
+            return True
         given = request.header("Authorization") or ""
         if kind == "basic":
             if given == "Basic " + base64.b64encode(b"u:p").decode():
@@ -381,7 +391,7 @@ class Answer:
             return False
         if kind == "tok" and given.startswith("Bearer ") and self.state.token_good(given[7:]):
             return True
-        conn.send_simple(401 if kind in ("hdr", "qs", "tok") else 404, b"no\n")
+        conn.send_simple(401 if kind in ("hdr", "qs", "tok", "sas") else 404, b"no\n")
         return False
 
     def find(self, segments):
@@ -524,6 +534,16 @@ class Answer:
         self.conn.send_simple(status, json.dumps(value).encode(), kind=kind)
 
     # -- tokens, control
+
+    def sign(self):
+        """As Azure's signers: another place in the same words.  One that is "elsewhere" is where TLS is."""
+        if self.request.header(SIGNER) != "k":
+            self.send_json({"error": "no key"}, 401)
+            return
+        href = self.request.uri.split("href=", 1)[1]
+        if "/elsewhere/" in href:
+            href = "https://127.0.0.1:1/" + href.rsplit("/", 1)[1]
+        self.send_json({"href": href + "?sig=good", "msft:expiry": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))})
 
     def token(self):
         form = dict(urllib.parse.parse_qsl(self.request.body.decode("latin-1")))

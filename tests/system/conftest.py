@@ -33,7 +33,7 @@ STACK = os.path.join(TOP, "scripts", "stack")
 PREFIX = os.environ.get("EODATA_PREFIX") or os.path.join(TOP, "build", "inst")
 AS_NOBODY = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", "HOME=/nonexistent"]
 DEADLINE_S = 20
-LOGINS = {"loop_open": "open", "loop_header": "hdr", "loop_basic": "basic", "loop_qs": "qs", "loop_token": "tok",
+LOGINS = {"loop_open": "open", "loop_header": "hdr", "loop_basic": "basic", "loop_qs": "qs", "loop_token": "tok", "loop_sas": "sas",
           "loop_search": "hdr"}
 
 

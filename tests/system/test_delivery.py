@@ -210,7 +210,18 @@ def test_an_open_https_location_is_a_redirect(various):
 
 
 @pytest.mark.directory_only("no object is in it")
-@pytest.mark.parametrize("backend", ["loop_open", "loop_header", "loop_basic", "loop_token", "loop_qs"])
+def test_a_location_that_eodag_has_signed_is_a_redirect(various):
+    """SASAuth: to the place that the signer names, which has been asked with the site's key; nobody else is."""
+    asset = various.add(collection="REDIRECT", backend="loop_sas", origin="{base}/assets/sas/elsewhere/data.tif")
+    answer = various.get(asset.path)
+    assert answer.status == 302 and answer.headers["location"] == "https://127.0.0.1:1/data.tif?sig=good", answer
+    life = int(answer.headers["x-eodata-delivery"].removeprefix("redirect; life="))
+    assert 0 < life <= 3600 and "private" in answer.headers["cache-control"]
+    assert "sig=good" not in various.log()
+
+
+@pytest.mark.directory_only("no object is in it")
+@pytest.mark.parametrize("backend", ["loop_open", "loop_sas", "loop_header", "loop_basic", "loop_token", "loop_qs"])
 def test_what_needs_credentials_or_has_no_tls_is_streamed(various, backend):
     asset = various.add(collection="REDIRECT", backend=backend)
     answer = various.get(asset.path)
