@@ -333,6 +333,8 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 	}
 	if (route->method == METHOD_HEAD) {
 		d->kind = DECISION_HEAD;
+		if (d->delivery != DELIVERY_STREAM)
+			d->delivery_why = "head";	/* a URL is signed for GET, and all is known here */
 		return;
 	}
 	if (range.kind != RANGE_NONE && conditions_range_holds(&r->cond, &v)) {

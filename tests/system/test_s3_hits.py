@@ -278,6 +278,7 @@ def test_a_redirect_leads_to_the_cached_object(stack, s3_engine):
     assert part.status == 302
     head = stack.request("HEAD", asset.path)
     assert head.status == 200 and head.headers["content-length"] == str(SIZE)
+    assert head.headers["x-eodata-delivery"] == "stream; reason=head"
     assert stack.get(asset.path, {"If-None-Match": head.headers["etag"]}).status == 304
     for headers in ({"If-Match": head.headers["etag"]}, {"Range": "bytes=0-9", "If-Range": head.headers["etag"]}):
         answer = stack.get(asset.path, headers)
