@@ -352,16 +352,20 @@ def test_who_leaves_before_the_redirect_is_charged_nothing(make_stack, bucket):
     assert stack.get(asset.path).body == asset.data
     wait_until(lambda: bucket.find(asset) and stack.get(asset.path).status == 302, "redirects")
     accountant = stack.pids("accountant")[0]
-    told = len(stack.log())
-    os.kill(accountant, signal.SIGSTOP)
-    try:
+
+    def leaves():
+        """The ticket of one that was gone in that second."""
+        told = len(stack.log())
         with socket.create_connection((stack.host, stack.port)) as s:
             s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n" % (asset.path, to_base64(stack.user))).encode())
             wait_until(lambda: "handed_over=yes" in stack.log()[told:], "the mover has it")
-        wait_until(lambda: " end=gone " in stack.log()[told:], "it has left")
+        end = wait_until(lambda: re.search(r"id=(\w+) event=answer .* end=(\w+)", stack.log()[told:]), "its end")
+        return end[1] if end[2] == "gone" else None
+    os.kill(accountant, signal.SIGSTOP)
+    try:
+        ticket = wait_until(leaves, "one that left in time")
     finally:
         os.kill(accountant, signal.SIGCONT)
-    ticket = re.search(r"id=(\w+) event=answer .* end=gone", stack.log()[told:])[1]
     # one line for it, and one for what was reserved too late
     wait_until(lambda: {x["asset"] for x in booked(stack, ticket)} >= {"data"}, "it is in the books")
     assert [x["bytes"] for x in booked(stack, ticket) if x["bytes"]] == []
