@@ -325,16 +325,22 @@ class Books:
             if o.verdict == "right" and (line is None or line["bytes"] != o.got):
                 found.append("%s has the line %s" % (o, line))
         lost = [o for o in self.outcomes() if o.verdict != "right" and o.ident not in ledger.final]
+        unsettled = [o for o in self.outcomes() if o.ident in ledger.final and o.ident not in ledger.fills and self.may_fill(o)]
         for kind in KINDS:
             told = sum(line[kind] if line["counted"] else line["reserved"][kind] for line in mine)
             held = counter(stack, self.user, kind)
             # what a dead process had reserved stays so: too much, never too little
-            most = {"requests": len(lost), "misses": len(lost)}.get(kind, sum(max(len(o.asset.data), 64 << 20) for o in lost) +
+            gone = lost + unsettled if kind == "upstream_bytes" else lost
+            most = {"requests": len(lost), "misses": len(lost)}.get(kind, sum(max(len(o.asset.data), 64 << 20) for o in gone) +
                                                                       self.accountants * (CLIENTS << 26))
             if not told <= held <= told + most:
                 found.append("%s of %s: the ledger says %d, the counter %d, at most %d were lost with %d requests" % (
-                    kind, self.user, told, held, most, len(lost)))
+                    kind, self.user, told, held, most, len(gone)))
         return found
+
+    def may_fill(self, o):
+        """May a mover have died with a fill that outlived this request, and is charged to it?"""
+        return any(kill.victim == "mover" and o.begun < kill.at and owner(o.asset, 2) == kill.index for kill in self.storm.kills)
 
     def close(self):
         """All of them have ended."""
