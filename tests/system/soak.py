@@ -162,15 +162,11 @@ class Soak:
 
 def memory_kib(pid):
     """
-    Its share (PSS) of memory that is no file's: the share of a library depends on
-    who else on the machine uses it.  Where only root may ask that, all of it.
+    Its memory that is no file's, also what it shares with those it has forked or
+    comes from: a share of that would grow when one of the others writes to a page.
     """
-    try:
-        with open("/proc/%d/smaps_rollup" % pid) as f:
-            return sum(int(n) for n in re.findall(r"^Pss_(?:Anon|Shmem):\s*(\d+) kB", f.read(), re.M))
-    except PermissionError:
-        with open("/proc/%d/status" % pid) as f:
-            return int(re.search(r"^RssAnon:\s*(\d+) kB", f.read(), re.M)[1])
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"^RssAnon:\s*(\d+) kB", f.read(), re.M)[1])
 
 
 def tcp_sockets(pid):
