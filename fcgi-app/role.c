@@ -124,10 +124,9 @@ close_others(enum role role, unsigned movers)
 		die("cannot close descriptors: %s", strerror(errno));
 }
 
-static void
-limits(void)
+void
+role_process(void)
 {
-	struct err e = ERR_NONE;
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
@@ -135,13 +134,20 @@ limits(void)
 		(void)setrlimit(RLIMIT_NOFILE, &r);	/* to less than allowed: cannot fail */
 	}
 	(void)umask(027);
+	/* no core with secrets, no debugger of the same user; the leak checker needs to be one */
+	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+		die("cannot forbid core dumps: %s", strerror(errno));
+}
+
+static void
+privileges(void)
+{
+	struct err e = ERR_NONE;
+
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		die("cannot set no_new_privs: %s", strerror(errno));
 	if (confine_capabilities(0, &e) == -1)
 		die("%s", e.text);
-	/* no core with secrets, no debugger of the same user; the leak checker needs to be one */
-	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
-		die("cannot forbid core dumps: %s", strerror(errno));
 }
 
 /* No proxy variable, no preload and no Python path reaches a library. */
@@ -199,7 +205,8 @@ role_start(struct role_env *env, int argc, char **argv)
 	log_set_nonblock(true);	/* who does not read the log stops nobody */
 	default_signals();
 	(void)prctl(PR_SET_NAME, role_name(env->role), 0, 0, 0);	/* cannot fail */
-	limits();
+	privileges();
+	role_process();
 	environment();
 	close_others(env->role, env->config->movers);
 	if (fd_set_nonblock(FD_CONTROL, true) == -1)

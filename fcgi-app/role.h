@@ -37,6 +37,11 @@ struct role_env {
 
 /* 0, 1 and 2 exist from here on, so that no socket becomes somebody's stderr. */
 void role_standard_fds(void);
+/*
+ * The master's and each role's own process: all the descriptors that it may have, files that are nobody else's,
+ * no core dump and no debugger.  Dies when the kernel refuses.
+ */
+void role_process(void);
 /* Start-up of a child, from its argv.  Dies (exit 1) when something is missing. */
 void role_start(struct role_env *env, int argc, char **argv);
 /*

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,18 +146,11 @@ static void
 own_process(void)
 {
 	struct err e = ERR_NONE;
-	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &r);	/* to less than allowed: cannot fail */
-	}
-	(void)umask(027);
+	role_process();
 	/* resolvers of a broker that died become our children, and are reaped */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		die("cannot become a reaper: %s", strerror(errno));
-	if (!ROLE_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
-		die("cannot forbid core dumps: %s", strerror(errno));
 	if (confine_master(&e) == -1)
 		die("%s", e.text);
 }

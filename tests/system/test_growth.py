@@ -7,18 +7,13 @@ F7: what a descriptor, a child or memory that is not given back would show over
 
 import os
 
-from conftest import PREFIX
+from faults import is_sanitized
 from soak import Soak, settled
 
 # For all processes of a role, after the warm-up: 13 bytes for each request.  Python's
 # own memory is seen in pages.
 MEMORY_MAX_KIB = {"broker": 256, "resolver": 512}
 MEMORY_MAX_ELSE_KIB = 64
-
-
-def is_sanitized():
-    with open(os.path.join(PREFIX, "sbin", "eodata-proxy"), "rb") as f:
-        return b"__asan_init" in f.read()
 
 
 def test_f7_nothing_grows_over_5000_requests_and_5_reloads(make_stack):
