@@ -397,6 +397,12 @@ transfer_take(struct transfer *t, const char *data, size_t n)
 			return -1;
 		}
 	}
+	if (t->total != UINT64_MAX && g->n + n > t->total - t->spool.head) {	/* a rest in chunks */
+		f = FAILURE(502, PROBLEM_UPSTREAM, "the provider sent more than it announced");
+		(void)snprintf(f.reason, sizeof(f.reason), "the rest is longer than announced");
+		transfer_fail(t, &f);
+		return -1;
+	}
 	if (!room(t, g->n + n)) {
 		if (t->n_clients == 0) {
 			f = FAILURE(503, PROBLEM_CACHE, "the spool is full");

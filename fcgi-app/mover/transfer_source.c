@@ -226,6 +226,10 @@ on_done(void *arg, struct pull *p, enum fetch_error x, const char *reason)
 	t->busy++;
 	transfer_flush(t);
 	t->busy--;
+	if (x == FETCH_OK && t->state != FAILED && t->total != UINT64_MAX && t->spool.head < t->total) {
+		x = FETCH_TRUNCATED;	/* a rest in chunks, which ended in order and too soon */
+		reason = "the rest is shorter than announced";
+	}
 	if ((x == FETCH_TRUNCATED || x == FETCH_TIMEOUT || x == FETCH_CONNECT) && resume(t, reason))
 		return;
 	if (t->state != FAILED && x != FETCH_OK) {

@@ -688,8 +688,9 @@ provider_answer(struct conn *c, struct script *s, const char *head)
 	    s->media_type, s->etag);
 	if (part)
 		(void)buf_addf(&c->out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", first, last, s->size);
-	c->chunked = (s->framing == BY_CHUNKS && !part) || (s->excess && part);
-	c->end += s->excess && part;
+	c->chunked = (s->framing == BY_CHUNKS && !part) || (s->parts_off != 0 && part);
+	if (part)
+		c->end += (uint64_t)(int64_t)s->parts_off;
 	c->close_after = s->framing == BY_CLOSE && !part;
 	if (c->chunked)
 		(void)buf_adds(&c->out, "Transfer-Encoding: chunked\r\n\r\n");

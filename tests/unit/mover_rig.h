@@ -42,7 +42,7 @@ struct script {
 	const char *home;			/* the bucket's region: others are sent there */
 	uint64_t size;
 	enum { BY_LENGTH, BY_CHUNKS, BY_CLOSE } framing;
-	bool excess;				/* parts come in chunks, and one byte too many */
+	int parts_off;				/* parts come in chunks, and so much longer (or shorter) than announced */
 	bool no_ranges, silent;			/* silent: takes the request, answers nothing */
 	const char *etag, *media_type;
 	uint64_t hold_at, cut_at;		/* of a body; WITHOUT_END: not.  Moved by the test as it goes */

@@ -778,7 +778,7 @@ a_part_that_is_too_long_ends_where_it_was_announced_to_end(void)
 
 	rig_start(&r, "");
 	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
-	s->excess = true;
+	s->parts_off = 1;
 	a.range = "bytes=4194304-5242879";
 	a.quota = true;
 	f = rig_ask(&r, &a);
@@ -787,6 +787,34 @@ a_part_that_is_too_long_ends_where_it_was_announced_to_end(void)
 	CHECK_WHOLE(f, MIB);
 	CHECK_INT(r.reserves, 1);
 	check_idle(&r);
+	rig_stop(&r);
+}
+
+/* In chunks, so that its end is in order and only Content-Range tells: the rest of a body that broke off. */
+static void
+d4_a_rest_that_is_not_as_long_as_announced_is_never_published(void)
+{
+	static const char *const name[] = { "a", "b" };
+	static const int off[] = { -1000, 1 };
+	struct rig r;
+
+	rig_start(&r, "");
+	for (size_t i = 0; i < ARRAY_LEN(name); i++) {
+		struct asking a = ASK(name[i]);
+		struct script *s = rig_script(&r, SCRIPT(name[i], 3 * MIB));
+		struct front *f;
+
+		s->cut_at = MIB;
+		f = rig_ask(&r, &a);
+		RIG_UNTIL(&r, f->got == MIB - 1);
+		s->cut_at = WITHOUT_END;
+		s->parts_off = off[i];
+		RIG_UNTIL(&r, OVER(f));
+		CHECK_CUT(f);
+		CHECK(f->got >= MIB - 1 && f->got < s->size);
+		check_idle(&r);
+		CHECK(rig_absent(&r, name[i]));
+	}
 	rig_stop(&r);
 }
 
@@ -1463,6 +1491,7 @@ main(int argc, char **argv)
 		UNIT(a_rate_is_kept_cold_and_direct),
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
 		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
+		UNIT(d4_a_rest_that_is_not_as_long_as_announced_is_never_published),
 		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
 		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
