@@ -20,7 +20,10 @@
 #include "base/fd.h"
 #include "base/text.h"
 
-enum { DAY_SIZE = 16, TIME_SIZE = 40 };
+enum {
+	DAY_SIZE = 16, TIME_SIZE = 40,
+	LOOK_BACK = 4 << 20,	/* what the other accountant of an upgrade may write until one is replaced */
+};
 
 struct waiting {
 	struct waiting *next;
@@ -239,23 +242,18 @@ open_today(struct ledger *l, struct err *e)
 	return r;
 }
 
-/* Does the file end with this text, or with it and a newline? */
+/* Is this text among the last bytes of the file?  *ret_all: these were all that it has. */
 static bool
-ends_with(int fd, const char *text, size_t n)
+is_in(int fd, const char *text, size_t n, bool *ret_all)
 {
-	char *end = mem_alloc(n + 1);
-	off_t from, size = lseek(fd, 0, SEEK_END);
-	ssize_t got = -1;
-	bool same;
+	off_t size = lseek(fd, 0, SEEK_END), from = size > LOOK_BACK ? size - LOOK_BACK : 0;
+	char *end = mem_alloc(LOOK_BACK);
+	ssize_t got = pread(fd, end, LOOK_BACK, from);
+	bool is = got > 0 && memmem(end, (size_t)got, text, n) != NULL;
 
-	from = size > (off_t)n ? size - (off_t)n - 1 : 0;
-	if (size >= (off_t)n)
-		got = pread(fd, end, n + 1, from);
-	if (got > (ssize_t)n && end[got - 1] == '\n')
-		got--;
-	same = got >= (ssize_t)n && memcmp(end + got - n, text, n) == 0;
 	free(end);
-	return same;
+	*ret_all = from == 0;
+	return is;
 }
 
 bool
@@ -263,22 +261,21 @@ ledger_has(struct ledger *l, const char *line, size_t n)
 {
 	const char *from = memmem(line, n, ",\"at\":", 6);
 	char day[DAY_SIZE], *path;
-	bool has;
+	bool has, all;
 	int fd;
 
 	if (from == NULL || open_today(l, NULL) == -1)
 		return false;
 	n -= (size_t)(from - line) + 1;		/* and without the newline */
-	if (ends_with(l->fd, from, n))
-		return true;
-	if (lseek(l->fd, 0, SEEK_END) > 0)
-		return false;
-	/* the first of its day: the one before may have died before midnight */
+	has = is_in(l->fd, from, n, &all);
+	if (has || !all)
+		return has;
+	/* the one before may have died before midnight */
 	day_text(day, clock_wall_ms() - 86400000);
 	path = mem_printf("%s/%s.jsonl", l->dir, day);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	free(path);
-	has = fd != -1 && ends_with(fd, from, n);
+	has = fd != -1 && is_in(fd, from, n, &all);
 	fd_close(&fd);
 	return has;
 }

@@ -28,8 +28,8 @@ void ledger_free(struct ledger *l);		/* what waits is lost: look at ledger_queue
 void ledger_line(struct buf *out, const struct account_settle *s, bool counted, int64_t now_ms);
 
 /*
- * Is this line, but for the time of its writing, the last of the ledger already?  For an
- * accountant that takes over from one that died as it wrote.
+ * Is this line, but for the time of its writing, among the last of the ledger already?  For an
+ * accountant that takes over from one that died as it wrote; in an upgrade there is another one that writes.
  */
 bool ledger_has(struct ledger *l, const char *line, size_t n);
 /* Take a line (it ends with a newline) to be written by ledger_flush. */

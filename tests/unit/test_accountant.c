@@ -559,6 +559,44 @@ f9_a_full_disk_loses_nothing_and_counts_nothing_twice(void)
 	}
 }
 
+static bool
+has_line(struct ledger *l, const struct account_settle *s)
+{
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	bool has;
+
+	ledger_line(&line, s, true, clock_wall_ms());
+	has = ledger_has(l, line.data, line.len);
+	buf_release(&line);
+	return has;
+}
+
+/* In an upgrade two accountants write; one dies as it has written, and the other goes on until it is replaced. */
+static void
+g10_a_line_is_found_behind_which_another_has_written(void)
+{
+	struct account_settle mine = settle_of("mine", 1), more = mine;
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	struct ledger *l;
+
+	fresh();
+	l = ledger_new(room);
+	more.actual[QUOTA_BYTES] = 2;
+	set_clock(1795391999);		/* a second before midnight */
+	ledger_line(&line, &mine, true, clock_wall_ms());
+	ledger_add(l, line.data, line.len);
+	buf_release(&line);
+	for (int i = 0; i < 100; i++)
+		add_settle(l, "other", 1);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	CHECK(has_line(l, &mine) && !has_line(l, &more));
+	set_clock(1795392000);		/* and it is another day by now */
+	add_settle(l, "other", 1);
+	CHECK_INT(ledger_flush(l, NULL), 0);
+	CHECK(has_line(l, &mine) && !has_line(l, &more));
+	ledger_free(l);
+}
+
 static void
 a_link_in_the_ledger_s_place_is_not_followed(void)
 {
@@ -856,17 +894,23 @@ enum { CHARGES = 4, RESERVED = 100 };
 /* Fewer bytes than were reserved, as many, more, and none. */
 static const uint64_t came_to[CHARGES] = { 30, RESERVED, 130, 0 };
 
+/* The counters are of this time. */
+static void
+write_record(int64_t since_ms)
+{
+	char *record = mem_printf("%s/counters.epoch", room);
+	FILE *f = fopen(record, "w");
+
+	MUST(f != NULL && fprintf(f, "%d done %lld\n", EPOCH, (long long)since_ms) > 0 && fclose(f) == 0);
+	free(record);
+}
+
 static void
 send_charges(struct run *r)
 {
-	char id[16], *record;
-	FILE *f;
+	char id[16];
 
 	*counted = CHARGES * RESERVED;
-	record = mem_printf("%s/counters.epoch", room);
-	f = fopen(record, "w");
-	MUST(f != NULL && fprintf(f, "%d done 0\n", EPOCH) > 0 && fclose(f) == 0);
-	free(record);
 	for (int i = 0; i < CHARGES; i++) {
 		struct account_settle s;
 		struct buf msg = BUF_INIT(ACCOUNT_MAX);
@@ -916,19 +960,41 @@ check_charges(unsigned until)
 }
 
 static void
+counters_begin_shared(void)
+{
+	counted = mmap(NULL, sizeof(*counted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(counted != MAP_FAILED);
+}
+
+static void
+counters_end_shared(void)
+{
+	MUST(munmap(counted, sizeof(*counted)) == 0);
+	counted = NULL;
+}
+
+static struct run *
+run_new_shared(void)
+{
+	struct run *r = run_new(false);
+
+	r->config->memcached.v = mem_alloc(sizeof(char *));
+	r->config->memcached.v[r->config->memcached.n++] = mem_strdup("/ours");
+	return r;
+}
+
+static void
 g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice(void)
 {
 	bool died = true;
 	unsigned until;
 	int status;
 
-	counted = mmap(NULL, sizeof(*counted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	MUST(counted != MAP_FAILED);
+	counters_begin_shared();
 	for (until = 1; died && until < 1000; until++) {
-		struct run *r = run_new(false);
+		struct run *r = run_new_shared();
 
-		r->config->memcached.v = mem_alloc(sizeof(char *));
-		r->config->memcached.v[r->config->memcached.n++] = mem_strdup("/ours");
+		write_record(0);
 		send_charges(r);
 		run_spawn(r, until);
 		(void)control_send(r->control, CONTROL_DRAIN, -1);	/* it may be dead */
@@ -942,8 +1008,7 @@ g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice(void)
 	}
 	CHECK(!died);
 	CHECK(until > 8 * CHARGES);	/* it was killed in the midst of them */
-	MUST(munmap(counted, sizeof(*counted)) == 0);
-	counted = NULL;
+	counters_end_shared();
 }
 
 /* Of the lines with this id: the first names this asset? */
@@ -1217,6 +1282,7 @@ main(void)
 		UNIT(lines_that_are_none_of_ours_are_skipped),
 		UNIT(the_ledger_is_read_from_a_day_on_and_while_it_grows),
 		UNIT(f9_a_full_disk_loses_nothing_and_counts_nothing_twice),
+		UNIT(g10_a_line_is_found_behind_which_another_has_written),
 		UNIT(a_link_in_the_ledger_s_place_is_not_followed),
 		UNIT(what_waits_has_a_bound),
 		UNIT(the_ledger_adds_up_to_the_counters),
