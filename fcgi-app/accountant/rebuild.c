@@ -415,7 +415,12 @@ static bool
 judge(struct rebuild *r)
 {
 	const struct counters_look *l = &r->look;
+	int64_t now_ms = clock_wall_ms();
 	bool agreed = l->epoch != 0, odd;
+
+	/* the clock was ahead then and has been set back: or all that comes until it is there again would count twice */
+	if (r->record.since_ms > now_ms)
+		r->record.since_ms = now_ms;
 
 	if (agreed && r->record.done && l->epoch == r->record.epoch) {
 		r->odd = 0;

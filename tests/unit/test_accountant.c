@@ -1011,6 +1011,24 @@ g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice(void)
 	counters_end_shared();
 }
 
+/* The machine's clock was an hour ahead when the counters were made, and is right again. */
+static void
+a_clock_that_was_set_back_counts_nothing_twice(void)
+{
+	struct run *r;
+
+	counters_begin_shared();
+	r = run_new_shared();
+	write_record(clock_wall_ms() + 3600 * 1000);
+	run_start(r);
+	send_charges(r);
+	CHECK_INT(control_send(r->control, CONTROL_DRAIN, -1), 0);
+	CHECK_INT(run_end(r), 0);
+	check_charges(0);
+	CHECK_INT(*counted, 260);
+	counters_end_shared();
+}
+
 /* Of the lines with this id: the first names this asset? */
 static bool
 is_before(const char *text, const char *id, const char *asset)
@@ -1288,6 +1306,7 @@ main(void)
 		UNIT(the_ledger_adds_up_to_the_counters),
 		UNIT(what_was_queued_before_the_end_is_in_the_books),
 		UNIT(g10_an_accountant_killed_at_any_step_loses_no_charge_and_counts_none_twice),
+		UNIT(a_clock_that_was_set_back_counts_nothing_twice),
 		UNIT(what_a_worker_has_said_stands_before_what_a_mover_says_after_it),
 		UNIT(an_accountant_without_a_master_waits_for_its_senders),
 		UNIT(a_mover_gets_the_answer_to_its_question),
