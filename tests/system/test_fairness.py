@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -127,7 +128,9 @@ def refusing(stack, since):
 def test_a_provider_that_said_429_is_left_alone_by_all_for_as_long_as_it_said(two_movers, how, backend):
     since = len(two_movers.log())
     answer = two_movers.curl(two_movers.add(case=how + "-4", backend=backend).url)
+    told = time.monotonic()
     assert answer.status == 429 and answer.json()["source"] == "upstream" and 2 <= int(answer.headers["retry-after"]) <= 4, answer
+    wanted = int(answer.headers["retry-after"])
     others, movers = [], {str(pid) for pid in two_movers.pids("mover")}
     while not movers <= refusing(two_movers, since) and len(others) < 40:
         others.append(two_movers.add(backend=backend))
@@ -138,6 +141,7 @@ def test_a_provider_that_said_429_is_left_alone_by_all_for_as_long_as_it_said(tw
     same_provider_other_login = two_movers.add(backend="loop_qs")
     assert two_movers.curl(same_provider_other_login.url).status == 200
     wait_until(lambda: two_movers.curl(others[0].url).status == 200, "the provider is asked again")
+    assert time.monotonic() - told > wanted - 1, "and not before it wanted to be"
 
 
 def test_a_429_is_told_at_once_to_all_who_wait(two_movers):

@@ -650,6 +650,7 @@ static void
 provider_answer(struct conn *c, struct script *s, const char *head)
 {
 	const char *range = strcasestr(head, "\r\nRange: bytes="), *bearer = strstr(head, BEARER);
+	const char *if_range = strcasestr(head, "\r\nIf-Range: ");
 	uint64_t first = 0, last = s->size == 0 ? 0 : s->size - 1;
 	bool part = range != NULL && !s->no_ranges && s->size > 0;
 	char *after;
@@ -658,6 +659,9 @@ provider_answer(struct conn *c, struct script *s, const char *head)
 	s->last_range[0] = '\0';
 	if (range != NULL)
 		(void)snprintf(s->last_range, sizeof(s->last_range), "%.*s", (int)strcspn(range + 9, "\r"), range + 9);
+	s->last_if_range[0] = '\0';
+	if (if_range != NULL)
+		(void)snprintf(s->last_if_range, sizeof(s->last_if_range), "%.*s", (int)strcspn(if_range + 12, "\r"), if_range + 12);
 	(void)snprintf(s->last_target, sizeof(s->last_target), "%.*s", (int)strcspn(head, "\r"), head);
 	c->s = s;
 	c->busy = true;

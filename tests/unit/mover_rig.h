@@ -49,7 +49,7 @@ struct script {
 	/* seen */
 	unsigned jobs, gets, fresh;
 	size_t item_len;		/* of the item that came with the last job */
-	char last_range[64], last_target[4096];
+	char last_range[64], last_if_range[64], last_target[4096];
 };
 #define SCRIPT(name, n) ((struct script){ .asset = (name), .kind = RESOLVE_SOURCE, .size = (n), .etag = "\"v1\"",	\
 	.media_type = "image/tiff", .hold_at = WITHOUT_END, .cut_at = WITHOUT_END })

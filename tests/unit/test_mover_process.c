@@ -790,6 +790,30 @@ a_part_that_is_too_long_ends_where_it_was_announced_to_end(void)
 	rig_stop(&r);
 }
 
+static void
+a_rest_is_asked_for_by_range_and_only_of_the_same_version(void)
+{
+	struct asking a = ASK("a");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", 3 * MIB));
+	s->cut_at = MIB;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, f->got == MIB - 1);
+	s->cut_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, s->size);
+	CHECK_STR(s->last_range, "bytes=1048576-3145727");
+	CHECK_STR(s->last_if_range, "\"v1\"");
+	CHECK_INT(s->gets, 2);
+	RIG_UNTIL(&r, rig_published(&r, "a", s->size));
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 /* In chunks, so that its end is in order and only Content-Range tells: the rest of a body that broke off. */
 static void
 d4_a_rest_that_is_not_as_long_as_announced_is_never_published(void)
@@ -1491,6 +1515,7 @@ main(int argc, char **argv)
 		UNIT(a_rate_is_kept_cold_and_direct),
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
 		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
+		UNIT(a_rest_is_asked_for_by_range_and_only_of_the_same_version),
 		UNIT(d4_a_rest_that_is_not_as_long_as_announced_is_never_published),
 		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
