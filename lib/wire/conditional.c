@@ -78,7 +78,7 @@ skip_ows(const char *s)
 static bool
 list_has(const char *field, const char *ours, bool strong)
 {
-	const char *s = skip_ows(field);
+	const char *s = skip_ows(field), *end = s + strlen(s);
 	bool hit = false;
 	size_t n;
 
@@ -89,7 +89,7 @@ list_has(const char *field, const char *ours, bool strong)
 			s = skip_ows(s + 1);
 			continue;
 		}
-		n = etag_len(s, strlen(s));
+		n = etag_len(s, (size_t)(end - s));
 		if (n == 0)
 			return false;
 		hit = hit || etag_matches(s, n, ours, strong);
