@@ -274,6 +274,8 @@ def test_f9_charges_wait_for_a_ledger_that_is_full(running):
         assert all(answer.is_hit for answer in answers)
         wait_until(lambda: running.status()["counters"]["ledger_errors_total"] > errors, "it cannot be written")
         wait_until(lambda: running.status()["gauges"]["charges_queued"] >= 6, "they wait")
+        tried = running.status()["counters"]["ledger_errors_total"]
+        wait_until(lambda: running.status()["counters"]["ledger_errors_total"] > tried, "also when nothing at all is taken")
     wait_until(lambda: said(running, since, "the ledger is written again"), "there is room again")
     found = []
 
