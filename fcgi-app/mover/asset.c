@@ -83,6 +83,7 @@ source_from_answer(const struct asset *asset, const struct resolve_answer *a, st
 	s->refs = 1;
 	s->s3 = s3;
 	s->url = mem_strdup(a->url);
+	s->for_clients = a->for_clients;
 	s->method = mem_strdup(a->method == NULL ? "GET" : a->method);
 	s->body = mem_strdup(a->body);
 	s->headers = mem_alloc((a->n_headers + 1) * sizeof(*s->headers));

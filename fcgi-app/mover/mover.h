@@ -103,6 +103,7 @@ struct source {
 	bool ours;			/* an object of our store, at the storage: it counts for no provider */
 	struct s3_source *s3;		/* then there is no URL, nor what belongs to one; or NULL */
 	char *url, *method, *body;
+	bool for_clients;		/* they may see the URL */
 	char **headers;			/* credentials */
 	size_t n_headers;
 	int64_t good_until_ms;		/* wall clock */

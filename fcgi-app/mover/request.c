@@ -708,8 +708,8 @@ redirect(struct client *c)
 		return false;
 	if (s->s3 != NULL)
 		return redirect_to_s3(c);
-	/* only where the location alone lets the client in; anything else is streamed */
-	if (s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 || strncmp(s->url, "https://", 8) != 0)
+	/* only where the location alone lets the client in, and to nothing else; anything else is streamed */
+	if (!s->for_clients || s->n_headers > 0 || s->digest_user != NULL || strcmp(s->method, "GET") != 0 || strncmp(s->url, "https://", 8) != 0)
 		return false;
 	left_s = (s->good_until_ms - clock_wall_ms()) / 1000;
 	life_s = left_s < 0 ? 0 : left_s > LOCATION_LIFE_MAX_S ? LOCATION_LIFE_MAX_S : (uint32_t)left_s;

@@ -429,6 +429,8 @@ def _http_credentials(answer, plugin, auth, url):
     else:
         if urllib.parse.urlsplit(signed)[:3] != urllib.parse.urlsplit(url)[:3]:
             raise Wrong("authentication changed the host or path")
+        # A token or a key in the query opens more than this asset.
+        answer["for_clients"] = False
         answer["url"] = locations.clean_url(locations.with_query_of(url, signed))
         answer["headers"] = ["%s: %s" % pair for pair in headers.items()]
     answer["expires_ms"] = _expiry_ms(plugin, answer["url"], headers)
@@ -532,6 +534,8 @@ def _source(product, job, href, asset):
     else:
         params = _conf(config, "dl_url_params", {})
         url = locations.join_query(url, urllib.parse.urlencode(params)) if params else url
+        # What the operator adds may be a key, for all that there is.
+        answer["for_clients"] = not params
     if auth is None:
         answer["url"] = locations.clean_url(url)
         answer["expires_ms"] = _expiry_ms(None, url, {})

@@ -508,6 +508,7 @@ get_source(struct reader *r, struct resolve_answer *a)
 
 	a->source = get_word(r, "source", sources, ARRAY_LEN(sources), 0) == 0 ? SOURCE_HTTP : SOURCE_S3;
 	a->url = get_text(r, "url", SOURCE_URL_MAX, TEXT_URL);
+	a->for_clients = get_flag(r, "for_clients", false);
 	a->method = get_text(r, "method", 16, TEXT_URL);
 	a->body = get_text(r, "body", BODY_MAX, TEXT_BODY);
 	get_headers(r, a);

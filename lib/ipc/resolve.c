@@ -217,6 +217,7 @@ put_source(struct buf *msg, const struct resolve_answer *a)
 		return;
 	}
 	msg_str(msg, a->url);
+	msg_u32(msg, a->for_clients);
 	msg_str(msg, a->method);
 	msg_str(msg, a->body);
 	msg_str(msg, a->digest_user);
@@ -336,6 +337,7 @@ get_source(struct msg_in *m, struct resolve_answer *a)
 		return;
 	}
 	a->url = get_url(m);
+	a->for_clients = msg_get_bool(m);
 	a->method = need_word(m, method, ARRAY_LEN(method));
 	a->body = msg_get_str(m, BODY_MAX);
 	a->digest_user = get_clean(m, SECRET_MAX);

@@ -65,6 +65,8 @@ struct resolve_answer {
 	enum source_kind source;
 	const char *backend;		/* that really serves it */
 	const char *url;		/* secret when it is signed */
+	/* A client may see the URL: it holds nothing of the site's that would be good for more than this asset. */
+	bool for_clients;
 	const char *method;		/* "GET", "POST" */
 	const char *body;		/* NULL without */
 	/* "Name: value": credentials; only for the URL's scheme, host and port */

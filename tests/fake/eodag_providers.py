@@ -5,8 +5,8 @@ Writes an EODAG configuration whose providers are all tests/fake/provider.py.
 
     eodag_providers.py DIR BASE_URL
 
-DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_token, loop_sas,
-                         loop_order, loop_search
+DIR/providers/loop.yml   loop_open, loop_header, loop_basic, loop_qs, loop_qs_tls, loop_token,
+                         loop_sas, loop_order, loop_search
 DIR/collections.yml      the collections they have
 DIR/eodag.yml            the credentials, mode 0600, as an operator would keep them
 
@@ -29,6 +29,8 @@ LOGINS = {
     "loop_header": ("(assets/hdr|badhdr)", {"type": "HTTPHeaderAuth", "headers": {"X-API-Key": "{apikey}"}}, {"apikey": "k"}),
     "loop_basic": ("assets/basic", {"type": "GenericAuth", "method": "basic"}, {"username": "u", "password": "p"}),
     "loop_qs": ("assets/qs", {"type": "HttpQueryStringAuth"}, {"apikey": "k"}),
+    # over TLS, at a port where nobody is
+    "loop_qs_tls": ("https://127.0.0.1:1/qs", {"type": "HttpQueryStringAuth"}, {"apikey": "canary"}),
     "loop_token": ("assets/tok", {
         "type": "TokenAuth", "auth_uri": "{base}/token", "token_type": "json", "token_key": "access_token",
         "token_expiration_key": "expires_in", "req_data": {"grant_type": "client_credentials"}, "headers": {},
@@ -61,7 +63,8 @@ def provider(base, name, login):
         config["download"].update(order_enabled=True, order_method="GET")
     if login is not None:
         paths, auth, _ = login
-        config["auth"] = dict(auth, matching_url=re.escape(base).replace("\\-", "-") + "/" + paths + "/")
+        where = paths if paths.startswith("https:") else re.escape(base).replace("\\-", "-") + "/" + paths
+        config["auth"] = dict(auth, matching_url=where + "/")
         if "auth_uri" in auth:
             config["auth"]["auth_uri"] = auth["auth_uri"].replace("{base}", base)
     return config

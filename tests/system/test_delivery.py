@@ -229,6 +229,15 @@ def test_what_needs_credentials_or_has_no_tls_is_streamed(various, backend):
     assert "location" not in answer.headers
 
 
+@pytest.mark.directory_only("no object is in it")
+def test_e5_the_sites_own_key_in_a_query_is_nobodys_to_see(various):
+    """HttpQueryStringAuth: the location lets in whoever has it, for whatever the site may fetch.  It is streamed, or fails."""
+    asset = various.add(collection="REDIRECT", backend="loop_qs_tls", origin="https://127.0.0.1:1/qs/data.tif")
+    answer = various.get(asset.path)
+    assert answer.status == 502 and "location" not in answer.headers, answer
+    assert "canary" not in str(answer.all) and b"canary" not in answer.body and "canary" not in various.log()
+
+
 # -- rates
 
 

@@ -208,7 +208,7 @@ class Line:
         if a["kind"] == "source":
             a["source"] = ("http", "s3")[r.get()]
             names = ["backend", "expires_ms", "media_type", "filename", "size", "checksum", "tls_verify"]
-            names += ["url", "method", "body", "digest_user"] if a["source"] == "http" else [
+            names += ["url", "for_clients", "method", "body", "digest_user"] if a["source"] == "http" else [
                 "bucket", "s3_key", "s3_region", "s3_endpoint", "s3_access", "s3_secret", "s3_token",
                 "s3_requester_pays", "s3_anonymous"]
             a.update((n, r.get()) for n in names)
@@ -487,11 +487,13 @@ def test_a_source_opens_what_the_item_shows(broker, provider, backend, path):
 def test_an_open_source_has_no_credentials(broker, provider):
     a = broker.resolve("loop_open", feature(provider.url + "/assets/open/data.bin", ["loop_open"]))
     assert a["headers"] == [] and a["url"] == provider.url + "/assets/open/data.bin" and a["expires_ms"] == 0
+    assert a["for_clients"] == 1
 
 
 def test_arguments_of_the_location_survive_a_login_by_query(broker, provider):
     a = broker.resolve("loop_qs", feature(provider.url + "/assets/qs/data.bin?b=&a=1%2F2&apikey=old", ["loop_qs"]))
     assert a["url"] == provider.url + "/assets/qs/data.bin?b=&a=1%2F2&apikey=k"
+    assert a["for_clients"] == 0
 
 
 def test_a_token_is_kept_until_fresh_is_asked_and_says_when_it_ends(broker, provider):

@@ -312,6 +312,18 @@ class Sources(Case):
         self.assertNotIn("headers", a)
         self.assertEqual(a["expires_ms"], int(datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc).timestamp() * 1000))
 
+    def test_clients_may_see_what_nothing_of_the_sites_is_in(self):
+        def signs(request):
+            request.url += "?sig=s"
+        signs.signed_url_key = "href"
+
+        def asks(request):
+            request.url += "?apikey=k"
+        for auth, more, seen in ((None, {}, True), (signs, {}, True), (asks, {}, False), (header_auth(), {}, False),
+                                 (None, {"dl_url_params": {"apikey": "k"}}, False)):
+            self.use(b=provider("h.example", auth, **more))
+            self.assertEqual(self.ask(item("https://h.example/x"))["for_clients"], seen, (auth, more))
+
     def test_digest_is_left_to_the_mover(self):
         self.use(b=provider("h.example", HTTPDigestAuth("u", "p")))
         a = self.ask(item("https://h.example/x"))

@@ -625,6 +625,7 @@ sample_answer(void)
 {
 	return (struct resolve_answer){
 		.job = 5, .kind = RESOLVE_SOURCE, .source = SOURCE_HTTP, .backend = "peps", .url = "https://h/p?sig=x",
+		.for_clients = true,
 		.method = "GET", .headers = { "Authorization: Bearer x", "X-Api-Key: y" }, .n_headers = 2,
 		.expires_ms = 1790000000000,
 		.media_type = "image/tiff", .filename = "a.tif", .size = UINT64_MAX, .checksum = "1220",
@@ -643,6 +644,7 @@ http_sources_come_back(void)
 	CHECK_INT(got.job, 5);
 	CHECK_INT(got.kind, RESOLVE_SOURCE);
 	CHECK_STR(got.url, a.url);
+	CHECK(got.for_clients);
 	CHECK_STR(got.method, "GET");
 	CHECK_STR(got.body, NULL);
 	CHECK_INT(got.n_headers, 2);
