@@ -436,32 +436,37 @@ def _http_credentials(answer, plugin, auth, url):
     answer["expires_ms"] = _expiry_ms(plugin, answer["url"], headers)
 
 
-def _bucket_and_key(href, download_conf):
-    parts = urllib.parse.urlsplit(href)
-    if parts.scheme == "s3":
-        return parts.netloc, parts.path.lstrip("/")     # EODAG cuts a bucket's name at its first dot
-    from eodag.utils import get_bucket_name_and_prefix
-    bucket, key = get_bucket_name_and_prefix(href, _conf(download_conf, "bucket_path_level"))
-    return bucket, key and key + "/" * parts.path.endswith("/")
+def _endpoint(auth, plugin, download_conf):
+    """
+    Where EODAG's client would ask: as EODAG is configured, or a profile of ~/.aws
+    ("endpoint_url").  None: at Amazon, where the mover finds the region's.
+    """
+    endpoint = _conf(getattr(plugin, "config", None), "s3_endpoint") or _conf(download_conf, "s3_endpoint")
+    if not endpoint:
+        meta = getattr(getattr(getattr(auth, "meta", None), "client", None), "meta", None)
+        endpoint = getattr(meta, "endpoint_url", None)
+        host = urllib.parse.urlsplit(endpoint).hostname if type(endpoint) is str else None
+        if not host or host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            return None
+    return exact(endpoint, "an endpoint")
 
 
-def _s3_source(answer, plugin, href, download_conf):
-    bucket, key = _bucket_and_key(href, download_conf)
+def _s3_source(answer, plugin, place, endpoint):
+    bucket, key = place
     if not bucket or not key.strip("/"):
         raise Refused(502, "upstream", "a location without bucket or key")
     config = getattr(plugin, "config", None)
     session = getattr(plugin, "s3_session", None)
     credentials = session.get_credentials() if session is not None else None
-    endpoint = _conf(config, "s3_endpoint") or _conf(download_conf, "s3_endpoint")
     answer.update(source="s3", bucket=exact(bucket, "a bucket"), s3_key=urllib.parse.unquote(exact(key, "a key")),
                   s3_requester_pays=bool(_conf(config, "requester_pays", False)), s3_anonymous=credentials is None)
     if endpoint:
-        answer["s3_endpoint"] = exact(endpoint, "an endpoint")
+        answer["s3_endpoint"] = endpoint
     if session is not None and session.region_name:
         answer["s3_region"] = exact(session.region_name, "a region")
     if credentials is not None:
+        frozen = credentials.get_frozen_credentials()       # made now, or anew, where a role is assumed
         expiry = getattr(credentials, "_expiry_time", None)
-        frozen = credentials.get_frozen_credentials()
         answer.update(s3_access=exact(frozen.access_key, "a key"), s3_secret=exact(frozen.secret_key, "a key"))
         if frozen.token:
             answer["s3_token"] = exact(frozen.token, "a token")
@@ -524,7 +529,10 @@ def _source(product, job, href, asset):
     if auth is not None and not is_s3 and not callable(auth):
         raise Wrong("authentication is %s" % type(auth).__name__[:40])
     if scheme == "s3" or (is_s3 and type(downloader).__name__ == "AwsDownload"):
-        return _s3_source(answer, plugin, url, config)
+        endpoint = _endpoint(auth, plugin, config)
+        place = locations.bucket_and_key(url, endpoint, _conf(config, "bucket_path_level", 0))
+        if place is not None:
+            return _s3_source(answer, plugin, place, endpoint)
     if is_s3 or (link and _conf(config, "no_auth_download", False)):
         auth = None
     method = as_dict(product.properties).get("eodag:download_method") or _conf(config, "method", "GET")

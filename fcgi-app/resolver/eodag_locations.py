@@ -13,6 +13,8 @@ import urllib.parse
 
 from eodag_answers import Refused
 
+_AMAZON = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
+
 
 def origin_and_path(url):
     parts = urllib.parse.urlsplit(url)
@@ -50,6 +52,37 @@ def with_subpath(url, subpath):
     if parts.scheme == "s3":
         subpath = urllib.parse.unquote(subpath)
     return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/" + subpath))
+
+
+def bucket_and_key(url, endpoint, level):
+    """
+    What a location names at the S3 with that endpoint (None: Amazon's); None where it
+    is at another server, which gets no keys.  EODAG takes the first label of the host
+    for a bucket there, and cuts a bucket's name at its first dot.  level: the bucket's
+    place in the path, for an endpoint that has a path itself.
+    """
+    parts = urllib.parse.urlsplit(url)
+    path = parts.path.lstrip("/")
+    if parts.scheme == "s3":
+        return parts.netloc, path
+    _, host, port = origin(url)
+    if endpoint is None:
+        amazon = _AMAZON.fullmatch(host)
+        if amazon is None:
+            return None
+        bucket = amazon[1]
+    else:
+        _, at, at_port = origin(endpoint)
+        # http and https of one host are one place
+        if port != at_port and not {port, at_port} <= {80, 443}:
+            return None
+        if host != at and not host.endswith("." + at):
+            return None
+        bucket = host[:-len("." + at)]
+    if bucket:
+        return bucket, path
+    names = path.split("/")
+    return (names[level], "/".join(names[level + 1:])) if len(names) > level else ("", "")
 
 
 def _host_patterns(matching_url):

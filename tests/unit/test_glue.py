@@ -15,7 +15,6 @@ import re
 import sys
 import types
 import unittest
-import urllib.parse
 from unittest import mock
 
 sys.dont_write_bytecode = True
@@ -143,15 +142,9 @@ def module(name, **members):
     return m
 
 
-def bucket_and_key(url, level=None):
-    parts = urllib.parse.urlsplit(url)
-    return tuple(parts.path.strip("/").split("/", 1))
-
-
 STUBS = {
     "eodag": module("eodag", EODataAccessGateway=lambda: Dag(a=Conf(), b=Conf())),
     "eodag.api": module("eodag.api"), "eodag.api.product": module("eodag.api.product", EOProduct=Product),
-    "eodag.utils": module("eodag.utils", get_bucket_name_and_prefix=bucket_and_key),
     "requests": module("requests", PreparedRequest=PreparedRequest),
     "requests.structures": module("requests.structures", CaseInsensitiveDict=Headers),
     "requests.auth": module("requests.auth", HTTPDigestAuth=HTTPDigestAuth),
@@ -394,6 +387,51 @@ class Sources(Case):
         self.use(b=conf)
         a = self.ask(item("https://s3.example/bucket/a/b.tif"))
         self.assertEqual((a["source"], a["bucket"], a["s3_key"]), ("s3", "bucket", "a/b.tif"))
+
+    def test_an_https_location_elsewhere_is_no_bucket_and_gets_no_keys(self):
+        """As geodes_s3, cop_marine and earth_search_gcs are: their login is for whatever they download."""
+        conf = provider("h.example", ServiceResource(), matching=None, s3_endpoint="https://s3.example")
+        conf.auth.matching_conf = {"s3_endpoint": "https://s3.example"}
+        conf.auth.s3_endpoint = "https://s3.example"
+        conf.downloader = AwsDownload(conf.download)
+        self.use(b=conf)
+        for href in ("https://portal.example/api/download/x.png", "https://s3.example.org/b/k", "https://xs3.example/b/k",
+                     "https://s3.example:8443/b/k", "https://b.s3.eu-west-1.amazonaws.com/k"):
+            a = self.ask(item(href))
+            self.assertEqual((a["source"], a.get("url"), a.get("headers"), a.get("bucket")), ("http", href, None, None))
+        for href, bucket, key in (("https://b.s3.example/a/k", "b", "a/k"), ("http://s3.example/b/a/k", "b", "a/k"),
+                                  ("https://s3.example/b/a/", "b", "a/")):
+            a = self.ask(item(href))
+            self.assertEqual((a["source"], a["bucket"], a["s3_key"], a["s3_endpoint"]), ("s3", bucket, key, "https://s3.example"))
+        self.failed(self.ask(item("https://s3.example/b")), 502)
+
+    def test_amazons_hosts_name_their_buckets(self):
+        for url, place in (("https://b.s3.us-west-2.amazonaws.com/k", ("b", "k")), ("https://my.b.s3.amazonaws.com/k", ("my.b", "k")),
+                           ("https://s3-eu-west-1.amazonaws.com/b/k", ("b", "k")), ("https://s3.amazonaws.com/b/k", ("b", "k")),
+                           ("https://b.s3.cn-north-1.amazonaws.com.cn/k", ("b", "k")), ("https://s3.amazonaws.com.evil.example/b/k", None),
+                           ("https://ec2.amazonaws.com/b/k", None)):
+            self.assertEqual(locations.bucket_and_key(url, None, 0), place, url)
+
+    def test_the_endpoint_of_a_profile_is_where_its_keys_are_for(self):
+        """What ~/.aws says stands in boto3's client alone."""
+        for said, endpoint in (("https://s3.corp.example", "https://s3.corp.example"), ("https://s3.amazonaws.com", None)):
+            auth = ServiceResource()
+            auth.meta = types.SimpleNamespace(client=types.SimpleNamespace(meta=types.SimpleNamespace(endpoint_url=said)))
+            self.use(b=provider("h.example", auth, matching="s3://"))
+            self.assertEqual(self.ask(item("s3://bucket/k")).get("s3_endpoint"), endpoint)
+
+    def test_keys_of_a_role_end_when_those_end_that_were_just_made(self):
+        class Credentials:
+            _expiry_time = None
+
+            def get_frozen_credentials(self):
+                self._expiry_time = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
+                return collections.namedtuple("F", "access_key secret_key token")("A", "S", "T")
+        conf = provider("h.example", ServiceResource(), matching="s3://", s3_endpoint="https://s3.example")
+        plugin = Plugin("b", conf.auth)
+        plugin.s3_session = types.SimpleNamespace(get_credentials=Credentials, region_name=None)
+        self.use(b=conf)._plugins_manager.built["b", "auth"] = plugin
+        self.assertEqual(self.ask(item("s3://bucket/k"))["expires_ms"], 1893456000000)
 
     def test_fresh_forgets_the_token(self):
         dag = self.use(b=provider("h.example", header_auth()))
