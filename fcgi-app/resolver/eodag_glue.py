@@ -67,8 +67,11 @@ def setup(public_urls):
     _public = tuple(locations.origin_and_path(u) for u in public_urls)
     try:
         from eodag import EODataAccessGateway
+        _lend_no_credentials()
         _import_early()
         dag = EODataAccessGateway()
+    except SetupError:
+        raise
     except Exception as e:
         # Its text may quote the file with the credentials.
         raise SetupError("EODAG cannot be set up: %s" % where(e)) from None
@@ -98,6 +101,17 @@ def _check_version():
     if not EODAG_MIN <= version < EODAG_BEYOND:
         raise SetupError("EODAG %s is outside the tested range: at least %s, below %s" % (
             text[:40], ".".join(map(str, EODAG_MIN)), ".".join(map(str, EODAG_BEYOND))))
+
+
+def _lend_no_credentials():
+    """
+    EODAG gives a provider without credentials those of any other whose pattern is the
+    same: "s3://" and "s3://eodata" are of several, at other endpoints and by other accounts.
+    """
+    from eodag.api.provider import ProvidersDict
+    if not callable(getattr(ProvidersDict, "_share_credentials", None)):
+        raise SetupError("EODAG may lend the credentials of a provider to others, in a way that is not known")
+    ProvidersDict._share_credentials = lambda self: None
 
 
 def _import_early():

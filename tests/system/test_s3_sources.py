@@ -164,6 +164,7 @@ def world(s3_engine, tmp_path_factory):
     made.add("elsewhere", keys(s3_engine.owner))
     made.add("paid", keys(reader), requester_pays=True)
     made.add("unpaid", keys(reader))
+    made.providers["loop_borrower"] = eodag_providers.s3_provider("loop_borrower", "signed", made.between.url)
     made.add("refused", keys(s3_engine.nobody))
     made.add("by-http", keys(s3_engine.owner), matching_url=re.escape(made.between.url) + "/by-http")
     made.providers["loop_by_http"]["download"]["bucket_path_level"] = 0
@@ -234,6 +235,15 @@ def test_what_is_public_is_asked_for_without_keys(world):
     private = bucket.add()
     refused = world.stack.get(private.path)
     assert refused.status == 403 and refused.json()["source"] == "upstream", refused
+
+
+def test_e5_no_backend_borrows_the_keys_of_another(world):
+    """EODAG gives a provider without credentials those of any other that has the same pattern."""
+    owner = world.buckets["signed"].add()
+    assert world.stack.get(owner.path).body == owner.data
+    asset = world.stack.add(owner.data, backend="loop_borrower", origin="s3://signed/" + owner.key)
+    answer = world.stack.get(asset.path)
+    assert answer.status == 403 and answer.json()["source"] == "upstream", answer
 
 
 def test_who_pays_is_said_where_it_is_configured(world):

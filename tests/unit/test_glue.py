@@ -136,6 +136,11 @@ class Dag:
         return list(self._plugins_manager.providers.configs)
 
 
+class ProvidersDict:
+    def _share_credentials(self):
+        self.lent = True
+
+
 def module(name, **members):
     m = types.ModuleType(name)
     vars(m).update(members)
@@ -145,6 +150,7 @@ def module(name, **members):
 STUBS = {
     "eodag": module("eodag", EODataAccessGateway=lambda: Dag(a=Conf(), b=Conf())),
     "eodag.api": module("eodag.api"), "eodag.api.product": module("eodag.api.product", EOProduct=Product),
+    "eodag.api.provider": module("eodag.api.provider", ProvidersDict=ProvidersDict),
     "requests": module("requests", PreparedRequest=PreparedRequest),
     "requests.structures": module("requests.structures", CaseInsensitiveDict=Headers),
     "requests.auth": module("requests.auth", HTTPDigestAuth=HTTPDigestAuth),
@@ -704,6 +710,15 @@ class Setup(Case):
         for bad in ("4.7.0", "4.11.0", "5.0", "3.9.1", "x", ""):
             with self.assertRaisesRegex(glue.SetupError, "tested range"):
                 self.setup_with(bad)
+
+    def test_e5_no_provider_lends_its_credentials(self):
+        self.setup_with("4.7.1")
+        providers = ProvidersDict()
+        providers._share_credentials()
+        self.assertFalse(hasattr(providers, "lent"))
+        with mock.patch.object(ProvidersDict, "_share_credentials", None):
+            with self.assertRaisesRegex(glue.SetupError, "lend"):
+                self.setup_with("4.7.1")
 
     def test_a_broken_configuration_tells_no_secret(self):
         def broken():
