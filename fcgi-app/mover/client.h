@@ -38,6 +38,7 @@ struct client {
 	bool probing;			/* in resource->probe_waiters */
 	bool looked_up;			/* in the store */
 	bool looked_again;		/* for what has taken the place of what was found there */
+	const char *kept_key;		/* of the object that is asked for at the storage: resource's or h's */
 	struct store_find *find;	/* the storage is being asked */
 	bool retried;			/* the source was resolved again once */
 	int file_fd;

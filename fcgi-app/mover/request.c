@@ -430,7 +430,7 @@ kept_lost(struct client *c, const char *why, bool replaced)
 	log_info(c->h.id, "event=object-lost reason='%s'", why);
 	pull_cancel(c->pull);
 	c->pull = NULL;
-	c->m->store->ops->forget(c->m->store, c->resource->key);
+	c->m->store->ops->forget(c->m->store, c->kept_key);
 	if (replaced && !c->looked_again) {
 		c->looked_again = true;
 		client_again(c);
@@ -506,7 +506,7 @@ redirect_kept(struct client *c, const char *key, uint64_t size, uint64_t bytes)
 	return go;
 }
 
-/* False: the source is asked instead. */
+/* False: the source is asked instead.  key: of c's resource, or of its hand-over. */
 static bool
 serve_kept(struct client *c, const char *key, const struct store_object *o)
 {
@@ -537,6 +537,7 @@ serve_kept(struct client *c, const char *key, const struct store_object *o)
 		buf_release(&url);
 		return false;
 	}
+	c->kept_key = key;
 	s = kept_source(buf_str(&url), o->version);
 	buf_release(&url);
 	w.source = s;

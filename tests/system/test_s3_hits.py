@@ -17,7 +17,7 @@ import time
 import urllib.parse
 
 import pytest
-from conftest import Stack, to_base64, wait_until
+from conftest import PREFIX, Stack, to_base64, wait_until
 from stores import Bucket
 from test_headers import OF_THE_MOMENT
 
@@ -198,6 +198,29 @@ def test_the_mover_sends_it_where_it_should(make_stack, bucket):
     bucket.remove(asset)
     answer = stack.get(asset.path)
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit
+
+
+def test_a_hit_that_is_gone_is_forgotten_under_its_own_key(make_stack, bucket):
+    """What is in the bucket by now is of no class where it is asked for: a transfer runs that began before the reload."""
+    stack = make_stack({**CONFIG, "front": {"hits": "stream"}, "datasets": [{"collections": ["S2"], "retention": "30d"}]}, store=bucket)
+    asset, movers = stack.add_gated(collection="GEOID"), stack.pids("mover")
+    finish = stack.begin(asset)
+    stack.reload(lambda config: config["datasets"].append({"collections": ["GEOID"], "retention": "30d"}))
+    file = os.path.join(stack.dir, "file")
+    with open(file, "wb") as f:
+        f.write(b"another")
+    subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--config", stack.env["CONFIG"], "object", "put", asset.path, file],
+                   check=True, timeout=60)
+    assert stack.get(asset.path).body == b"another"
+    bucket.remove(asset)
+    told, got = len(stack.log()), []
+    thread = threading.Thread(target=lambda: got.append(stack.get(asset.path)))
+    thread.start()
+    wait_until(lambda: "event=object-lost" in stack.log()[told:], "S3 has said that it is gone")
+    asset.open()
+    thread.join()
+    assert got[0].status == 200 and got[0].body == asset.data and not got[0].is_hit, got
+    assert finish() == (0, asset.data) and stack.pids("mover") == movers
 
 
 @pytest.mark.parametrize("front", ["apache", "lighttpd"])
