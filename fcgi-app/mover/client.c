@@ -147,6 +147,7 @@ client_end(struct client *c)
 	free(c->cache_control);
 	free(c->encoding);
 	free(c->location);
+	free(c->kept_version);
 	free(c->msg);
 	free(c);
 }

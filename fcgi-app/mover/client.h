@@ -39,6 +39,7 @@ struct client {
 	bool looked_up;			/* in the store */
 	bool looked_again;		/* for what has taken the place of what was found there */
 	const char *kept_key;		/* of the object that is asked for at the storage: resource's or h's */
+	char *kept_version;		/* and its tag there; owned, or NULL */
 	struct store_find *find;	/* the storage is being asked */
 	bool retried;			/* the source was resolved again once */
 	int file_fd;

@@ -446,9 +446,11 @@ kept_response(void *arg, struct pull *p UNUSED, const struct fetch_response *res
 	struct client *c = arg;
 	char why[40];
 
+	/* also where S3 takes no notice of If-Match, or says that it has packed what it sends */
 	if (resp->status != 206 || !resp->has_content_range || resp->bad_content_range ||
-	    resp->range_size != c->facts.size) {
-		(void)snprintf(why, sizeof(why), "status %d", resp->status);
+	    resp->range_size != c->facts.size || resp->content_encoding != NULL ||
+	    resp->etag == NULL || strcmp(resp->etag, c->kept_version) != 0) {
+		(void)snprintf(why, sizeof(why), "status %d%s", resp->status, resp->status == 206 ? " of something else" : "");
 		kept_lost(c, why, resp->status == 412);
 		return -1;
 	}
@@ -537,6 +539,8 @@ serve_kept(struct client *c, const char *key, const struct store_object *o)
 		buf_release(&url);
 		return false;
 	}
+	free(c->kept_version);
+	c->kept_version = mem_strdup(o->version);
 	c->kept_key = key;
 	s = kept_source(buf_str(&url), o->version);
 	buf_release(&url);

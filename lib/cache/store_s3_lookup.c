@@ -167,9 +167,9 @@ take(struct found *f, const struct s3_answer *a)
 			remember_none(f->s, f->key);
 		return;
 	}
-	if (a->head->etag == NULL || !a->head->has_length ||
+	if (a->head->etag == NULL || !a->head->has_length || a->head->content_encoding != NULL ||
 	    s3_meta_parse(fetch_response_amz(a->head, S3_META_HEADER), a->head->length, &m, &e) != 0) {
-		f->s->tell(f->s->tell_arg, STORE_FOREIGN, e.text[0] == '\0' ? "no ETag or no length" : e.text);
+		f->s->tell(f->s->tell_arg, STORE_FOREIGN, e.text[0] == '\0' ? "no ETag or no length, or it is encoded" : e.text);
 		found_set(f, STORE_MISS, MISS_MS);
 		return;
 	}

@@ -12,6 +12,7 @@ import http.server
 import os
 import re
 import signal
+import socket
 import threading
 import urllib.parse
 
@@ -24,7 +25,10 @@ FULL = "degraded: the cache takes nothing"
 
 
 class Between(http.server.BaseHTTPRequestHandler):
-    """Passes requests on to the engine; server.mood(method) gives (status, headers, body) instead, or None."""
+    """
+    Passes requests on to the engine; server.mood(method) gives (status, headers, body)
+    instead, or None, and server.twist(method, answer) what becomes of a real one.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -37,6 +41,7 @@ class Between(http.server.BaseHTTPRequestHandler):
             real = connection.getresponse()
             answer = real.status, dict(real.getheaders()), real.read()
             connection.close()
+            answer = self.server.twist(self.command, answer)
         status, headers, body = answer
         self.send_response_only(status)
         for name, value in headers.items():
@@ -57,6 +62,7 @@ class Between(http.server.BaseHTTPRequestHandler):
 def between(s3_engine):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Between)
     server.engine, server.mood = urllib.parse.urlsplit(s3_engine.url).netloc, lambda method: None
+    server.twist = lambda method, answer: answer
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
@@ -225,3 +231,37 @@ def test_a_bucket_that_is_missing(direct, s3_engine):
             check()
         finally:
             s3_engine.make_bucket(direct.store.name)
+
+
+# -- S3 that lies
+
+
+def remembered(stack, asset):
+    """A worker knows it, and leads nginx there."""
+    def hit():
+        answer = stack.request("HEAD", asset.path)
+        return answer.is_hit and not lines(stack, "id=%s event=answer" % answer.headers["x-request-id"], 0)
+    wait_until(hit, "it is remembered")
+
+
+@pytest.mark.parametrize("lie", [{"ETag": '"another"'}, {"Content-Encoding": "gzip"}])
+def test_g9_a_part_of_something_else_is_never_taken_for_the_object(behind, between, lie):
+    """By the mover, which asks where no worker knows the object."""
+    asset = behind.add(os.urandom(50000)).warm()
+    remembered(behind, asset)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(behind.env["MEMCACHED_SOCKET"])
+        s.sendall(b"flush_all\r\n")
+        assert s.recv(100) == b"OK\r\n"
+
+    def twist(method, answer):
+        status, headers, body = answer
+        if method != "GET":
+            return answer
+        return status, {**{k: v for k, v in headers.items() if k.lower() not in map(str.lower, lie)}, **lie}, bytes(len(body))
+    between.twist = twist
+    try:
+        answer = behind.get(asset.path)
+    finally:
+        between.twist = lambda method, answer: answer
+    assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, answer
