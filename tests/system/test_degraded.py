@@ -244,6 +244,19 @@ def remembered(stack, asset):
     wait_until(hit, "it is remembered")
 
 
+def test_whatever_status_s3_has_instead_of_the_object_is_a_miss(behind, between):
+    """Never S3's own words under our headers."""
+    asset = behind.add(os.urandom(50000)).warm()
+    for status in (300, 402, 404, 406, 411, 415, 421, 424, 451, 501, 505, 507, 509):
+        remembered(behind, asset)
+        between.mood = lambda method, said=status: (said, {"Content-Type": "application/xml"}, b"<canary/>") if method == "GET" else None
+        try:
+            answer = behind.get(asset.path)
+        finally:
+            between.mood = lambda method: None
+        assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, (status, answer)
+
+
 @pytest.mark.parametrize("lie", [{"ETag": '"another"'}, {"Content-Encoding": "gzip"}])
 def test_g9_a_part_of_something_else_is_never_taken_for_the_object(behind, between, lie):
     """By the mover, which asks where no worker knows the object."""
