@@ -95,7 +95,7 @@ class Kill:
     backend: str = ""       # of a resolver
     pids: tuple = ()
     at: float = 0
-    back: float = 0         # when the supervisor started it again, else at
+    back: float = 0         # when it was dead, which takes a large process a while, and its supervisor starts it again
     whole: float = 0
 
     def __str__(self):
@@ -103,7 +103,7 @@ class Kill:
 
     def may_fail(self, o):
         """Did this request touch the victim?"""
-        if not (o.begun < self.at + 0.05 and o.ended > self.at):
+        if not (o.begun < self.back + 0.05 and o.ended > self.at):
             # only where nobody listens may later ones fail too
             return self.victim in ("nginx", "master") and o.begun <= self.whole and o.ended > self.at
         if self.victim in ("nginx", "nginx-worker", "master", "radosgw"):      # it may have sent a hit
@@ -172,10 +172,9 @@ class Killer:
         kill.at = time.monotonic()
         for pid in kill.pids:
             strike(self.stack, pid, signal.SIGKILL)
-        kill.back = kill.at
+        wait_until(lambda: not any(is_alive(pid) for pid in kill.pids), "they are dead")
+        kill.back = time.monotonic()
         if kind is not None:
-            wait_until(lambda: not any(is_alive(pid) for pid in kill.pids), "they are dead")
-            kill.back = time.monotonic()
             self.start(kind, *again)
 
     # -- what a site's supervisor does

@@ -129,11 +129,11 @@ def test_a12_the_path_is_the_request_lines(stack, asset, header):
     "..%2f..%2fetc%2fpasswd", "%2e%2e/data", "%2e%2e%2fdata", "..;/data", "%252e%252e/data", "%c0%ae%c0%ae/data", "..%5c..%5cdata",
     "..%00/data", "%2e/data", "./data", "hostile%2fdata", "hostile/../hostile/data/..", "hostile//data", "/hostile/data"])
 def test_c1_no_path_leads_out_of_its_item(stack, tail):
-    before = len(stack.upstream())
+    before, asked = len(stack.upstream()), len(stack.stac_log())
     status = request(stack, "/data/loop_header/DEMO/" + tail)[0]
     assert status in (400, 404), status
     assert len(stack.upstream()) == before
-    for line in stack.stac_log():
+    for line in stack.stac_log()[asked:]:
         assert not {".", "..", ""} & {urllib.parse.unquote(s) for s in line[1].split("/")[1:]}, line
 
 

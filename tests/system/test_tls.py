@@ -77,7 +77,7 @@ class Stapler:
     def __init__(self, pem, announced):
         with open(pem) as f:
             self.certificate = ssl.PEM_cert_to_DER_cert(f.read())
-        self.announced, self.said, self.met = announced, b"", 0
+        self.announced, self.said, self.met, self.over = announced, b"", 0, threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
@@ -113,6 +113,7 @@ class Stapler:
                         self.said += piece
             except OSError:
                 pass
+            self.over.set()
 
 
 @pytest.fixture(scope="module")
@@ -168,5 +169,5 @@ def test_e9_a_staple_that_nobody_asked_for_is_502(running, folder, announced):
     provider = Stapler(certificate(folder, "stapled", "IP:127.0.0.1")[0], announced)
     asset, answer = fetch(running, provider)
     assert answer.status == 502 and asset.published() is None, answer
-    assert provider.met == 1
+    assert provider.over.wait(10) and provider.met == 1
     assert provider.said[:1] == b"\x15" and len(provider.said) == 7, "an alert, and nothing else"
