@@ -16,7 +16,7 @@ enum { ANSWER_HEAD_MAX = 32768 };
 	"Access-Control-Allow-Origin: *\r\n"						\
 	"Access-Control-Expose-Headers: Content-Length, Content-Range, "		\
 	"Content-Disposition, ETag, Last-Modified, Accept-Ranges, Cache-Status, "	\
-	"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy\r\n"
+	"X-Request-Id, X-Eodata-Delivery, Retry-After, RateLimit, RateLimit-Policy\r\n"
 
 struct answer {
 	int status;			/* 200, 206, 302, 304, 412, 416 */

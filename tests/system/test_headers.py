@@ -68,7 +68,7 @@ def test_every_data_answer_says_what_clients_need(stack):
         assert answer.headers["cache-control"] == "private"
         assert answer.headers["cache-status"].startswith("eodata-proxy; ")
         assert answer.headers["access-control-allow-origin"] == "*"
-        assert "ETag" in answer.headers["access-control-expose-headers"]
+        assert {"ETag", "X-Eodata-Delivery"} <= set(answer.headers["access-control-expose-headers"].split(", "))
         assert len(answer.headers["x-request-id"]) >= 16
         assert "x-eodata-charge" not in answer.headers
 
