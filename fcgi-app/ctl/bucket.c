@@ -53,6 +53,14 @@ read_keys(struct bucket *b, struct err *e)
 	return s3_credentials_file_reload(b->file, e) == S3_RELOAD_NEW ? 0 : -1;
 }
 
+static const struct s3_credentials *
+keys_of(void *arg, struct err *e UNUSED)
+{
+	const struct bucket *b = arg;
+
+	return b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment;
+}
+
 struct bucket *
 bucket_new(const struct config *c, struct err *e)
 {
@@ -66,8 +74,7 @@ bucket_new(const struct config *c, struct err *e)
 	if (s3_place_init(&place, &words, e) == 0 && read_keys(b, e) == 0)
 		b->wait = wait_new(c, e);
 	if (b->wait != NULL)
-		b->client = s3_client_new(wait_net(b->wait), &place,
-		    b->file != NULL ? s3_credentials_file_get(b->file) : &b->environment);
+		b->client = s3_client_new(wait_net(b->wait), &place, true, keys_of, b);
 	s3_place_release(&place);
 	if (b->client != NULL)
 		return b;

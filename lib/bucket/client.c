@@ -6,7 +6,6 @@
 
 #include "bucket/client.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,10 @@ enum { CREDENTIALS_PAUSE_MS = 1000 };
 struct s3_client {
 	struct net *net;				/* borrowed */
 	struct s3_place place;				/* in the region where the bucket is */
-	const struct s3_credentials *credentials;	/* borrowed; may be NULL */
+	bool follows;
+	s3_keys_fn *keys;
+	void *keys_arg;
 	struct s3_signer *signer;
-	struct deadlines deadlines;			/* when the operations that wait have their turn */
 	LIST_HEAD(, s3_op) all;
 };
 
@@ -33,11 +33,12 @@ struct s3_op {
 	struct deadline turn;		/* while it waits */
 	struct s3_call *call;		/* while it does not */
 	s3_op_done_fn *on_done;
+	s3_done_fn *on_try;		/* or NULL */
 	void *arg;
 	struct s3_want w;		/* pointers: copies of ours */
 	struct s3_pair *query, *signed_headers;
 	struct strs lines;
-	bool went_elsewhere;
+	bool went_elsewhere, last;
 	unsigned tries;
 	char asked_region[S3_REGION_MAX + 1];		/* in this try */
 };
@@ -59,28 +60,30 @@ place_copy(struct s3_place *to, const struct s3_place *from)
 }
 
 struct s3_client *
-s3_client_new(struct net *net, const struct s3_place *place, const struct s3_credentials *credentials)
+s3_client_new(struct net *net, const struct s3_place *place, bool follows, s3_keys_fn *keys, void *keys_arg)
 {
 	struct s3_client *b = mem_alloc(sizeof(*b));
 
 	b->net = net;
 	place_copy(&b->place, place);
-	b->credentials = credentials;
+	b->follows = follows;
+	b->keys = keys;
+	b->keys_arg = keys_arg;
 	b->signer = s3_signer_new();
 	LIST_INIT(&b->all);
 	return b;
-}
-
-void
-s3_client_set_credentials(struct s3_client *b, const struct s3_credentials *credentials)
-{
-	b->credentials = credentials;
 }
 
 const char *
 s3_client_region(const struct s3_client *b)
 {
 	return b->place.region;
+}
+
+bool
+s3_client_is_idle(const struct s3_client *b)
+{
+	return b == NULL || LIST_EMPTY(&b->all);
 }
 
 static struct s3_pair *
@@ -106,7 +109,7 @@ pairs_free(struct s3_pair *pairs, size_t n)
 static void
 op_free(struct s3_op *o)
 {
-	deadlines_remove(&o->client->deadlines, &o->turn);
+	net_call_off(o->client->net, &o->turn);
 	LIST_REMOVE(o, entry);
 	pairs_free(o->query, o->w.request.nquery);
 	pairs_free(o->signed_headers, o->w.request.nheaders);
@@ -130,11 +133,12 @@ s3_client_free(struct s3_client *b)
 		return;
 	for (o = LIST_FIRST(&b->all); o != NULL; o = LIST_FIRST(&b->all))
 		s3_op_cancel(o);
-	deadlines_release(&b->deadlines);
 	s3_signer_free(b->signer);
 	s3_place_release(&b->place);
 	free(b);
 }
+
+static void op_try(void *arg);
 
 struct s3_op *
 s3_op_start(struct s3_client *b, const struct s3_want *w, s3_op_done_fn *on_done, void *arg)
@@ -144,6 +148,8 @@ s3_op_start(struct s3_client *b, const struct s3_want *w, s3_op_done_fn *on_done
 
 	MUST(w->end_ms != 0);
 	o->client = b;
+	o->turn.fn = op_try;
+	o->turn.arg = o;
 	o->on_done = on_done;
 	o->arg = arg;
 	o->w = *w;
@@ -159,7 +165,7 @@ s3_op_start(struct s3_client *b, const struct s3_want *w, s3_op_done_fn *on_done
 		o->lines.v[o->lines.n++] = mem_strdup(w->headers[i]);
 	o->w.headers = o->lines.v;
 	LIST_INSERT_HEAD(&b->all, o, entry);
-	deadlines_set(&b->deadlines, &o->turn, clock_mono_ms());
+	net_call_at(b->net, &o->turn, clock_mono_ms());
 	return o;
 }
 
@@ -172,10 +178,20 @@ s3_op_cancel(struct s3_op *o)
 	op_free(o);
 }
 
-uint64_t
-s3_op_sent(const struct s3_op *o)
+void
+s3_op_hear(struct s3_op *o, s3_done_fn *fn)
 {
-	return o->call == NULL ? 0 : s3_call_sent(o->call);
+	o->on_try = fn;
+}
+
+bool
+s3_op_finish_try(struct s3_op *o)
+{
+	o->last = true;
+	if (o->call != NULL)
+		return true;
+	op_free(o);
+	return false;
 }
 
 static void
@@ -192,10 +208,10 @@ again(struct s3_op *o, int64_t pause_ms)
 {
 	int64_t at = clock_mono_ms() + pause_ms;
 
-	if (o->tries >= S3_OP_TRIES_MAX || at >= o->w.end_ms)
+	if (o->last || o->tries >= S3_OP_TRIES_MAX || pause_ms > S3_OP_PAUSE_MAX_MS || at >= o->w.end_ms)
 		return false;
 	o->call = NULL;
-	deadlines_set(&o->client->deadlines, &o->turn, at);
+	net_call_at(o->client->net, &o->turn, at);
 	return true;
 }
 
@@ -205,10 +221,12 @@ on_answer(void *arg, const struct s3_answer *a)
 	struct s3_op *o = arg;
 	uint32_t chance;
 
+	if (o->on_try != NULL)
+		o->on_try(o->arg, a);
 	process_random(&chance, sizeof(chance));
 	if (a->again && again(o, judge_pause_ms(o->tries, a->head == NULL ? -1 : a->head->retry_after_s, chance)))
 		return;
-	if (a->region != NULL && !o->went_elsewhere && again(o, 0)) {
+	if (o->client->follows && a->region != NULL && !o->went_elsewhere && again(o, 0)) {
 		o->went_elsewhere = true;
 		/* another operation may have moved it already */
 		if (strcmp(o->client->place.region, o->asked_region) == 0)
@@ -228,17 +246,16 @@ op_refuse(struct s3_op *o, enum s3_result result, const struct err *e)
 }
 
 static void
-op_try(struct s3_op *o)
+op_try(void *arg)
 {
+	struct s3_op *o = arg;
 	struct s3_client *b = o->client;
-	const struct s3_peer peer = { b->net, &b->place, b->signer, b->credentials };
 	struct err e = ERR_NONE;
+	const struct s3_peer peer = { b->net, &b->place, b->signer, b->keys(b->keys_arg, &e) };
 
-	if (b->credentials == NULL) {
-		if (again(o, CREDENTIALS_PAUSE_MS))
-			return;
-		err_set(&e, "there are no credentials");
-		op_refuse(o, S3_RESULT_REFUSED, &e);
+	if (peer.credentials == NULL) {
+		if (!again(o, CREDENTIALS_PAUSE_MS))
+			op_refuse(o, S3_RESULT_REFUSED, &e);
 		return;
 	}
 	(void)snprintf(o->asked_region, sizeof(o->asked_region), "%s", b->place.region);
@@ -247,36 +264,6 @@ op_try(struct s3_op *o)
 		op_refuse(o, S3_RESULT_BAD, &e);
 	else
 		o->tries++;
-}
-
-int
-s3_client_timeout_ms(const struct s3_client *b)
-{
-	const struct deadline *d = deadlines_first(&b->deadlines);
-	int64_t left;
-
-	if (d == NULL)
-		return -1;
-	left = d->at_mono_ms - clock_mono_ms();
-	if (left < 0)
-		return 0;
-	return left > INT_MAX ? INT_MAX : (int)left;
-}
-
-void
-s3_client_on_timeout(struct s3_client *b)
-{
-	int64_t now = clock_mono_ms();
-	struct deadline *d;
-
-	/* those that are queued meanwhile come next time */
-	for (size_t left = b->deadlines.n; left > 0; left--) {
-		d = deadlines_first(&b->deadlines);
-		if (d == NULL || d->at_mono_ms > now)
-			break;
-		deadlines_remove(&b->deadlines, d);
-		op_try((struct s3_op *)(void *)((char *)d - offsetof(struct s3_op, turn)));
-	}
 }
 
 /* -- waiting ----------------------------------------------------------------- */
@@ -303,9 +290,6 @@ s3_op_wait(struct s3_client *b, struct wait *w, const struct s3_want *want, s3_o
 
 	MUST(wait_net(w) == b->net);
 	(void)s3_op_start(b, want, waited, &state);	/* ends by itself */
-	while (!state.over) {
-		s3_client_on_timeout(b);
-		if (!state.over)
-			wait_turn(w, s3_client_timeout_ms(b));
-	}
+	while (!state.over)
+		wait_turn(w, -1);
 }

@@ -62,14 +62,17 @@ on_data(void *arg, const char *data, size_t n)
 	return 0;
 }
 
-/* Of an error's document; before it there may be spaces that came while S3 was at work. */
+/* A document; before it there may be spaces that came while S3 was at work. */
 static void
-read_error(const struct s3_call *c, struct s3_answer *a)
+read_document(const struct s3_call *c, struct s3_answer *a)
 {
 	size_t blank = strspn(a->body, " \t\r\n");
 
-	if (a->status >= 300 || c->may_fail_late)
-		(void)s3_error_read(&a->said, a->body + blank, a->body_n - blank);	/* none: the status alone */
+	if (a->status < 300 && !c->may_fail_late)
+		return;
+	a->body += blank;
+	a->body_n -= blank;
+	(void)s3_error_read(&a->said, a->body, a->body_n);	/* none: the status alone */
 }
 
 static void
@@ -102,7 +105,7 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 	if (x == FETCH_OK) {
 		a.head = fetch_response(c->fetch);
 		a.status = a.head->status;
-		read_error(c, &a);
+		read_document(c, &a);
 	}
 	judge_answer(c, &a);
 	c->fetch = NULL;
@@ -146,6 +149,12 @@ may_fail_late(const struct s3_request *r)
 	return strcmp(r->method, "POST") == 0;
 }
 
+static size_t
+answer_max(const struct s3_want *w)
+{
+	return w->answer_max == 0 ? S3_ANSWER_MAX : w->answer_max;
+}
+
 static struct s3_call *
 call_new(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, void *arg)
 {
@@ -155,7 +164,7 @@ call_new(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, void 
 	c->arg = arg;
 	c->may_fail_late = may_fail_late(&w->request);
 	(void)snprintf(c->region, sizeof(c->region), "%s", p->place->region);
-	buf_init(&c->body, S3_ANSWER_MAX);
+	buf_init(&c->body, answer_max(w));
 	return c;
 }
 
@@ -168,7 +177,7 @@ s3_call_start(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, 
 	char **lines = lines_of(w);
 	struct fetch_request f = {
 		.id = w->id, .trace = w->trace, .method = r.method, .body = w->text,
-		.headers = lines, .n_headers = r.nheaders + w->n_headers, .max_size = S3_ANSWER_MAX,
+		.headers = lines, .n_headers = r.nheaders + w->n_headers, .max_size = answer_max(w),
 		.has_upload = w->fd != -1, .upload_fd = w->fd, .upload_offset = w->offset, .upload_length = w->n,
 		.trusted = true, .want_amz = true, .tls_verify = true, .first_byte_deadline_mono_ms = w->answer_by_ms,
 		.patient = w->patient, .end_mono_ms = w->end_ms,
@@ -193,12 +202,6 @@ s3_call_start(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, 
 		explicit_bzero(url.data, url.len);
 	buf_release(&url);
 	return c;
-}
-
-uint64_t
-s3_call_sent(const struct s3_call *c)
-{
-	return fetch_sent(c->fetch);
 }
 
 void

@@ -18,6 +18,7 @@
 
 enum {
 	S3_ANSWER_MAX = S3_XML_MAX,	/* bytes of a document or a small object */
+	S3_SHORT_MAX = FETCH_ERROR_BODY_MAX,	/* ... of one that says little */
 	S3_CALL_LIFE_S = 1800,		/* of the URL: our clock may be that late */
 	S3_PATIENT_MS = 600000,		/* for the completion of an upload */
 };
@@ -42,6 +43,7 @@ struct s3_want {
 	int fd;				/* -1: text, or none */
 	uint64_t offset, n;
 	const char *text;		/* copied */
+	size_t answer_max;		/* bytes; 0: S3_ANSWER_MAX */
 };
 
 struct s3_answer {
@@ -53,7 +55,7 @@ struct s3_answer {
 	bool again;			/* the same may well succeed later */
 	const char *region;		/* where it is to be asked instead; NULL: here is right, or nowhere is */
 	const struct fetch_response *head;	/* NULL where there was no answer */
-	const char *body;		/* the document; "" */
+	const char *body;		/* the document, without spaces before it; "" */
 	size_t body_n;
 };
 
@@ -67,7 +69,6 @@ void s3_answer_say(const struct s3_answer *a, struct err *e);
 /* NULL and e: it cannot be asked at all.  fn never comes from inside. */
 struct s3_call *s3_call_start(const struct s3_peer *p, const struct s3_want *w, s3_done_fn *fn, void *arg,
     struct err *e);
-uint64_t s3_call_sent(const struct s3_call *c);		/* bytes of the body */
 void s3_call_cancel(struct s3_call *c);			/* NULL is fine; not from inside its own fn */
 
 #endif

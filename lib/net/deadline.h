@@ -10,6 +10,8 @@
 struct deadline {
 	int64_t at_mono_ms;
 	size_t place;		/* 1-based in the heap; 0 = not in it */
+	void (*fn)(void *arg);	/* what is to be done then, by whom the heap belongs to */
+	void *arg;
 };
 
 struct deadlines {

@@ -161,26 +161,6 @@ copy_request(struct fetch *f, const struct fetch_request *r, struct err *e)
 	return lines_copy(f, &f->credentials, r->credentials, r->n_credentials, e);
 }
 
-struct fetch *
-fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops *ops, void *arg, struct err *e)
-{
-	struct fetch *f = mem_alloc(sizeof(*f));
-
-	f->net = n;
-	f->ops = *ops;
-	f->arg = arg;
-	response_init(&f->response, r);
-	LIST_INSERT_HEAD(&n->all, f, entry);
-	n->n_fetches++;
-	if (copy_request(f, r, e) != 0) {
-		fetch_destroy(f);
-		return NULL;
-	}
-	limits_start(f, r->first_byte_deadline_mono_ms);
-	net_work_add(n, f, WORK_START);
-	return f;
-}
-
 void
 fetch_resume(struct fetch *f)
 {
@@ -253,6 +233,37 @@ fetch_end(struct fetch *f)
 	f->ended = true;
 	f->ops.on_done(f->arg, f->over ? f->verdict : FETCH_OK, f->over ? f->reason : "");
 	fetch_destroy(f);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct fetch *f = arg;
+
+	if (limits_passed(f))
+		fetch_end(f);
+}
+
+struct fetch *
+fetch_start(struct net *n, const struct fetch_request *r, const struct fetch_ops *ops, void *arg, struct err *e)
+{
+	struct fetch *f = mem_alloc(sizeof(*f));
+
+	f->net = n;
+	f->ops = *ops;
+	f->arg = arg;
+	f->deadline.fn = on_deadline;
+	f->deadline.arg = f;
+	response_init(&f->response, r);
+	LIST_INSERT_HEAD(&n->all, f, entry);
+	n->n_fetches++;
+	if (copy_request(f, r, e) != 0) {
+		fetch_destroy(f);
+		return NULL;
+	}
+	limits_start(f, r->first_byte_deadline_mono_ms);
+	net_work_add(n, f, WORK_START);
+	return f;
 }
 
 static void
@@ -344,13 +355,6 @@ fetch_hop_done(struct fetch *f, CURLcode code)
 		(void)hop_judge(f, code);	/* the verdict stays in f */
 	}
 	fetch_end(f);
-}
-
-void
-fetch_expired(struct fetch *f)
-{
-	if (limits_passed(f))
-		fetch_end(f);
 }
 
 static void

@@ -32,6 +32,14 @@ void net_on_timeout(struct net *n);
 
 bool net_is_idle(const struct net *n);			/* no fetch is under way */
 
+struct deadline;
+/*
+ * For whoever fetches again later: d->fn(d->arg) is called by net_on_timeout, once, at that time or
+ * after it.  d is the caller's, who calls it off before d goes.
+ */
+void net_call_at(struct net *n, struct deadline *d, int64_t at_mono_ms);
+void net_call_off(struct net *n, struct deadline *d);
+
 enum fetch_error {
 	FETCH_OK,
 	FETCH_REFUSED,		/* URL, scheme, address or redirect against policy: 502 */

@@ -161,17 +161,30 @@ reap(struct net *n)
 	}
 }
 
+/* Those that have come.  What they set for now comes next time. */
 static void
 run_deadlines(struct net *n)
 {
 	int64_t now = clock_mono_ms();
-	struct deadline *d;
+	struct deadline *d = deadlines_first(&n->deadlines);
 
-	for (d = deadlines_first(&n->deadlines); d != NULL && d->at_mono_ms <= now;
-	    d = deadlines_first(&n->deadlines)) {
+	for (size_t left = n->deadlines.n; left > 0 && d != NULL && d->at_mono_ms <= now; left--) {
 		deadlines_remove(&n->deadlines, d);
-		fetch_expired((struct fetch *)(void *)((char *)d - offsetof(struct fetch, deadline)));
+		d->fn(d->arg);
+		d = deadlines_first(&n->deadlines);
 	}
+}
+
+void
+net_call_at(struct net *n, struct deadline *d, int64_t at_mono_ms)
+{
+	deadlines_set(&n->deadlines, d, at_mono_ms);
+}
+
+void
+net_call_off(struct net *n, struct deadline *d)
+{
+	deadlines_remove(&n->deadlines, d);
 }
 
 static void

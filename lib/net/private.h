@@ -30,7 +30,7 @@ struct net {
 	CURLM *multi;
 	bool global;				/* curl_global_init has been called */
 	int64_t curl_at_mono_ms;		/* when libcurl wants to be called; -1 never */
-	struct deadlines deadlines;		/* of fetches: ours */
+	struct deadlines deadlines;		/* of fetches, and of callers (net_call_at) */
 	struct kept kept;			/* every connection that has carried a request */
 	LIST_HEAD(, fetch) all;
 	size_t n_fetches;			/* in it */
@@ -137,7 +137,6 @@ bool limits_passed(struct fetch *f);		/* the deadline has come: true when that i
 /* fetch.c: called by net.c, outside libcurl. */
 void fetch_turn(struct fetch *f, unsigned work);
 void fetch_hop_done(struct fetch *f, CURLcode code);
-void fetch_expired(struct fetch *f);
 void fetch_destroy(struct fetch *f);		/* no callback */
 
 /* net.c */

@@ -89,6 +89,12 @@ take_word(struct s3_want *r, struct s3_pair *query, struct s3_pair *headers, cha
 	}
 }
 
+static const struct s3_credentials *
+keys(void *arg, struct err *e UNUSED)
+{
+	return s3_credentials_file_get(arg);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -120,7 +126,7 @@ main(int argc, char **argv)
 	w = wait_new(&conf, &e);
 	if (w == NULL)
 		fail(e.text);
-	b = s3_client_new(wait_net(w), &place, s3_credentials_file_get(file));
+	b = s3_client_new(wait_net(w), &place, true, keys, file);
 	s3_op_wait(b, w, &r, on_done, NULL);
 	s3_client_free(b);
 	wait_free(w);

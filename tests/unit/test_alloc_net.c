@@ -227,13 +227,19 @@ on_answer(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 		*rc = a->result != S3_RESULT_OK && a->result != S3_RESULT_UNMET && a->status != 299 && e.text[0] != '\0' ? REFUSED : WRONG;
 }
 
+static const struct s3_credentials *
+keys_of(void *arg, struct err *e UNUSED)
+{
+	return arg;
+}
+
 /* An operation on a bucket: all of it is asked for, and the refusal is read as it is. */
 static int
 operate(void)
 {
 	static char id[] = "id", secret[] = "secret", token[] = "t", condition[] = "If-None-Match: *", *headers[] = { condition };
 	static const struct s3_pair query[] = { { "partNumber", "1" } }, meta[] = { { "x-amz-meta-a", "b" } };
-	const struct s3_credentials credentials = { id, secret, token };
+	struct s3_credentials credentials = { id, secret, token };
 	bool was = torture_pause();
 	struct err e = ERR_NONE;
 	struct s3_place place;
@@ -245,17 +251,15 @@ operate(void)
 	MUST(s3_place_init(&place, &(struct s3_place_words){ .endpoint = endpoint, .bucket = "data", .prefix = "p" }, &e) == 0);
 	loop_start(&conf);
 	torture_go_on(was);
-	b = s3_client_new(loop_net(), &place, &credentials);
+	b = s3_client_new(loop_net(), &place, true, keys_of, &credentials);
 	(void)s3_op_start(b, &(struct s3_want){
 		.request = { .method = "PUT", .key = "a", .query = query, .nquery = 1, .headers = meta, .nheaders = 1 },
 		.headers = headers, .n_headers = 1, .fd = -1, .text = "<body/>", .end_ms = clock_mono_ms() + 600000,
 	}, on_answer, &rc);
 	while (rc == -1) {
-		s3_client_on_timeout(b);
-		if (rc == -1 && s3_client_timeout_ms(b) > 0)
-			clock_shift_ms(s3_client_timeout_ms(b));
-		else
-			loop_turn();
+		if (net_is_idle(loop_net()) && net_timeout_ms(loop_net()) > 0)
+			clock_shift_ms(net_timeout_ms(loop_net()));
+		loop_turn();
 	}
 	was = torture_pause();
 	s3_client_free(b);
