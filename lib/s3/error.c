@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * S3's errors.  They also say what was signed, and with whose key: none of
- * that is taken.  Whoever speaks to S3.
+ * that is taken, nor a message with something in it that may be a signature, a
+ * token or a secret.  Whoever speaks to S3.
  */
 #include "base/base.h"
 
@@ -13,12 +14,28 @@
 #include "s3/xml.h"
 #include "wire/header.h"
 
+enum { WORD_MAX = 39 };		/* signatures have 64, secrets 40, tokens hundreds */
+
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static bool
 is_word(const char *s, const char *of, size_t max)
 {
 	return s != NULL && s[0] != '\0' && strlen(s) <= max && s[strspn(s, of)] == '\0';
+}
+
+/* What is meant for people has no such words. */
+static bool
+has_long_word(const char *s)
+{
+	size_t n;
+
+	for (; *s != '\0'; s += n + (s[n] != '\0')) {
+		n = strspn(s, ALNUM "+/=_-");
+		if (n > WORD_MAX)
+			return true;
+	}
+	return false;
 }
 
 int
@@ -33,10 +50,12 @@ s3_error_read(struct s3_error *ret, const char *data, size_t n)
 	if (is_one) {
 		*ret = (struct s3_error){ .object_size = UINT64_MAX };
 		memcpy(ret->code, code, strlen(code));
-		len = message == NULL ? 0 : strnlen(message, S3_MESSAGE_MAX);
+		if (message == NULL || has_long_word(message))
+			message = "";
+		len = strnlen(message, S3_MESSAGE_MAX);
 		while (len > 0 && !text_is_utf8(message, len))	/* cut within a character */
 			len--;
-		memcpy(ret->message, message == NULL ? "" : message, len);
+		memcpy(ret->message, message, len);
 		if (is_word(region, ALNUM "-_", S3_REGION_MAX))
 			memcpy(ret->region, region, strlen(region));
 		if (size != NULL)

@@ -12,7 +12,7 @@ enum { S3_CODE_MAX = 63, S3_MESSAGE_MAX = 200, S3_REGION_MAX = 64 };
 
 struct s3_error {
 	char code[S3_CODE_MAX + 1];		/* "NoSuchBucket": letters, digits and '.' */
-	char message[S3_MESSAGE_MAX + 1];	/* cut; may be "".  Untrusted: escape it */
+	char message[S3_MESSAGE_MAX + 1];	/* cut; "" where it may hold a secret, too.  Untrusted: escape it */
 	char region[S3_REGION_MAX + 1];		/* where the bucket is, or "": letters, digits, '-' and '_' */
 	uint64_t object_size;			/* to a range beyond its end; UINT64_MAX where it is not said */
 };

@@ -229,6 +229,30 @@ errors_are_read_without_what_was_signed(void)
 	CHECK(x.object_size == UINT64_MAX);
 }
 
+/* Nor by a message, whoever made it up. */
+static void
+a_message_with_a_signature_a_token_or_a_secret_is_dropped(void)
+{
+	static const char *const word[] = {
+		"aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+		"https://s3/a?X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404;b",
+		"FwoGZXIvYXdzEPT//////////wEaDFKSdavW-_UmVFOM7SxbQ==",
+	};
+	char text[600], before[200];
+	struct s3_error x;
+
+	memset(before, '.', sizeof(before));
+	for (size_t i = 0; i < ARRAY_LEN(word); i++) {
+		for (int n = 0; n < 200; n += 190) {	/* also behind what is shown */
+			(void)snprintf(text, sizeof(text), "<Error><Code>Bad</Code><Message>%.*s got '%s', no</Message></Error>", n,
+			    before, word[i]);
+			CHECK_INT(s3_error_read(&x, text, strlen(text)), 0);
+			CHECK_STR(x.code, "Bad");
+			CHECK_STR(x.message, "");
+		}
+	}
+}
+
 static void
 the_size_of_an_object_is_read_where_it_is_one(void)
 {
@@ -316,6 +340,7 @@ main(void)
 		UNIT(size_depth_and_number_are_bounded),
 		UNIT(what_is_written_is_read_again),
 		UNIT(errors_are_read_without_what_was_signed),
+		UNIT(a_message_with_a_signature_a_token_or_a_secret_is_dropped),
 		UNIT(the_size_of_an_object_is_read_where_it_is_one),
 		UNIT(what_is_no_error_is_none),
 		UNIT(a_long_message_is_cut_between_characters),
