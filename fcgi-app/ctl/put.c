@@ -380,7 +380,7 @@ publish(struct put *p, struct err *e)
 	if (state == FILL_DONE)
 		return 0;
 	until_ms = clock_mono_ms() + ABORT_MS;
-	while (p->wait != NULL && !net_is_idle(wait_net(p->wait)) && clock_mono_ms() < until_ms)
+	while (p->store->ops->busy != NULL && p->store->ops->busy(p->store) && clock_mono_ms() < until_ms)
 		turn(p);
 	return -1;
 }

@@ -126,6 +126,11 @@ struct store_ops {
 	 * lookup finds: 1, or 0 where there is none, or -1 and e.  One that takes its place meanwhile may stay.
 	 */
 	int (*remove)(struct store *s, const char *key, struct err *e);
+	/*
+	 * Mover, eodata-proxyctl; NULL where there is nothing of the kind.  Does the storage still have to hear
+	 * of what was given up?  detach would keep it from that.
+	 */
+	bool (*busy)(const struct store *s);
 	/* Each second or so: let go of what was kept for lookups and is out of date. */
 	void (*tick)(struct store *s);
 	/* Mover.  How full is it? 0, or -1 and e. */

@@ -214,21 +214,35 @@ s3_host(const struct store *store)
 	return ((const struct store_s3 *)store)->host;
 }
 
+static const struct s3_credentials *
+client_keys(void *arg, struct err *e)
+{
+	return s3_keys(arg, e);
+}
+
 static void
 s3_attach(struct store *store, struct net *net, struct shared *shared, store_tell_fn *tell, void *arg)
 {
 	struct store_s3 *s = s3_of(store);
 
 	s->net = net;
+	/* what follows a bucket to another region is not what signs for clients and the front */
+	s->client = net == NULL ? NULL : s3_client_new(net, &s->place, false, client_keys, s);
 	s->shared = shared;
 	s->tell = tell;
 	s->tell_arg = arg;
 }
 
+/* Who looks at this has no fill any more, and then all that the client asks is about those that were given up. */
+static bool
+s3_busy(const struct store *store)
+{
+	return !s3_client_is_idle(((const struct store_s3 *)store)->client);
+}
+
 static void
 s3_tick(struct store *store)
 {
-	s3_fills_tick(s3_of(store));
 	s3_found_tick(s3_of(store));
 }
 
@@ -269,7 +283,8 @@ s3_detach(struct store *store)
 
 	s3_fills_end(s);
 	s3_found_free(s);
-	s3_aborts_free(s);
+	s3_client_free(s->client);
+	s->client = NULL;
 	s->net = NULL;
 	s->shared = NULL;
 }
@@ -307,6 +322,7 @@ static const struct store_ops s3_ops = {
 	.fill_finish = s3_fill_finish,
 	.fill_state = s3_fill_state,
 	.fill_free = s3_fill_free,
+	.busy = s3_busy,
 	.tick = s3_tick,
 	.space = s3_space,
 	.set_config = s3_set_config,
@@ -329,7 +345,6 @@ store_s3_open(const struct config *c, bool mover, struct err *e)
 	s->store.ops = &s3_ops;
 	s->config = c;
 	LIST_INIT(&s->fills);
-	LIST_INIT(&s->aborts);
 	if (s3_place_init(&s->place, &words, e) != 0)
 		goto fail;
 	if (c->s3_public_endpoint[0] != '\0')

@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "bucket/s3_call.h"
+#include "bucket/client.h"
 #include "cache/shared.h"
 #include "cache/store_s3_meta.h"
 
@@ -36,8 +36,8 @@ struct store_s3 {
 	struct s3_credentials_file *file;	/* NULL: from the environment */
 	struct s3_credentials environment;
 	char *spool_path;		/* NULL: this one does not fill */
+	struct s3_client *client;	/* of fills; NULL without net */
 	LIST_HEAD(, store_fill) fills;
-	LIST_HEAD(, s3_abort) aborts;
 	struct found *found;		/* hash by key */
 	size_t n_found;
 	struct s3_health all, taking;	/* S3 for whatever we ask it, and for what is put there */
@@ -60,9 +60,7 @@ void s3_fill_advance(struct store_fill *f, uint64_t upto);
 void s3_fill_finish(struct store_fill *f, const struct object_meta *m);
 enum fill_state s3_fill_state(const struct store_fill *f, struct err *e);
 void s3_fill_free(struct store_fill *f);
-void s3_fills_tick(struct store_s3 *s);		/* parts whose time has come are sent again */
 void s3_fills_end(struct store_s3 *s);		/* of those that are freed and wait */
-void s3_aborts_free(struct store_s3 *s);
 
 /* store_s3_lookup.c */
 enum store_result s3_lookup(struct store *s, const char *key, struct store_object *ret, struct err *e);

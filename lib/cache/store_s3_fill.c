@@ -14,8 +14,10 @@
  * Metadata is fixed when an upload begins.  Where length or ETag are not known
  * by then, it begins when the body is there.
  *
- * What is given up is aborted at once, as far as S3 can be reached; what a
+ * What is given up is aborted at once, again until S3 has heard it; what a
  * death leaves behind is the lifecycle rule's (AbortIncompleteMultipartUpload).
+ *
+ * Each request is an operation (bucket/client.h), which comes again by itself.
  */
 #include "base/base.h"
 
@@ -26,26 +28,24 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "s3/xml.h"
+#include "wire/conditional.h"
 
 enum {
 	PARTS_MAX = 10000,		/* of S3 */
-	TRIES = 5,			/* of each request */
+	REQUEST_MS = 3600000,		/* of each request, all its tries; how slow a try may be, lib/net knows */
+	ABORT_MS = 60000,
 	UPLOAD_ID_MAX = 1024,
 	PART_ETAG_MAX = 128,
-	COMPLETE_MAX = 4 << 20,		/* bytes of the document that names all parts */
+	COMPLETE_MAX = 1 << 20,		/* bytes of the document that names all parts: of S3 and lib/net */
 };
 
 enum step { WAITING, CREATING, SENDING, CLOSING, PUTTING, DONE, BROKEN };
 
-/* One request that is sent until it succeeds or there is no sense in it. */
-struct errand {
+struct part {
 	struct store_fill *f;
-	struct s3_call *call;		/* it is on its way */
-	int64_t at_ms;			/* mono: to be sent (again); 0: not wanted */
-	unsigned tries;
-	size_t part;			/* SENDING: which one, from 0 */
+	struct s3_op *op;		/* it is being sent; NULL: none is */
+	size_t i;			/* which one, from 0 */
 };
 
 struct store_fill {
@@ -63,71 +63,51 @@ struct store_fill {
 	char **etag;			/* of each part that is there */
 	size_t n_parts, next, there;	/* parts in all (known once the length is), the next to send, that are there */
 	size_t at_once;
-	struct errand *parts;		/* at_once of them */
-	struct errand single;		/* create, complete, put */
+	struct part *parts;		/* at_once of them */
+	struct s3_op *single;		/* create, complete, look, put */
 	bool freed;			/* nobody has it: it waits for what came of its creation, to abort that */
 	struct err error;
 };
 
-/* An upload that nobody wants: asked to go, once. */
-struct s3_abort {
-	LIST_ENTRY(s3_abort) link;
-	struct s3_call *call;
-};
-
 static void pump(struct store_fill *f);
 
-/* ---- giving up ----------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------- */
+
+static struct s3_op *
+ask(struct store_fill *f, struct s3_want *w, s3_op_done_fn *on_done, void *arg)
+{
+	w->request.key = f->key;
+	w->answer_max = S3_SHORT_MAX;
+	if (w->end_ms == 0)
+		w->end_ms = clock_mono_ms() + (w->patient ? S3_PATIENT_MS : REQUEST_MS);
+	return s3_op_start(f->s->client, w, on_done, arg);
+}
 
 static void
-on_aborted(void *arg, const struct s3_answer *a UNUSED)
+on_aborted(void *arg UNUSED, const struct s3_answer *a UNUSED, unsigned tries UNUSED)
 {
-	struct s3_abort *b = arg;
-
-	LIST_REMOVE(b, link);
-	free(b);
+	/* or the lifecycle's */
 }
 
 static void
 abort_upload(struct store_fill *f)
 {
 	const struct s3_pair query[] = { { "uploadId", f->upload_id } };
-	struct s3_want w = { .request = { .method = "DELETE", .key = f->key, .query = query, .nquery = 1 }, .fd = -1 };
-	struct s3_abort *b;
-	struct s3_peer peer;
+	struct s3_want w = { .request = { .method = "DELETE", .query = query, .nquery = 1 }, .fd = -1,
+		.end_ms = clock_mono_ms() + ABORT_MS };
 
 	if (f->upload_id == NULL)
 		return;
-	if (s3_peer(f->s, &peer, NULL) == 0) {
-		b = mem_alloc(sizeof(*b));
-		b->call = s3_call_start(&peer, &w, on_aborted, b, NULL);
-		if (b->call == NULL)
-			free(b);
-		else
-			LIST_INSERT_HEAD(&f->s->aborts, b, link);
-	}
+	(void)ask(f, &w, on_aborted, NULL);	/* ends by itself, whether the fill is there or not */
 	free(f->upload_id);
 	f->upload_id = NULL;
 }
 
-void
-s3_aborts_free(struct store_s3 *s)
-{
-	struct s3_abort *b;
-
-	while ((b = LIST_FIRST(&s->aborts)) != NULL) {
-		LIST_REMOVE(b, link);
-		s3_call_cancel(b->call);
-		free(b);
-	}
-}
-
 static void
-errand_stop(struct errand *x)
+op_stop(struct s3_op **o)
 {
-	s3_call_cancel(x->call);
-	x->call = NULL;
-	x->at_ms = 0;
+	s3_op_cancel(*o);
+	*o = NULL;
 }
 
 /* An upload that is being made is heard of first: S3 makes it whether we listen or not. */
@@ -135,9 +115,11 @@ static void
 give_up(struct store_fill *f, const struct err *e)
 {
 	for (size_t i = 0; i < f->at_once; i++)
-		errand_stop(&f->parts[i]);
+		op_stop(&f->parts[i].op);
 	if (f->step != CREATING)
-		errand_stop(&f->single);
+		op_stop(&f->single);
+	else if (f->single != NULL && !s3_op_finish_try(f->single))
+		f->single = NULL;
 	abort_upload(f);
 	f->step = BROKEN;
 	f->error = *e;
@@ -146,7 +128,7 @@ give_up(struct store_fill *f, const struct err *e)
 static void
 fill_destroy(struct store_fill *f)
 {
-	errand_stop(&f->single);
+	op_stop(&f->single);
 	LIST_REMOVE(f, link);
 	for (size_t i = 0; f->etag != NULL && i < f->n_parts; i++)
 		free(f->etag[i]);
@@ -169,61 +151,52 @@ s3_fills_end(struct store_s3 *s)
 	}
 }
 
-/* ---- errands ------------------------------------------------------------------- */
-
-/* What an answer means for its errand.  True: it is done well. */
-static bool
-errand_heard(struct errand *x, const struct s3_answer *a)
+/* What came of a try, of what is asked for once. */
+static void
+on_try(void *arg, const struct s3_answer *a)
 {
-	struct store_fill *f = x->f;
-	struct err e = ERR_NONE;
-	uint32_t chance;
+	const struct store_fill *f = arg;
 
-	x->call = NULL;
 	/* that an upload may begin says nothing of room for its parts */
-	s3_heard(f->s, f->step == CREATING && s3_answer_good(a) ? S3_LOOK : S3_FILL, a);
-	if (s3_answer_good(a)) {
-		x->at_ms = 0;
-		x->tries = 0;
+	if (f->step != BROKEN)
+		s3_heard(f->s, f->step == CREATING && s3_answer_good(a) ? S3_LOOK : S3_FILL, a);
+}
+
+static void
+on_part_try(void *arg, const struct s3_answer *a)
+{
+	const struct part *x = arg;
+
+	on_try(x->f, a);
+}
+
+static void
+ask_once(struct store_fill *f, struct s3_want *w, s3_op_done_fn *on_done)
+{
+	f->single = ask(f, w, on_done, f);
+	s3_op_hear(f->single, on_try);
+}
+
+/* Is it done well?  Else it is given up. */
+static bool
+is_done(struct store_fill *f, const struct s3_answer *a)
+{
+	struct err e = ERR_NONE;
+
+	if (s3_answer_good(a))
 		return true;
-	}
-	if (a->again && x->tries < TRIES) {
-		process_random(&chance, sizeof(chance));
-		x->at_ms = clock_mono_ms() +
-		    judge_pause_ms(x->tries, a->head == NULL ? -1 : a->head->retry_after_s, chance);
-		return false;
-	}
 	s3_answer_say(a, &e);
 	give_up(f, &e);
 	return false;
 }
 
 static void
-errand_send(struct errand *x, const struct s3_want *w, s3_done_fn *fn)
+give_up_for(struct store_fill *f, const char *why)
 {
 	struct err e = ERR_NONE;
-	struct s3_peer peer;
 
-	x->tries++;
-	x->at_ms = 0;
-	if (s3_peer(x->f->s, &peer, &e) == 0)
-		x->call = s3_call_start(&peer, w, fn, x, &e);
-	if (x->call == NULL)
-		give_up(x->f, &e);
-}
-
-/* Is it to be sent now? */
-static bool
-errand_due(const struct errand *x)
-{
-	return x->call == NULL && x->at_ms != 0 && clock_mono_ms() >= x->at_ms;
-}
-
-static void
-errand_want(struct errand *x)
-{
-	x->tries = 0;
-	x->at_ms = 1;		/* long ago */
+	(void)err_set(&e, "%s", why);
+	give_up(f, &e);
 }
 
 /* ---- an upload in parts ----------------------------------------------------------- */
@@ -242,36 +215,28 @@ take_upload_id(struct store_fill *f, const struct s3_answer *a)
 	struct s3_xml *doc = s3_xml_parse(a->body, a->body_n, NULL);
 	const char *id = s3_xml_text(doc, "UploadId");
 
-	if (id != NULL && id[0] != '\0' && strlen(id) <= UPLOAD_ID_MAX)
+	if (s3_answer_good(a) && id != NULL && id[0] != '\0' && strlen(id) <= UPLOAD_ID_MAX)
 		f->upload_id = mem_strdup(id);
 	s3_xml_free(doc);
 }
 
 static void
-on_created(void *arg, const struct s3_answer *a)
+on_created(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 {
-	struct errand *x = arg;
-	struct store_fill *f = x->f;
-	struct err e = ERR_NONE;
+	struct store_fill *f = arg;
 
+	f->single = NULL;
+	take_upload_id(f, a);
 	if (f->step == BROKEN) {	/* given up meanwhile */
-		x->call = NULL;
-		take_upload_id(f, a);
 		abort_upload(f);
 		if (f->freed)
 			fill_destroy(f);
-		return;
+	} else if (is_done(f, a) && f->upload_id == NULL) {
+		give_up_for(f, "S3 began an upload without a name");
+	} else if (f->step == CREATING) {
+		f->step = SENDING;
+		pump(f);
 	}
-	if (!errand_heard(x, a))
-		return;
-	take_upload_id(f, a);
-	if (f->upload_id == NULL) {
-		(void)err_set(&e, "S3 began an upload without a name");
-		give_up(f, &e);
-		return;
-	}
-	f->step = SENDING;
-	pump(f);
 }
 
 /* The headers that an object keeps.  pair has room for three. */
@@ -288,21 +253,18 @@ object_headers(const struct object_meta *m, const char *meta, struct s3_pair *pa
 	return n;
 }
 
+/* What makes an object: with its headers. */
 static void
-send_create(struct store_fill *f)
+ask_with_headers(struct store_fill *f, struct s3_want *w, s3_op_done_fn *on_done)
 {
-	const struct s3_pair query[] = { { "uploads", "" } };
 	struct s3_pair header[3];
 	struct buf meta = BUF_INIT(S3_META_MAX + 1);
 	struct err e = ERR_NONE;
-	struct s3_want w = {
-		.request = { .method = "POST", .key = f->key, .query = query, .nquery = 1, .headers = header },
-		.fd = -1, .text = "",
-	};
 
 	if (s3_meta_write(&f->meta, &meta, &e) == 0) {
-		w.request.nheaders = object_headers(&f->meta, buf_str(&meta), header);
-		errand_send(&f->single, &w, on_created);
+		w->request.headers = header;
+		w->request.nheaders = object_headers(&f->meta, buf_str(&meta), header);
+		ask_once(f, w, on_done);
 	} else {
 		give_up(f, &e);
 	}
@@ -310,53 +272,60 @@ send_create(struct store_fill *f)
 }
 
 static void
-on_part(void *arg, const struct s3_answer *a)
+create(struct store_fill *f)
 {
-	struct errand *x = arg;
-	struct store_fill *f = x->f;
-	struct err e = ERR_NONE;
+	const struct s3_pair query[] = { { "uploads", "" } };
+	struct s3_want w = { .request = { .method = "POST", .query = query, .nquery = 1 }, .fd = -1, .text = "" };
 
-	if (!errand_heard(x, a))
+	f->step = CREATING;
+	ask_with_headers(f, &w, on_created);
+}
+
+static void
+on_part(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
+{
+	struct part *x = arg;
+	struct store_fill *f = x->f;
+
+	x->op = NULL;
+	if (!is_done(f, a))
 		return;
 	if (a->head->etag == NULL || strlen(a->head->etag) > PART_ETAG_MAX) {
-		(void)err_set(&e, "S3 took a part and gave no ETag for it");
-		give_up(f, &e);
+		give_up_for(f, "S3 took a part and gave no ETag for it");
 		return;
 	}
-	f->etag[x->part] = mem_strdup(a->head->etag);
+	f->etag[x->i] = mem_strdup(a->head->etag);
 	f->there++;
 	pump(f);
 }
 
 static void
-send_part(struct errand *x)
+send_part(struct part *x)
 {
 	struct store_fill *f = x->f;
 	char number[24];
 	const struct s3_pair query[] = { { "partNumber", number }, { "uploadId", f->upload_id } };
 	struct s3_want w = {
-		.request = { .method = "PUT", .key = f->key, .query = query, .nquery = 2 },
-		.fd = f->spool_fd, .offset = x->part * f->part_size, .n = part_length(f, x->part),
+		.request = { .method = "PUT", .query = query, .nquery = 2 },
+		.fd = f->spool_fd, .offset = x->i * f->part_size, .n = part_length(f, x->i),
 	};
 
-	(void)snprintf(number, sizeof(number), "%zu", x->part + 1);
-	errand_send(x, &w, on_part);
+	(void)snprintf(number, sizeof(number), "%zu", x->i + 1);
+	x->op = ask(f, &w, on_part, x);
+	s3_op_hear(x->op, on_part_try);
 }
 
-/* What of it is here and not on its way; what failed and may be tried again. */
+/* What of it is here and not on its way. */
 static void
 send_parts(struct store_fill *f)
 {
-	for (size_t i = 0; i < f->at_once && f->step == SENDING; i++) {
-		struct errand *x = &f->parts[i];
-
-		if (x->call == NULL && x->at_ms == 0 && f->next < f->n_parts &&
-		    f->next * f->part_size + part_length(f, f->next) <= f->upto) {
-			x->part = f->next++;
-			errand_want(x);
-		}
-		if (errand_due(x))
-			send_part(x);
+	for (size_t i = 0; i < f->at_once && f->next < f->n_parts; i++) {
+		if (f->next * f->part_size + part_length(f, f->next) > f->upto)
+			return;
+		if (f->parts[i].op != NULL)
+			continue;
+		f->parts[i].i = f->next++;
+		send_part(&f->parts[i]);
 	}
 }
 
@@ -364,88 +333,117 @@ send_parts(struct store_fill *f)
 static void
 published(struct store_fill *f, const char *etag)
 {
-	char *quoted;
+	char *quoted = etag == NULL || etag[0] == '"' ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
 
 	f->step = DONE;
-	if (f->s->shared->memory == NULL)
-		return;
-	if (etag == NULL || etag[0] == '\0' || strlen(etag) > PART_ETAG_MAX) {
+	if (f->s->shared->memory == NULL) {
+		/* there are no others to tell */
+	} else if (quoted == NULL || strlen(quoted) <= 2 || !etag_is_valid(quoted, strlen(quoted))) {
 		(void)memory_forget(f->s->shared->memory, f->key);	/* that there is none */
 		s3_found_ask(f->s, f->key);
-		return;
+	} else {
+		s3_remember(f->s, f->key, &f->meta, quoted, f->begun_s);
 	}
-	quoted = etag[0] == '"' ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
-	s3_remember(f->s, f->key, &f->meta, quoted, f->begun_s);
 	free(quoted);
 }
 
+/* Whose is it that lies there now? */
 static void
-on_closed(void *arg, const struct s3_answer *a)
+on_looked(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 {
-	struct errand *x = arg;
-	struct store_fill *f = x->f;
-	struct s3_xml *doc;
+	struct store_fill *f = arg;
+	struct buf meta = BUF_INIT(S3_META_MAX + 1);
+	const char *there = a->head == NULL ? NULL : fetch_response_amz(a->head, S3_META_HEADER);
 
-	if (!errand_heard(x, a))
-		return;
-	free(f->upload_id);
-	f->upload_id = NULL;
-	doc = s3_xml_parse(a->body, a->body_n, NULL);
-	published(f, s3_xml_text(doc, "ETag"));
-	s3_xml_free(doc);
+	f->single = NULL;
+	if (s3_answer_good(a) && there != NULL && s3_meta_write(&f->meta, &meta, NULL) == 0 &&
+	    strcmp(there, buf_str(&meta)) == 0)
+		published(f, a->head->etag);
+	else
+		give_up_for(f, "S3 does not have what it was told to make of the parts");
+	buf_release(&meta);
 }
 
 static void
-send_complete(struct store_fill *f)
+look_for_it(struct store_fill *f)
 {
-	const struct s3_pair query[] = { { "uploadId", f->upload_id } };
-	struct s3_want w = { .request = { .method = "POST", .key = f->key, .query = query, .nquery = 1 }, .fd = -1,
-		.patient = true };
-	struct s3_xml *root = s3_xml_new("CompleteMultipartUpload", NULL), *part;
-	struct buf doc = BUF_INIT(COMPLETE_MAX);
+	struct s3_want w = { .request = { .method = "HEAD" }, .fd = -1 };
+
+	ask_once(f, &w, on_looked);
+}
+
+static void
+on_completed(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
+{
+	struct store_fill *f = arg;
+	struct s3_xml *doc = s3_xml_parse(a->body, a->body_n, NULL);
+	bool said = doc != NULL && strcmp(doc->name, "CompleteMultipartUploadResult") == 0;
+
+	f->single = NULL;
+	if (s3_answer_good(a) && said)
+		published(f, s3_xml_text(doc, "ETag"));
+	else if (s3_answer_good(a) || a->result == S3_RESULT_ABSENT)
+		look_for_it(f);		/* it says nothing, or a try of ours or libcurl's has done it, unheard */
+	else
+		(void)is_done(f, a);
+	s3_xml_free(doc);
+}
+
+/* All parts, in their order.  -1: it is longer than S3 takes, for the ETags that it gave. */
+static int
+write_parts(const struct store_fill *f, struct buf *out)
+{
+	struct s3_xml *root = s3_xml_new("CompleteMultipartUpload", NULL), **end = &root->child;
 	char number[24];
 
 	for (size_t i = 0; i < f->n_parts; i++) {
 		(void)snprintf(number, sizeof(number), "%zu", i + 1);
-		part = s3_xml_add(root, s3_xml_new("Part", NULL));
-		(void)s3_xml_add(part, s3_xml_new("PartNumber", number));
-		(void)s3_xml_add(part, s3_xml_new("ETag", f->etag[i]));
+		*end = s3_xml_new("Part", NULL);
+		(void)s3_xml_add(*end, s3_xml_new("PartNumber", number));
+		(void)s3_xml_add(*end, s3_xml_new("ETag", f->etag[i]));
+		end = &(*end)->next;
 	}
-	s3_xml_write(&doc, root);
+	s3_xml_write(out, root);
 	s3_xml_free(root);
-	buf_must(&doc);
-	w.text = buf_str(&doc);
-	errand_send(&f->single, &w, on_closed);
+	return buf_fits(out) ? 0 : -1;
+}
+
+static void
+complete(struct store_fill *f)
+{
+	const struct s3_pair query[] = { { "uploadId", f->upload_id } };
+	struct buf doc = BUF_INIT(COMPLETE_MAX);
+	struct s3_want w = { .request = { .method = "POST", .query = query, .nquery = 1 }, .fd = -1, .patient = true };
+
+	f->step = CLOSING;
+	if (write_parts(f, &doc) == 0) {
+		w.text = buf_str(&doc);
+		ask_once(f, &w, on_completed);
+	} else {
+		give_up_for(f, "the ETags of the parts are longer than S3 takes back");
+	}
 	buf_release(&doc);
 }
 
 /* ---- all at once ------------------------------------------------------------------- */
 
 static void
-on_put(void *arg, const struct s3_answer *a)
+on_put(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 {
-	struct errand *x = arg;
+	struct store_fill *f = arg;
 
-	if (errand_heard(x, a))
-		published(x->f, a->head->etag);
+	f->single = NULL;
+	if (is_done(f, a))
+		published(f, a->head->etag);
 }
 
 static void
-send_put(struct store_fill *f)
+put(struct store_fill *f)
 {
-	struct s3_pair header[3];
-	struct buf meta = BUF_INIT(S3_META_MAX + 1);
-	struct err e = ERR_NONE;
-	struct s3_want w = { .request = { .method = "PUT", .key = f->key, .headers = header }, .fd = f->spool_fd,
-		.n = f->meta.length };
+	struct s3_want w = { .request = { .method = "PUT" }, .fd = f->spool_fd, .n = f->meta.length };
 
-	if (s3_meta_write(&f->meta, &meta, &e) == 0) {
-		w.request.nheaders = object_headers(&f->meta, buf_str(&meta), header);
-		errand_send(&f->single, &w, on_put);
-	} else {
-		give_up(f, &e);
-	}
-	buf_release(&meta);
+	f->step = PUTTING;
+	ask_with_headers(f, &w, on_put);
 }
 
 /* ---- the fill ------------------------------------------------------------------------ */
@@ -460,18 +458,15 @@ decide(struct store_fill *f)
 		part = f->meta.length / PARTS_MAX + 1;
 	f->part_size = part;
 	if (f->meta.length <= part) {
-		if (!f->finished)
-			return;
-		f->step = PUTTING;
-		errand_want(&f->single);
+		if (f->finished)
+			put(f);
 		return;
 	}
 	if (f->upto < part)
 		return;
 	f->n_parts = (size_t)((f->meta.length + part - 1) / part);
 	f->etag = mem_alloc((f->n_parts + 1) * sizeof(*f->etag));
-	f->step = CREATING;
-	errand_want(&f->single);
+	create(f);
 }
 
 /* Do whatever can be done now. */
@@ -480,18 +475,10 @@ pump(struct store_fill *f)
 {
 	if (f->step == WAITING && (f->finished || (f->meta.length > 0 && f->meta.etag != NULL)))
 		decide(f);
-	if (f->step == CREATING && errand_due(&f->single))
-		send_create(f);
-	if (f->step == PUTTING && errand_due(&f->single))
-		send_put(f);
 	if (f->step == SENDING)
 		send_parts(f);
-	if (f->step == SENDING && f->finished && f->there == f->n_parts) {
-		f->step = CLOSING;
-		errand_want(&f->single);
-	}
-	if (f->step == CLOSING && errand_due(&f->single))
-		send_complete(f);
+	if (f->step == SENDING && f->finished && f->there == f->n_parts)
+		complete(f);
 }
 
 struct store_fill *
@@ -499,13 +486,12 @@ s3_fill_begin(struct store *store, const char *key, int spool_fd, const struct o
 {
 	struct store_s3 *s = (struct store_s3 *)store;
 	struct store_fill *f;
-	struct s3_peer peer;
 
 	if (!s3_may_ask(s, S3_FILL)) {
 		(void)err_set(e, s3_is_away(s) ? "S3 is away" : "S3 takes nothing");
 		return NULL;
 	}
-	if (s3_peer(s, &peer, e) != 0)
+	if (s3_keys(s, e) == NULL)
 		return NULL;
 	f = mem_alloc(sizeof(*f));
 	f->s = s;
@@ -517,7 +503,6 @@ s3_fill_begin(struct store *store, const char *key, int spool_fd, const struct o
 	f->parts = mem_alloc(f->at_once * sizeof(*f->parts));
 	for (size_t i = 0; i < f->at_once; i++)
 		f->parts[i].f = f;
-	f->single.f = f;
 	LIST_INSERT_HEAD(&s->fills, f, link);
 	return f;
 }
@@ -532,13 +517,10 @@ s3_fill_advance(struct store_fill *f, uint64_t upto)
 void
 s3_fill_finish(struct store_fill *f, const struct object_meta *m)
 {
-	struct err e = ERR_NONE;
-
 	if (f->step == BROKEN)
 		return;
 	if (f->step != WAITING && (m->length != f->meta.length || strcmp(m->etag, f->meta.etag) != 0)) {
-		(void)err_set(&e, "the body is not what its upload began as");
-		give_up(f, &e);
+		give_up_for(f, "the body is not what its upload began as");
 		return;
 	}
 	if (f->step == WAITING) {
@@ -574,15 +556,6 @@ s3_fill_free(struct store_fill *f)
 	if (f->step != DONE && f->step != BROKEN)
 		give_up(f, &e);
 	f->freed = true;
-	if (f->single.call == NULL)
+	if (f->single == NULL)
 		fill_destroy(f);
-}
-
-void
-s3_fills_tick(struct store_s3 *s)
-{
-	struct store_fill *f;
-
-	LIST_FOREACH(f, &s->fills, link)	/* none ends in here: who began it frees it */
-		pump(f);
 }

@@ -72,6 +72,8 @@ struct server {
 	uint64_t taken;
 	bool took_wrong;
 	bool go;
+	server_choose_fn *choose;	/* or NULL */
+	void *choose_arg;
 };
 
 static struct {
@@ -330,6 +332,13 @@ server_goes(struct server *s)
 }
 
 void
+server_chooses(struct server *s, server_choose_fn *fn, void *arg)
+{
+	s->choose = fn;
+	s->choose_arg = arg;
+}
+
+void
 server_drips(struct server *s, uint64_t n)
 {
 	static char fill[4096];
@@ -369,6 +378,8 @@ choose(struct conn *c)
 	size_t path = strcspn(target, " ?");
 	struct route *r = NULL;
 
+	if (c->server->choose != NULL)
+		return route_of(c->server, c->server->choose(c->server->choose_arg, c->in.data));
 	(void)snprintf(name, sizeof(name), "%.*s+digest", (int)path, target);
 	if (strstr(c->in.data, "\r\nAuthorization: Digest ") != NULL)
 		r = route_find(c->server, name, strlen(name));
@@ -420,6 +431,8 @@ conn_request(struct conn *c)
 	length = strstr(c->in.data, "\r\nContent-Length: ");
 	if (length != NULL && length < end)
 		body = (size_t)atoll(length + 18);
+	if (c->server->choose != NULL && c->in.len < n + body)
+		return;
 	r = choose(c);
 	if (!r->streams)
 		n += body;

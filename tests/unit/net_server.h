@@ -28,6 +28,9 @@ void server_waits(struct server *s, const char *path);			/* until server_goes */
 void server_closes(struct server *s, const char *path);
 void server_resets(struct server *s, const char *path);
 void server_goes(struct server *s);
+/* From now on, of each request: under which path its answer stands (head: its head, and what there is of its body). */
+typedef const char *server_choose_fn(void *arg, const char *head);
+void server_chooses(struct server *s, server_choose_fn *fn, void *arg);
 /*
  * Bodies of requests for path are not kept: they are compared with fill_byte (of after on) as they
  * come.  The answer begins after n bytes of them, or after all; what follows is read when goes_on.
