@@ -137,6 +137,7 @@ failed(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a)
 	struct s3_health *h = is_for_all(why, a) ? &s->all : &s->taking;
 
 	s->tell(s->tell_arg, a->again || a->error != FETCH_OK ? STORE_CALL_FAILED : STORE_CALL_REFUSED, "");
+	h->misplaced = is_misplaced(a);
 	if (++h->failures < FAILURES_MAX)
 		return;
 	h->bad = true;
@@ -156,9 +157,11 @@ s3_heard(struct store_s3 *s, enum s3_purpose why, const struct s3_answer *a)
 	} else if (is_its_own(a)) {
 		failed(s, why, a);
 		s3_answer_say(a, &e);
-	} else if (a->error == FETCH_OK) {
-		/* it answers: 404 to HEAD may be the object's or the bucket's, which a fill will show */
+	} else if (a->error == FETCH_OK && s->all.misplaced) {
+		/* 404 to HEAD may be the object's or the bucket's, which a fill will show */
 		s->all.until_ms = 0;
+	} else if (a->error == FETCH_OK) {
+		s->all = (struct s3_health){ 0 };	/* it answers, whatever it says */
 	}
 	if (condition(s) != before)
 		s->tell(s->tell_arg, condition(s), e.text);

@@ -16,6 +16,7 @@
 /* Some failures in a row, and nobody asks for a while; then one does. */
 struct s3_health {
 	unsigned failures;		/* in a row */
+	bool misplaced;			/* the last one: what was asked, or by whom, is wrong */
 	bool bad;
 	int64_t until_ms;		/* mono: bad, and nobody asks until then */
 };

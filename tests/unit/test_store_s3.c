@@ -179,6 +179,23 @@ what_is_not_there_may_be_the_bucket_which_a_fill_shows(void)
 }
 
 static void
+what_is_not_there_is_an_answer_of_an_s3_that_was_silent(void)
+{
+	struct told t = { .text = "" };
+	struct store_s3 s = { .tell = on_tell, .tell_arg = &t };
+
+	hear(&s, S3_LOOK, &nothing, 2);
+	hear(&s, S3_LOOK, &absent, 1);
+	hear(&s, S3_LOOK, &nothing, 2);
+	CHECK_INT(t.n[STORE_AWAY], 0);
+	hear(&s, S3_LOOK, &nothing, 1);
+	CHECK_INT(t.n[STORE_AWAY], 1);
+	hear(&s, S3_LOOK, &absent, 1);		/* though nothing that is asked for is ever put there */
+	CHECK_INT(t.n[STORE_BACK], 1);
+	CHECK(s3_may_ask(&s, S3_LOOK) && s3_may_ask(&s, S3_FILL) && s3_may_ask(&s, S3_LOOK));
+}
+
+static void
 what_takes_nothing_still_gives(void)
 {
 	struct told t = { .text = "" };
@@ -212,6 +229,7 @@ main(void)
 		UNIT(three_failures_in_a_row_are_away_until_one_succeeds),
 		UNIT(after_the_pause_one_tries_and_nobody_waits_with_it),
 		UNIT(what_is_not_there_may_be_the_bucket_which_a_fill_shows),
+		UNIT(what_is_not_there_is_an_answer_of_an_s3_that_was_silent),
 		UNIT(what_takes_nothing_still_gives),
 	};
 
