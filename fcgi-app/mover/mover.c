@@ -26,6 +26,7 @@ enum {
 	FDS_A_CLIENT = 3,	/* connection, spool, provider */
 	FDS_OURS = 256,		/* sockets to roles and resolvers, connections that are kept idle */
 	TICK_MS = 1000,
+	CLOSE_MS = 2000,	/* less than the master waits beyond the end of a drain */
 	RUSH = 64,		/* so many clients at once leave a heap behind that is worth giving back */
 };
 
@@ -367,15 +368,24 @@ open_all(struct mover *m)
 	m->taking = true;
 }
 
-/* Clients see the end of what could not be finished; every charge goes out. */
+static bool
+store_is_busy(const struct mover *m)
+{
+	return m->store->ops->busy != NULL && m->store->ops->busy(m->store);
+}
+
+/* Clients see the end of what could not be finished, S3 hears of uploads that nobody wants; every charge goes out. */
 static void
 close_all(struct mover *m)
 {
-	int64_t until = clock_mono_ms() + 1000;
+	int64_t until = clock_mono_ms() + CLOSE_MS;
 
-	while (m->n_clients > 0 && clock_mono_ms() < until)	/* let the cuts go out */
-		loop_turn(m->loop, 10);
 	transfers_cut(m);
+	while ((m->n_clients > 0 || store_is_busy(m)) && clock_mono_ms() < until) {	/* let the cuts go out */
+		set_net_timer(m);
+		loop_turn(m->loop, 10);
+	}
+	transfers_cut(m);	/* what has begun meanwhile */
 	clients_end(m);
 	/* who waits goes before what it waits for */
 	assets_free(m->assets);

@@ -111,6 +111,17 @@ def test_an_upload_that_s3_makes_after_it_was_given_up_is_aborted_too(stack, buc
     assert bucket.find(asset) is None
 
 
+def test_an_upload_that_is_cut_by_a_stop_is_aborted(make_stack, bucket):
+    stack = make_stack({"pool": {"drain": "500ms"}}, store=bucket)
+    asset = stack.add_gated(5 * PART, 3 * PART)
+    finish = stack.begin(asset)
+    wait_until(lambda: bucket.uploads(asset), "an upload in parts")
+    os.kill(stack.master, signal.SIGTERM)
+    assert finish()[0] != 0
+    wait_until(lambda: not bucket.uploads(asset), "it is aborted")
+    assert bucket.find(asset) is None
+
+
 def engine_log(engine):
     with open(engine.path("log", "client.rgw.s3.log"), errors="replace") as f:
         return f.read()
