@@ -96,13 +96,13 @@ def test_a_wrong_body_leaves_neither_object_nor_upload(stack, bucket):
 
 
 def test_an_upload_that_s3_makes_after_it_was_given_up_is_aborted_too(stack, bucket, s3_engine):
-    data = os.urandom(3 * PART)
-    asset = stack.add(data, case="wrongsum", backend="loop_open",
-                      asset_members={"file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)})
+    asset = stack.add_gated(3 * PART, MIB, asset_members={"file:checksum": "1220" + hashlib.sha256(b"another").hexdigest()})
+    finish = stack.begin(asset)         # it has been looked for, and nothing is uploaded yet
     radosgw = s3_engine.pids()["radosgw"]
     os.kill(radosgw, signal.SIGSTOP)
     try:
-        assert stack.curl(asset.url).rc == 18
+        asset.open()
+        assert finish()[0] == 18
     finally:
         os.kill(radosgw, signal.SIGCONT)
     # made first, then aborted; the latter is what the engine hears last of it
