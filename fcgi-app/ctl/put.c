@@ -369,7 +369,7 @@ publish(struct put *p, struct err *e)
 
 	if (f == NULL)
 		return -1;
-	p->store->ops->fill_advance(f, p->n);
+	p->store->ops->fill_advance(f, p->n, false);
 	p->store->ops->fill_finish(f, &p->meta);
 	for (state = p->store->ops->fill_state(f, e); state == FILL_RUNNING && !interrupted;
 	    state = p->store->ops->fill_state(f, e))

@@ -18,6 +18,7 @@
 enum {
 	SNIFF_BYTES = 512,
 	GATHER_BYTES = 256 << 10,
+	BEHIND_BYTES = 1 << 20,
 	SPOOL_SHARE = 1 << 20,		/* each transfer may have so much, however full the spool is */
 };
 
@@ -67,6 +68,19 @@ fill_meta(const struct transfer *t, struct object_meta *m)
 		m->length = t->total;
 }
 
+/* Is there a client that could have much more than it has? */
+static bool
+is_behind(const struct transfer *t)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &t->clients, in_transfer) {
+		if (c->pos + BEHIND_BYTES < t->spool.head)
+			return true;
+	}
+	return false;
+}
+
 static void
 on_fill(void *arg)
 {
@@ -75,6 +89,7 @@ on_fill(void *arg)
 
 	switch (t->m->store->ops->fill_state(t->fill, &e)) {
 	case FILL_RUNNING:
+		t->m->store->ops->fill_advance(t->fill, t->spool.head, is_behind(t));	/* some may have left, or have it all */
 		timer_set(t->m->loop, &t->fill_timer, clock_mono_ms() + 10, on_fill, t);
 		return;
 	case FILL_DONE:
@@ -359,7 +374,7 @@ gather_flush(struct mover *m)
 	if (t->hashing != NULL)
 		hashing_add(t->hashing, &t->spool, g->data, n);
 	if (t->fill != NULL)
-		m->store->ops->fill_advance(t->fill, t->spool.head);
+		m->store->ops->fill_advance(t->fill, t->spool.head, is_behind(t));
 	t->busy++;
 	if (t->state == SNIFFING && (t->spool.head >= SNIFF_BYTES || t->spool.head == t->total))
 		transfer_begin_flow(t);

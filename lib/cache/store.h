@@ -114,8 +114,11 @@ struct store_ops {
 	 */
 	struct store_fill *(*fill_begin)(struct store *s, const char *key, int spool_fd,
 	    const struct object_meta *m, struct err *e);
-	/* Bytes [0, upto) of the spool are final. */
-	void (*fill_advance)(struct store_fill *f, uint64_t upto);
+	/*
+	 * Bytes [0, upto) of the spool are final; may be told again.  behind: clients lack many of them, and
+	 * come first (S3: one part at a time is on its way).
+	 */
+	void (*fill_advance)(struct store_fill *f, uint64_t upto, bool behind);
 	/* Verified as a whole: publish, with the final metadata.  The state tells when it is done. */
 	void (*fill_finish)(struct store_fill *f, const struct object_meta *m);
 	enum fill_state (*fill_state)(const struct store_fill *f, struct err *e);

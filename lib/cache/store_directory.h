@@ -46,7 +46,7 @@ int directory_open(struct store *s, const struct store_object *o, struct err *e)
 int directory_spool_open(struct store *s, struct err *e);
 struct store_fill *directory_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m,
     struct err *e);
-void directory_fill_advance(struct store_fill *f, uint64_t upto);
+void directory_fill_advance(struct store_fill *f, uint64_t upto, bool behind);
 void directory_fill_finish(struct store_fill *f, const struct object_meta *m);
 enum fill_state directory_fill_state(const struct store_fill *f, struct err *e);
 void directory_fill_free(struct store_fill *f);

@@ -421,7 +421,7 @@ directory_fill_begin(struct store *s, const char *key, int spool_fd, const struc
 }
 
 void
-directory_fill_advance(struct store_fill *f UNUSED, uint64_t upto UNUSED)
+directory_fill_advance(struct store_fill *f UNUSED, uint64_t upto UNUSED, bool behind UNUSED)
 {
 	/* the bytes are where they belong already */
 }

@@ -57,7 +57,7 @@ bool s3_is_away(const struct store_s3 *s);	/* nobody may, whyever */
 /* store_s3_fill.c */
 struct store_fill *s3_fill_begin(struct store *s, const char *key, int spool_fd, const struct object_meta *m,
     struct err *e);
-void s3_fill_advance(struct store_fill *f, uint64_t upto);
+void s3_fill_advance(struct store_fill *f, uint64_t upto, bool behind);
 void s3_fill_finish(struct store_fill *f, const struct object_meta *m);
 enum fill_state s3_fill_state(const struct store_fill *f, struct err *e);
 void s3_fill_free(struct store_fill *f);

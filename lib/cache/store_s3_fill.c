@@ -63,6 +63,7 @@ struct store_fill {
 	char **etag;			/* of each part that is there */
 	size_t n_parts, next, there;	/* parts in all (known once the length is), the next to send, that are there */
 	size_t at_once;
+	bool behind;			/* clients are: one at a time */
 	struct part *parts;		/* at_once of them */
 	struct s3_op *single;		/* create, complete, look, put */
 	bool freed;			/* nobody has it: it waits for what came of its creation, to abort that */
@@ -319,13 +320,18 @@ send_part(struct part *x)
 static void
 send_parts(struct store_fill *f)
 {
-	for (size_t i = 0; i < f->at_once && f->next < f->n_parts; i++) {
+	size_t under_way = 0;
+
+	for (size_t i = 0; i < f->at_once; i++)
+		under_way += f->parts[i].op != NULL;
+	for (size_t i = 0; i < f->at_once && f->next < f->n_parts && (!f->behind || under_way == 0); i++) {
 		if (f->next * f->part_size + part_length(f, f->next) > f->upto)
 			return;
 		if (f->parts[i].op != NULL)
 			continue;
 		f->parts[i].i = f->next++;
 		send_part(&f->parts[i]);
+		under_way++;
 	}
 }
 
@@ -508,9 +514,10 @@ s3_fill_begin(struct store *store, const char *key, int spool_fd, const struct o
 }
 
 void
-s3_fill_advance(struct store_fill *f, uint64_t upto)
+s3_fill_advance(struct store_fill *f, uint64_t upto, bool behind)
 {
 	f->upto = upto;
+	f->behind = behind;
 	pump(f);
 }
 

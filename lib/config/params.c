@@ -342,7 +342,8 @@ const struct param config_params[] = {
 	  .text = "An object that is larger is uploaded in parts of this size while it still "
 		  "comes in (larger ones where it would have more than 10000)." },
 	{ "cache.s3.parts", PARAM_INTEGER, AT(s3_parts), 1, 16, "2",
-	  .text = "How many parts of one object may be on their way to S3 at once." },
+	  .text = "How many parts of one object may be on their way to S3 at once; one while a "
+		  "client of it lacks more than 1 MiB of what is here." },
 
 	/* front */
 	{ "front.server", PARAM_WORD_STRING, AT(front_server), .fallback = "\"nginx\"",

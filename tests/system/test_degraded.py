@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import urllib.parse
 
@@ -209,6 +210,32 @@ def test_s3_that_takes_nothing(behind, between, status, code):
             check()
         finally:
             between.mood = lambda method: None
+
+
+def test_while_a_client_is_behind_one_part_at_a_time_is_uploaded(behind, between):
+    """S3 that is as slow as this test wants; a client as slow, too, and then none."""
+    held, go = [], threading.Event()
+    asset = behind.add(os.urandom(30 << 20))
+
+    def mood(method):
+        if method == "PUT":
+            held.append(method)
+            go.wait(60)
+    between.mood = mood
+    try:
+        slow = subprocess.Popen(["curl", "-q", "-sS", "--limit-rate", "100k", "-u", behind.user, "-o", os.devnull, asset.url])
+        try:
+            wait_until(lambda: behind.status()["gauges"]["spool_bytes"] >= len(asset.data) and held, "all of it is here, and a part on its way")
+            assert len(held) == 1
+        finally:
+            slow.kill()
+            slow.wait()
+        wait_until(lambda: len(held) == 2, "another one goes along")
+    finally:
+        go.set()
+        between.mood = lambda method: None
+    wait_until(lambda: behind.store.find(asset), "it is there")
+    assert behind.store.kept(asset)[0] == asset.data
 
 
 def test_a_clock_that_differs_from_that_of_s3(behind, between):

@@ -308,7 +308,7 @@ put(const char *key)
 	if (fd != -1 && pwrite(fd, object_text, strlen(object_text), 0) == (ssize_t)strlen(object_text))
 		f = s->ops->fill_begin(s, key, fd, &m, NULL);
 	if (f != NULL) {
-		s->ops->fill_advance(f, m.length);
+		s->ops->fill_advance(f, m.length, false);
 		s->ops->fill_finish(f, &m);
 		rc = s->ops->fill_state(f, NULL) == FILL_DONE ? WHOLE : REFUSED;
 		s->ops->fill_free(f);

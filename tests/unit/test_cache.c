@@ -421,7 +421,7 @@ publish_text(struct place *p, const char *k, const char *text)
 		fd_close(&fd);
 		return -1;
 	}
-	p->s->ops->fill_advance(f, strlen(text));
+	p->s->ops->fill_advance(f, strlen(text), false);
 	CHECK_INT(p->s->ops->fill_state(f, NULL), FILL_RUNNING);
 	p->s->ops->fill_finish(f, &m);
 	r = p->s->ops->fill_state(f, &e) == FILL_DONE ? 0 : -1;

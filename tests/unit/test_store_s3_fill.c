@@ -198,7 +198,7 @@ is_running(void)
 static enum fill_state
 filled(void)
 {
-	st->ops->fill_advance(fill, meta.length);
+	st->ops->fill_advance(fill, meta.length, false);
 	st->ops->fill_finish(fill, &meta);
 	for (int64_t since = loop_real_us(); is_running() && !loop_hangs(since);)
 		turn();
@@ -221,7 +221,7 @@ static void
 an_object_in_parts_is_there_when_s3_says_so(void)
 {
 	set_up(3 * PART + 1);
-	st->ops->fill_advance(fill, 2 * PART);
+	st->ops->fill_advance(fill, 2 * PART, false);
 	UNTIL((st->ops->tick(st), script.n[UPLOAD] == 2));
 	CHECK(script.n[COMPLETE] == 0 && is_running());
 	CHECK_INT(filled(), FILL_DONE);
@@ -345,7 +345,7 @@ an_upload_that_is_made_after_it_was_given_up_is_aborted_too(void)
 {
 	set_up(2 * PART);
 	script.answer[CREATE][0] = "hangs";
-	st->ops->fill_advance(fill, PART);
+	st->ops->fill_advance(fill, PART, false);
 	UNTIL((st->ops->tick(st), script.n[CREATE] == 1));
 	st->ops->fill_free(fill);
 	fill = NULL;
@@ -359,7 +359,7 @@ an_upload_that_is_made_after_it_was_given_up_is_aborted_too(void)
 	/* while it waits for another try there is none to come */
 	set_up(2 * PART);
 	script.answer[CREATE][0] = "busy";
-	st->ops->fill_advance(fill, PART);
+	st->ops->fill_advance(fill, PART, false);
 	UNTIL((st->ops->tick(st), script.n[CREATE] == 1 && net_is_idle(loop_net())));
 	st->ops->fill_free(fill);
 	fill = NULL;
@@ -402,6 +402,28 @@ tags_that_are_too_long_for_a_document_end_it(void)
 }
 
 static void
+while_clients_are_behind_one_part_at_a_time_is_on_its_way(void)
+{
+	set_up(4 * PART);
+	script.answer[UPLOAD][0] = "waits";
+	server_waits(s, "waits");
+	says("waits", 200, "ETag: \"e\"\r\n", "");
+	st->ops->fill_advance(fill, 3 * PART, true);
+	UNTIL(script.n[UPLOAD] == 1);
+	for (int i = 0; i < 5; i++) {
+		st->ops->fill_advance(fill, 3 * PART, true);
+		loop_turn();
+	}
+	CHECK_INT(script.n[UPLOAD], 1);
+	st->ops->fill_advance(fill, 3 * PART, false);
+	UNTIL(script.n[UPLOAD] == 2);
+	server_goes(s);
+	CHECK_INT(filled(), FILL_DONE);
+	CHECK_INT(script.n[UPLOAD], 4);
+	tear_down();
+}
+
+static void
 what_is_another_body_than_its_upload_began_as_is_given_up(void)
 {
 	struct object_meta other;
@@ -409,7 +431,7 @@ what_is_another_body_than_its_upload_began_as_is_given_up(void)
 	set_up(2 * PART);
 	other = meta;
 	other.length--;
-	st->ops->fill_advance(fill, PART);
+	st->ops->fill_advance(fill, PART, false);
 	UNTIL((st->ops->tick(st), script.n[UPLOAD] == 1));
 	st->ops->fill_finish(fill, &other);
 	CHECK_INT(st->ops->fill_state(fill, NULL), FILL_FAILED);
@@ -431,6 +453,7 @@ main(void)
 		UNIT(an_upload_that_is_made_after_it_was_given_up_is_aborted_too),
 		UNIT(nobody_waits_as_long_as_a_liar_asks_for),
 		UNIT(tags_that_are_too_long_for_a_document_end_it),
+		UNIT(while_clients_are_behind_one_part_at_a_time_is_on_its_way),
 		UNIT(what_is_another_body_than_its_upload_began_as_is_given_up),
 	};
 
