@@ -14,7 +14,7 @@
 #include "ipc/slots.h"
 
 enum {
-	RETRY_MS = 20,		/* slots that other movers give back are looked for this often */
+	RETRY_MS = 5,		/* slots that other movers give back, or leave to us, are looked for this often */
 	COOL_MAX_S = PROVIDER_COOL_MAX_MS / 1000,
 };
 
@@ -23,6 +23,7 @@ struct backend {
 	struct slots *slots;
 	unsigned busy;			/* of this mover */
 	struct lines lines;		/* those who wait */
+	bool told;			/* the other movers, that somebody waits */
 	int64_t cool_until_ms;		/* mono */
 	struct timer timer;		/* RETRY_MS while somebody waits */
 	TAILQ_HEAD(, turn) background;	/* running, and making way */
@@ -165,6 +166,18 @@ take_slot(struct backend *b, struct turn *t)
 
 static void on_retry(void *arg);
 
+/* The lines have changed. */
+static void
+tell_waiting(struct backend *b)
+{
+	bool waits = b->lines.n > 0;
+
+	gauge_queued(b->slots);
+	if (waits != b->told && b->slots->host != NULL)
+		provider_slots_wait(b->slots->host, b->name, waits);
+	b->told = waits;
+}
+
 /* Who waits is told that the provider wants nobody for so long. */
 static void
 refuse_all(struct backend *b, int64_t seconds)
@@ -176,7 +189,7 @@ refuse_all(struct backend *b, int64_t seconds)
 		t->backend = NULL;
 		t->cooled(t->arg, seconds);
 	}
-	gauge_queued(b->slots);
+	tell_waiting(b);
 }
 
 /* Slots to those who wait, a user at a time. */
@@ -193,7 +206,7 @@ serve(struct backend *b)
 		if (!take_slot(b, t))
 			break;
 		(void)lines_take(&b->lines);
-		gauge_queued(b->slots);
+		tell_waiting(b);
 		t->go(t->arg);
 	}
 	if (b->lines.n > 0)
@@ -247,7 +260,7 @@ turn_take(struct mover *m, struct turn *t, const char *backend, const char *user
 	}
 	t->backend = b;
 	lines_add(&b->lines, &t->wait, user);
-	gauge_queued(b->slots);
+	tell_waiting(b);
 	make_way(b);
 	if (b->timer.place == 0)
 		timer_set(m->loop, &b->timer, clock_mono_ms() + RETRY_MS, on_retry, b);
@@ -274,7 +287,7 @@ turn_give(struct turn *t)
 	t->backend = NULL;
 	if (t->wait.line != NULL) {
 		lines_remove(&b->lines, &t->wait);
-		gauge_queued(b->slots);
+		tell_waiting(b);
 		return;
 	}
 	b->busy--;

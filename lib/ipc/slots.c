@@ -27,14 +27,22 @@
 #define OWNER_MIN	(UINT64_C(1) << 32)	/* far beyond the table's bytes */
 #define OWNER_MAX	(UINT64_C(1) << 62)	/* and still an off_t */
 
-enum { TABLE_MAGIC = 0x736f6c73, TABLE_VERSION = 2, REAP_EVERY_MS = 250 };
+enum {
+	TABLE_MAGIC = 0x736f6c73,
+	TABLE_VERSION = 2,
+	REAP_EVERY_MS = 250,
+	BURST_MS = 10,		/* so much may one have waited less than another: slots do not lie idle for each turn */
+};
 
-/* A slot that is taken; or, with pid 0 and another hash of the backend, until when it wants nobody. */
+/*
+ * A slot that is taken; or, with another hash of the backend, a mover that waits for one; or, with
+ * a third one and pid 0, until when it wants nobody.
+ */
 struct row {
 	uint64_t backend;	/* a hash; 0: free */
 	uint64_t owner;		/* its number; or the end, in ms of CLOCK_MONOTONIC */
 	uint32_t pid;		/* the owner's, for people */
-	uint32_t unused;
+	uint32_t since_ms;	/* of one that waits: since it began, or took a slot; wraps */
 };
 
 struct table {
@@ -50,6 +58,10 @@ struct provider_slots {
 	uint32_t pid;
 	int64_t reaped_ms;
 	bool mine[PROVIDER_SLOTS_MAX];
+	struct {
+		uint32_t since_ms;
+		int64_t at_ms;
+	} left[PROVIDER_SLOTS_MAX];	/* since when a slot was left to who waits in that row */
 };
 
 static uint64_t
@@ -64,6 +76,14 @@ static uint64_t
 cool_hash(const char *backend)
 {
 	uint64_t h = ~hash(backend);
+
+	return h == 0 ? 1 : h;
+}
+
+static uint64_t
+wait_hash(const char *backend)
+{
+	uint64_t h = hash(backend) ^ UINT64_C(0x9e3779b97f4a7c15);
 
 	return h == 0 ? 1 : h;
 }
@@ -234,27 +254,68 @@ reap(struct provider_slots *s)
 	return found;
 }
 
-static int
-take(struct provider_slots *s, uint64_t backend, unsigned limit)
+/* Under the mutex. */
+static struct row *
+own_wait(struct provider_slots *s, uint64_t wait)
 {
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++) {
+		if (s->table->row[i].backend == wait && s->table->row[i].owner == s->owner)
+			return &s->table->row[i];
+	}
+	return NULL;
+}
+
+/*
+ * Has another waited longer than since_ms, so that a free slot is its?  One that does not take
+ * it in time is stopped, or busy, and nobody waits for it.  Under the mutex.
+ */
+static bool
+is_anothers_turn(struct provider_slots *s, uint64_t wait, uint32_t since_ms)
+{
+	int64_t now_ms = clock_mono_ms();
+	bool is = false;
+
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX; i++) {
+		const struct row *r = &s->table->row[i];
+
+		if (r->backend != wait || r->owner == s->owner || (int32_t)(since_ms - r->since_ms) <= BURST_MS)
+			continue;
+		if (s->left[i].at_ms == 0 || s->left[i].since_ms != r->since_ms) {
+			s->left[i].since_ms = r->since_ms;
+			s->left[i].at_ms = now_ms;
+		}
+		is = is || now_ms - s->left[i].at_ms <= PROVIDER_TURN_MS;
+	}
+	return is;
+}
+
+static int
+take(struct provider_slots *s, const char *backend, unsigned limit)
+{
+	uint64_t h = hash(backend), wait = wait_hash(backend);
+	uint32_t now_ms = (uint32_t)clock_mono_ms();
+	struct row *r, *own = NULL;
 	unsigned used = 0;
 	int free_row = -1;
-	struct row *r;
 
 	if (!lock(s))
 		return -1;
 	for (size_t i = 0; i < PROVIDER_SLOTS_MAX && used < limit; i++) {
 		r = &s->table->row[i];
-		if (r->backend == backend)
+		if (r->backend == h)
 			used++;
 		else if (r->backend == 0 && free_row == -1)
 			free_row = (int)i;
 	}
-	if (used < limit && free_row != -1) {
+	if (used < limit)
+		own = own_wait(s, wait);
+	if (used < limit && free_row != -1 && !is_anothers_turn(s, wait, own == NULL ? now_ms : own->since_ms)) {
+		if (own != NULL)
+			own->since_ms = now_ms;
 		r = &s->table->row[free_row];
 		r->pid = s->pid;
 		r->owner = s->owner;
-		r->backend = backend;	/* last: a row is free until it is whole */
+		r->backend = h;		/* last: a row is free until it is whole */
 		s->mine[free_row] = true;
 	} else {
 		free_row = -1;
@@ -266,12 +327,34 @@ take(struct provider_slots *s, uint64_t backend, unsigned limit)
 int
 provider_slots_take(struct provider_slots *s, const char *backend, unsigned limit)
 {
-	uint64_t h = hash(backend);
-	int slot = take(s, h, limit);
+	int slot = take(s, backend, limit);
 
 	if (slot == -1 && reap(s))
-		slot = take(s, h, limit);
+		slot = take(s, backend, limit);
 	return slot;
+}
+
+void
+provider_slots_wait(struct provider_slots *s, const char *backend, bool waits)
+{
+	uint64_t wait = wait_hash(backend);
+	struct row *r;
+
+	if (!lock(s))
+		return;
+	r = own_wait(s, wait);
+	if (r != NULL && !waits)
+		r->backend = 0;
+	for (size_t i = 0; i < PROVIDER_SLOTS_MAX && r == NULL && waits; i++) {
+		r = s->table->row[i].backend == 0 ? &s->table->row[i] : NULL;
+		if (r == NULL)
+			continue;
+		r->pid = s->pid;
+		r->owner = s->owner;
+		r->since_ms = (uint32_t)clock_mono_ms();
+		r->backend = wait;
+	}
+	unlock(s);	/* without a free row it takes what is left over */
 }
 
 void

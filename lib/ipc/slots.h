@@ -5,7 +5,8 @@
  * every mover.  Each mover has a number of its own there, which it holds by a
  * lock on that byte of the file, so what a dead one held is free again; it needs
  * no /proc, which a mover cannot read.  Beside them: providers that want nobody for a
- * while, whichever mover was told so.
+ * while, whichever mover was told so; and which movers wait for a slot, so that they
+ * take turns: one whose queue never ends would else take each slot that it has just given.
  */
 #ifndef IPC_SLOTS_H
 #define IPC_SLOTS_H
@@ -15,6 +16,7 @@
 enum {
 	PROVIDER_SLOTS_MAX = 2048,	/* of all backends together */
 	PROVIDER_COOL_MAX_MS = 3600000,
+	PROVIDER_TURN_MS = 100,
 };
 
 struct provider_slots;
@@ -29,11 +31,14 @@ struct provider_slots *provider_slots_open(int fd, struct err *e);
 void provider_slots_free(struct provider_slots *s);	/* gives back all that this handle holds; NULL is fine */
 /*
  * Take one of `limit` slots of the backend.  A number for provider_slots_give,
- * or -1: all are taken by living processes.  Waits for other movers only as
- * long as they look at the table.
+ * or -1: all are taken by living processes, or it is the turn of another mover, which
+ * has waited longer (and has PROVIDER_TURN_MS to take it).  Waits for other movers
+ * only as long as they look at the table.
  */
 int provider_slots_take(struct provider_slots *s, const char *backend, unsigned limit);
 void provider_slots_give(struct provider_slots *s, int slot);
+/* Somebody of this mover waits for a slot of the backend, or nobody any more. */
+void provider_slots_wait(struct provider_slots *s, const char *backend, bool waits);
 /* How many are taken on this host, dead owners included. */
 unsigned provider_slots_used(struct provider_slots *s, const char *backend);
 /*

@@ -15,6 +15,7 @@ import urllib.parse
 
 import pytest
 from conftest import PREFIX, Stack, to_base64, wait_until
+from faults import owner
 from test_processes import fcgi
 
 SLOTS, MODEST, EACH, GREEDY = 4, 9, 12, 120
@@ -113,6 +114,26 @@ def test_slots_are_counted_over_all_movers_of_two_masters(two_movers):
     assert two_movers.provider("/-/log", "GET")["assets_peak"] == SLOTS
     movers = {line.split("mover[")[1].split("]")[0] for line in (two_movers.log() + log()).splitlines() if " event=answer " in line}
     assert len(movers) >= 3, "and several movers had a part in it"
+
+
+def test_movers_take_turns_when_the_queue_of_one_does_not_end(make_stack):
+    """The only slot is held for the first mover, where sixty wait; five of the second come after them."""
+    stack = make_stack({"pool": {"movers": 2}, "backends": {"*": {"slots": 1, "queue": 100}}})
+
+    def one(mover, **more):
+        return next(a for a in iter(lambda: stack.add(b"x" * 100, backend="loop_open", **more), None) if owner(a, 2) == mover)
+    assets, threads = [(mover, one(mover)) for mover, n in ((0, 60), (1, 5)) for _ in range(n)], []
+    ask(stack, threads, one(0, case="gate-turns-10"), "alice")
+    wait_until(lambda: stack.provider("/-/log", "GET")["assets_open"] == 1, "the slot is taken")
+    for _, asset in assets:
+        ask(stack, threads, asset, "alice")
+    wait_until(lambda: queued(stack) == len(assets), "all wait")
+    stack.provider("/-/open?gate=turns")
+    for thread in threads:
+        thread.join()
+    order = [mover for line in stack.upstream() for mover, asset in assets if urllib.parse.unquote(line[1]).endswith(asset.upstream_path)]
+    assert len(order) == len(assets)
+    assert 1 not in order[40:], order
 
 
 # -- a provider that wants nobody

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +115,86 @@ processes_share_the_limit_and_the_dead_give_back(void)
 	fd_close(&fd);
 }
 
+/* Another mover; each byte that it hears is answered.  'w': it waits, 't': does it get a slot? 'g': it gives it back. */
+static pid_t
+other_mover(int fd, int say[2])
+{
+	struct err e = ERR_NONE;
+	struct provider_slots *s;
+	int slot = -1;
+	char word;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	s = provider_slots_open(fd, &e);
+	while (s != NULL && read(say[1], &word, 1) == 1) {
+		if (word == 'w')
+			provider_slots_wait(s, "peps", true);
+		if (word == 't')
+			slot = provider_slots_take(s, "peps", 1);
+		if (word == 't')
+			word = slot >= 0 ? 'y' : 'n';
+		if (word == 'g')
+			provider_slots_give(s, slot);
+		(void)!write(say[1], &word, 1);
+	}
+	_exit(0);
+}
+
+static char
+tell(int say[2], char word)
+{
+	CHECK_INT(write(say[0], &word, 1), 1);
+	CHECK_INT(read(say[0], &word, 1), 1);
+	return word;
+}
+
+/* It gives its only slot back and would take it again at once, for its queue does not end. */
+static void
+movers_that_wait_take_turns_and_one_that_is_stopped_loses_its(void)
+{
+	struct err e = ERR_NONE;
+	int fd = temp_file(), say[2], slot;
+	struct provider_slots *s = provider_slots_open(fd, &e);
+	pid_t pid;
+
+	CHECK_INT(fd_socketpair(SOCK_STREAM, false, say, &e), 0);
+	pid = other_mover(fd, say);
+	slot = provider_slots_take(s, "peps", 1);
+	CHECK(slot >= 0);
+	provider_slots_wait(s, "peps", true);
+	CHECK_INT(tell(say, 'w'), 'w');
+	CHECK_INT(tell(say, 't'), 'n');
+	provider_slots_give(s, slot);
+	slot = provider_slots_take(s, "peps", 1);	/* both have just begun to wait */
+	CHECK(slot >= 0);
+	clock_shift_ms(1000);				/* for us alone: as if it had begun to wait then */
+	provider_slots_give(s, slot);
+	slot = provider_slots_take(s, "peps", 1);
+	CHECK(slot >= 0);				/* we have waited as long */
+	provider_slots_give(s, slot);
+	CHECK_INT(provider_slots_take(s, "peps", 1), -1);
+	CHECK_INT(tell(say, 't'), 'y');
+	CHECK_INT(tell(say, 'g'), 'g');
+	provider_slots_wait(s, "peps", false);
+	CHECK_INT(provider_slots_take(s, "peps", 1), -1);	/* who comes new is behind who waits */
+	clock_shift_ms(PROVIDER_TURN_MS + 1);
+	slot = provider_slots_take(s, "peps", 1);		/* it did not take it */
+	CHECK(slot >= 0);
+	provider_slots_give(s, slot);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	clock_shift_ms(1000);
+	slot = provider_slots_take(s, "peps", 1);	/* nor does a dead one wait */
+	CHECK(slot >= 0);
+	clock_shift_ms(0);
+	fd_close(&say[0]);
+	fd_close(&say[1]);
+	provider_slots_free(s);
+	fd_close(&fd);
+}
+
 static void
 a_number_that_nobody_holds_is_no_owner(void)
 {
@@ -197,6 +278,7 @@ main(void)
 	static const struct unit_test tests[] = {
 		UNIT(no_more_than_the_limit_are_given),
 		UNIT(processes_share_the_limit_and_the_dead_give_back),
+		UNIT(movers_that_wait_take_turns_and_one_that_is_stopped_loses_its),
 		UNIT(a_number_that_nobody_holds_is_no_owner),
 		UNIT(a_file_of_something_else_is_made_anew),
 		UNIT(who_wants_nobody_is_known_to_all_until_its_end),
