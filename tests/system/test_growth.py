@@ -14,10 +14,16 @@ from soak import Soak, settled
 # own memory is seen in pages.
 MEMORY_MAX_KIB = {"broker": 256, "resolver": 512}
 MEMORY_MAX_ELSE_KIB = 64
+# So that each request is reserved, by workers and movers, and settled in counters.
+COUNTED = {
+    "quotas": {"all": {"requests": ["1000000 per day"], "misses": ["1000000 per day"],
+                       "bytes": ["1000 TB per day"], "upstream_bytes": ["1000 TB per day"]}},
+    "rules": [{"name": "operators", "users": ["alice"], "routes": ["-/status", "-/metrics"], "allow": True},
+              {"name": "users", "groups": ["s2-users"], "allow": True, "quotas": ["all"]}]}
 
 
 def test_f7_nothing_grows_over_5000_requests_and_5_reloads(make_stack):
-    stack = make_stack(None, "--token-life", "4")       # so that resolvers are asked again and again
+    stack = make_stack(COUNTED, "--token-life", "4")       # so that resolvers are asked again and again
     soak = Soak(stack)
     soak.peak()
     soak.run(500, reloads=2)
