@@ -101,6 +101,8 @@ on_fill(void *arg)
 	case FILL_FAILED:
 		if (t->m->store_bad)
 			log_info(t->h.id, "event=transfer-unstored reason='%s'", e.text);
+		else if (e.sys == ENOSPC)
+			role_bound(BOUND_CACHE, t->h.id, 0, UNSTORED, t->r->asset->backend);
 		else
 			log_error(t->h.id, "EO-MOVER-PUBLISH", "cannot publish error='%s'", e.text);
 		stat_inc(COUNT_UNSTORED);

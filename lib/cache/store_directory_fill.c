@@ -316,51 +316,6 @@ publish_names(struct store_directory *d, const char *key, const char *data_temp,
 	return err_sys(e, errno, "cannot publish '%.200s'", key);
 }
 
-static int
-publish(struct store_fill *f, const struct object_meta *m, struct err *e)
-{
-	static const struct timespec now[2] = { { 0, UTIME_NOW }, { 0, UTIME_NOW } };
-	struct buf text = BUF_INIT(META_MAX);
-	char data_temp[TEMP_NAME_SIZE] = "", meta_temp[TEMP_NAME_SIZE] = "";
-	struct stat st;
-	int meta_fd = -1, r = -1;
-
-	if (fstat(f->spool_fd, &st) != 0 || (uint64_t)st.st_size != m->length) {
-		(void)err_set(e, "the spool file has not the length of its metadata");
-		goto out;
-	}
-	if (object_meta_write(m, (uint64_t)st.st_ino, &text) != 0) {
-		(void)err_set(e, "the metadata of '%.200s' cannot be written as such", f->key);
-		goto out;
-	}
-	/* the time of storing: what ages count from */
-	if (futimens(f->spool_fd, now) != 0) {
-		(void)err_sys(e, errno, "cannot set the time of a spool file");
-		goto out;
-	}
-	if (name_spool(f->d, f->spool_fd, data_temp) != 0) {
-		(void)err_sys(e, errno, "cannot name a file in dirs.spool '%s'", f->d->spool_path);
-		data_temp[0] = '\0';
-		goto out;
-	}
-	meta_fd = write_temp(f->d, &text, meta_temp, e);
-	if (meta_fd == -1) {
-		meta_temp[0] = '\0';
-		goto out;
-	}
-	r = publish_names(f->d, f->key, data_temp, meta_temp, e);
-out:
-	if (r != 0 && data_temp[0] != '\0')
-		(void)unlinkat(f->d->spool_fd, data_temp, 0);
-	if (r != 0 && meta_temp[0] != '\0')
-		(void)unlinkat(f->d->spool_fd, meta_temp, 0);
-	if (r == 0)
-		(void)flock(f->spool_fd, LOCK_UN);
-	fd_close(&meta_fd);
-	buf_release(&text);
-	return r;
-}
-
 int
 directory_space(struct store *s, struct store_space *ret, struct err *e)
 {
@@ -392,6 +347,53 @@ check_free(struct store_directory *d, uint64_t n, struct err *e)
 	if (space.used + n > space.max)
 		return err_sys(e, ENOSPC, "cache.min_free is %u %% of '%s'", d->min_free_percent, d->path);
 	return 0;
+}
+
+static int
+publish(struct store_fill *f, const struct object_meta *m, struct err *e)
+{
+	static const struct timespec now[2] = { { 0, UTIME_NOW }, { 0, UTIME_NOW } };
+	struct buf text = BUF_INIT(META_MAX);
+	char data_temp[TEMP_NAME_SIZE] = "", meta_temp[TEMP_NAME_SIZE] = "";
+	struct stat st;
+	int meta_fd = -1, r = -1;
+
+	if (fstat(f->spool_fd, &st) != 0 || (uint64_t)st.st_size != m->length) {
+		(void)err_set(e, "the spool file has not the length of its metadata");
+		goto out;
+	}
+	if (check_free(f->d, 0, e) != 0)	/* its length was not known, or many began at once */
+		goto out;
+	if (object_meta_write(m, (uint64_t)st.st_ino, &text) != 0) {
+		(void)err_set(e, "the metadata of '%.200s' cannot be written as such", f->key);
+		goto out;
+	}
+	/* the time of storing: what ages count from */
+	if (futimens(f->spool_fd, now) != 0) {
+		(void)err_sys(e, errno, "cannot set the time of a spool file");
+		goto out;
+	}
+	if (name_spool(f->d, f->spool_fd, data_temp) != 0) {
+		(void)err_sys(e, errno, "cannot name a file in dirs.spool '%s'", f->d->spool_path);
+		data_temp[0] = '\0';
+		goto out;
+	}
+	meta_fd = write_temp(f->d, &text, meta_temp, e);
+	if (meta_fd == -1) {
+		meta_temp[0] = '\0';
+		goto out;
+	}
+	r = publish_names(f->d, f->key, data_temp, meta_temp, e);
+out:
+	if (r != 0 && data_temp[0] != '\0')
+		(void)unlinkat(f->d->spool_fd, data_temp, 0);
+	if (r != 0 && meta_temp[0] != '\0')
+		(void)unlinkat(f->d->spool_fd, meta_temp, 0);
+	if (r == 0)
+		(void)flock(f->spool_fd, LOCK_UN);
+	fd_close(&meta_fd);
+	buf_release(&text);
+	return r;
 }
 
 void

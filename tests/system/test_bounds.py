@@ -402,6 +402,12 @@ def test_min_free_stops_storing_and_not_delivering(small_disk):
     assert asset.published() is None and counter(small_disk, "unstored_total") == unstored + 1
     fits = small_disk.add(os.urandom(4 * MIB)).warm()
     assert small_disk.get(fits.path).is_hit
+    with crossing(small_disk, "cache_bytes"):
+        asset = small_disk.add(os.urandom(14 * MIB), case="chunked", backend="loop_open")     # nobody can tell before
+        answer = small_disk.curl(asset.url)
+    assert answer.rc == 0 and answer.body == asset.data, answer
+    idle(small_disk)
+    assert asset.published() is None and counter(small_disk, "unstored_total") == unstored + 2
     small_disk.reload(lambda config: config["cache"].update(min_free="90 %"))
     asset = small_disk.add(os.urandom(1000))
     answer = small_disk.get(asset.path)

@@ -947,6 +947,33 @@ f9_g11_a_full_disk_refuses_fills(void)
 	place_close(&p);
 }
 
+/* Many fills began while there was room, or nobody knew how long a body would be. */
+static void
+g11_what_is_whole_when_the_disk_is_full_is_not_kept(void)
+{
+	struct object_meta m = some_meta(5);
+	struct store_fill *f;
+	struct err e = ERR_NONE;
+	struct place p;
+	int fd;
+
+	place_open(&p);
+	fd = p.s->ops->spool_open(p.s, &e);
+	CHECK_INT(fd_pwrite_all(fd, "hello", 5, 0), 0);
+	f = p.s->ops->fill_begin(p.s, KEY, fd, &m, &e);
+	MUST(f != NULL);
+	p.c.cache_min_free_percent = 100;
+	p.s->ops->set_config(p.s, &p.c);
+	p.s->ops->fill_finish(f, &m);
+	CHECK_INT(p.s->ops->fill_state(f, &e), FILL_FAILED);
+	CHECK_INT(e.sys, ENOSPC);
+	p.s->ops->fill_free(f);
+	CHECK_STR(look(&p, KEY), NULL);
+	fd_close(&fd);
+	object_meta_release(&m);
+	place_close(&p);
+}
+
 static void
 g9_a_length_that_is_wrong_is_not_published(void)
 {
@@ -1053,6 +1080,7 @@ main(void)
 		UNIT(a_sweep_takes_nothing_from_a_mover_that_starts),
 		UNIT(g10_a_mover_killed_at_any_step_publishes_all_or_nothing),
 		UNIT(f9_g11_a_full_disk_refuses_fills),
+		UNIT(g11_what_is_whole_when_the_disk_is_full_is_not_kept),
 		UNIT(g9_a_length_that_is_wrong_is_not_published),
 		UNIT(spool_on_another_file_system_is_refused),
 		UNIT(check_notices_a_removed_root_and_a_new_one),
