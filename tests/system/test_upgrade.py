@@ -87,11 +87,30 @@ def test_50_reloads_under_load_harm_no_request(running):
     cold, crowd = gated(running, 1)[0], Crowd(running)
     crowd.ask(cold)
     crowd.wait_begun()
+    hit, over, wrong = running.add().warm(), threading.Event(), []
+
+    def hits():
+        """As fast as one can: each worker is at work when it is told to end."""
+        while not over.is_set():
+            try:
+                answer = running.get(hit.path)
+            except OSError as e:
+                answer = e
+            if getattr(answer, "status", 0) != 200 or answer.body != hit.data:
+                wrong.append(answer)
+    busy = [threading.Thread(target=hits) for _ in range(4)]
     with Load(running) as load:
-        for _ in range(50):
-            running.reload(lambda config: None)
-        load.wait_for(20)
-    assert load.failed() == []
+        for thread in busy:
+            thread.start()
+        try:
+            for _ in range(50):
+                running.reload(lambda config: None)
+            load.wait_for(20)
+        finally:
+            over.set()
+            for thread in busy:
+                thread.join()
+    assert load.failed() == [] and wrong == []
     cold.open()
     assert crowd.join() == [], "what began before the first"
     wait_until(lambda: len(running.pids("worker")) == 4, "no worker is left over")
