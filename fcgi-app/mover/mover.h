@@ -51,6 +51,8 @@ struct mover {
 	struct store *store;
 	bool store_bad;			/* away or full, and that was told */
 	struct shared shared;		/* with the other hosts */
+	char life[9];			/* this process, in names of leases; "": not made yet */
+	uint32_t leases;		/* named */
 	bool forgery_told;
 	struct timer net_timer, tick;
 	struct watch control_watch, handover_watch;

@@ -8,7 +8,8 @@
  *	ours        is the object there by now?  It goes to whoever waits for it; else it is fetched,
  *	            and the lease is renewed until it is published or given up
  *	another's   FOLLOWING: asked for again and again.  It becomes ours when the other host has
- *	            published, has given up, or is dead for so long as a lease lasts.  When
+ *	            published, has given up, or is dead for so long as a lease lasts; what a mover
+ *	            held that was in our own seat before us, and so is dead, at once.  When
  *	            cache.s3.follow_wait is over the body is fetched for its clients, unstored
  *	nobody knows   memcached is away: it is fetched and stored as if we were alone
  *
@@ -20,6 +21,7 @@
 #include "mover/transfer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -30,8 +32,11 @@ enum {
 	RENEW_MS = 2000,
 	POLL_FIRST_MS = 50,		/* doubled each time ... */
 	POLL_MAX_MS = 500,		/* ... up to this */
-	OWNER_DIGITS = 32,
+	LIFE_DIGITS = sizeof(((struct mover *)NULL)->life) - 1,
 };
+
+_Static_assert((size_t)LEASE_OWNER_MAX >= SCOREBOARD_MASTER_SIZE + sizeof("16::") + LIFE_DIGITS + 2 * sizeof(uint32_t),
+    "an owner fits");
 
 /* Is it to be stored where other hosts store, too? */
 static bool
@@ -40,11 +45,26 @@ wants_lease(const struct transfer *t)
 	return t->m->shared.mc != NULL && t->r->key != NULL && t->store_max > 0 && !t->m->store_bad;
 }
 
+/*
+ * A master starts a mover when the one before it in that seat is dead, and never another beside
+ * it; two masters of one host, as in an upgrade, have different names.
+ */
+static void
+name_owner(struct transfer *t)
+{
+	struct mover *m = t->m;
+
+	if (m->life[0] == '\0')
+		text_random_hex(m->life, LIFE_DIGITS);
+	(void)snprintf(t->owner, sizeof(t->owner), "%.*s-%u:%s:%" PRIx32, SCOREBOARD_MASTER_SIZE - 1,
+	    m->env->scoreboard->master, m->env->index, m->life, ++m->leases);
+}
+
 static enum lease_state
 take(struct transfer *t)
 {
 	if (t->owner[0] == '\0')
-		text_random_hex(t->owner, OWNER_DIGITS);
+		name_owner(t);
 	return lease_take(t->m->shared.mc, t->m->shared.seal, t->r->key, t->owner, LEASE_S, &t->lease);
 }
 

@@ -7,7 +7,7 @@
  * the same block: whose value stands there after has it, whatever became of
  * the answer to the setting.  What was not sealed by us, or says that it is
  * over, is in nobody's way: another tenant of memcached cannot keep an object
- * from being stored.
+ * from being stored.  Nor is what an earlier life of our own seat held.
  */
 #include "base/base.h"
 
@@ -20,7 +20,7 @@
 
 enum { FORMAT_VERSION = 1, VALUE_MAX = 256, EARLY_MS = 1000 };
 
-enum found { FOUND_OURS, FOUND_OTHERS, FOUND_NONSENSE, FOUND_NOTHING, FOUND_AWAY };
+enum found { FOUND_OURS, FOUND_OTHERS, FOUND_VOID, FOUND_NOTHING, FOUND_AWAY };
 
 static int
 write_value(struct seal *seal, const struct lease *l, struct buf *out)
@@ -29,6 +29,28 @@ write_value(struct seal *seal, const struct lease *l, struct buf *out)
 	msg_str(out, l->owner);
 	msg_u64(out, (uint64_t)clock_wall_ms() + (uint64_t)l->ttl_s * 1000);
 	return seal_close(seal, l->name, out);
+}
+
+/* The bytes of an owner before its second part, or its third, with the colon; 0: it has none. */
+static size_t
+parts(const char *owner, int n)
+{
+	const char *p = owner;
+
+	for (; p != NULL && n > 0; n--) {
+		p = strchr(p, ':');
+		p = p == NULL ? NULL : p + 1;
+	}
+	return p == NULL ? 0 : (size_t)(p - owner);
+}
+
+/* Did it live where we live now? */
+static bool
+is_dead(const char *theirs, const char *ours)
+{
+	size_t seat = parts(ours, 1), life = parts(ours, 2);
+
+	return seat > 0 && life > 0 && strncmp(theirs, ours, seat) == 0 && strncmp(theirs, ours, life) != 0;
 }
 
 /* Whose value is it?  Ours: until_ms follows from it. */
@@ -41,15 +63,15 @@ read_value(struct seal *seal, struct lease *l, const char *value, size_t len)
 	struct msg_in in;
 
 	if (n == -1)
-		return FOUND_NONSENSE;
+		return FOUND_VOID;
 	msg_open(&in, value, (size_t)n);
 	owner = msg_get_text(&in, LEASE_OWNER_MAX);
 	left_ms = msg_get_i64(&in) - clock_wall_ms();
 	if (!msg_done(&in) || in.type != FORMAT_VERSION || left_ms <= 0 ||
 	    left_ms > (int64_t)LEASE_TTL_MAX_S * 1000)
-		return FOUND_NONSENSE;
+		return FOUND_VOID;
 	if (strcmp(owner, l->owner) != 0)
-		return FOUND_OTHERS;
+		return is_dead(owner, l->owner) ? FOUND_VOID : FOUND_OTHERS;
 	l->until_ms = clock_mono_ms() + left_ms - EARLY_MS;
 	return FOUND_OURS;
 }
@@ -85,7 +107,7 @@ set_and_look(struct mc *mc, struct seal *seal, struct lease *l, int64_t deadline
 	l->cas = got.cas;
 	if (got.status == MC_VALUE)
 		return read_value(seal, l, text, got.len);
-	return got.status == MC_NONSENSE ? FOUND_NONSENSE : FOUND_NOTHING;
+	return got.status == MC_NONSENSE ? FOUND_VOID : FOUND_NOTHING;
 }
 
 enum lease_state
@@ -104,7 +126,7 @@ lease_take(struct mc *mc, struct seal *seal, const char *key, const char *owner,
 	seal_name(seal, SEAL_LEASE, key, ret->name);
 	deadline_ms = mc_deadline_ms(mc);
 	found = set_and_look(mc, seal, ret, deadline_ms);
-	if (found == FOUND_NONSENSE)
+	if (found == FOUND_VOID)
 		found = set_and_look(mc, seal, ret, deadline_ms);
 	return found == FOUND_OURS ? LEASE_HELD : found == FOUND_OTHERS ? LEASE_OTHERS : LEASE_AWAY;
 }

@@ -5,8 +5,8 @@
  * at any time (a restart, an eviction), its owner sees that at the latest when
  * it renews, and whoever finds memcached away goes on without one.
  *
- * Each call waits for one round trip (two where somebody else's nonsense is
- * under the name), at most for the time that the client was made with, and for
+ * Each call waits for one round trip (two where somebody else's nonsense, or a
+ * dead one's lease, is under the name), at most for the time that the client was made with, and for
  * nothing while memcached is known to be away.
  */
 #ifndef CACHE_LEASE_H
@@ -16,7 +16,7 @@
 #include "memcached/client.h"
 
 enum {
-	LEASE_OWNER_MAX = 64,	/* bytes of an owner: another for each try, such as text_random_hex */
+	LEASE_OWNER_MAX = 64,	/* bytes of an owner */
 	LEASE_TTL_MIN_S = 2,	/* memcached ends it up to a second early */
 	LEASE_TTL_MAX_S = 3600,
 };
@@ -27,6 +27,12 @@ enum lease_state {
 	LEASE_AWAY,		/* nobody knows: go on without */
 };
 
+/*
+ * An owner is SEAT:LIFE:TRY.  A seat is a place in which one process lives at a time, of all
+ * hosts and masters; a life is one of those; a try is one of its transfers.  So whoever asks is
+ * the one that lives in its seat, and takes what another life of it held, at once.  Without a
+ * colon an owner is anybody's.
+ */
 struct lease {
 	char name[SEAL_NAME_SIZE];
 	char owner[LEASE_OWNER_MAX + 1];

@@ -21,8 +21,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 
-enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 5, LOOK_MS = 500 };
+enum { BOARD_MAGIC = 0x656f7362, BOARD_VERSION = 6, LOOK_MS = 500 };
 
 static struct slot *own;
 
@@ -69,6 +70,7 @@ scoreboard_create(int *ret_fd, struct err *e)
 	}
 	sb->version = BOARD_VERSION;
 	sb->started_wall_ms = clock_wall_ms();
+	text_random_hex(sb->master, sizeof(sb->master) - 1);
 	SET(&sb->magic, BOARD_MAGIC);
 	*ret_fd = fd;
 	return sb;

@@ -119,7 +119,7 @@ struct bound_use { uint64_t used, max, reached; };
  * overlap.  The broker's k-th resolver uses SLOT_RESOLVER(k).
  */
 enum {
-	SCOREBOARD_SLOTS = 256, SLOT_NOTE_MAX = 64,
+	SCOREBOARD_SLOTS = 256, SLOT_NOTE_MAX = 64, SCOREBOARD_MASTER_SIZE = 33,
 	SLOT_MASTER = 0, SLOT_ACCOUNTANT = 1, SLOT_BROKER = 2,
 	SLOT_MOVERS = 3, SLOT_MOVERS_MAX = 16,
 	SLOT_WORKERS = SLOT_MOVERS + SLOT_MOVERS_MAX,
@@ -144,6 +144,7 @@ struct slot {
 
 struct scoreboard {
 	uint32_t magic, version;
+	char master[SCOREBOARD_MASTER_SIZE];	/* random digits: of all masters, on whatever hosts, this one */
 	int64_t started_wall_ms;
 	uint64_t generation;
 	uint32_t ready;			/* every role is up */

@@ -257,6 +257,29 @@ def test_of_two_hosts_one_has_the_lease(server, probes):
     assert b.say(f"take {KEY} b 10") == "held"
 
 
+def test_what_a_dead_one_held_goes_to_who_lives_in_its_seat_alone(server, probes):
+    p = probes(server.path)
+    for owner, want in (("m1-0:life1:1", "held"),
+                        ("m1-0:life1:2", "others"),     # another transfer of the same process
+                        ("m1-1:life2:1", "others"),     # another mover of that master
+                        ("m1-01:life2:1", "others"),
+                        ("m2-0:life2:1", "others"),     # another host, or the master of an upgrade
+                        ("m1-0:life2", "others"),
+                        ("m1-0", "others"),
+                        ("m1-0:life2:1", "held"),
+                        ("m2-0:life1:1", "others")):
+        assert p.say(f"take {KEY} {owner} 10") == want, owner
+
+
+def test_a_lease_that_was_taken_from_a_dead_one_is_whole(server, probes):
+    dead, heir, other = probes(server.path), probes(server.path), probes(server.path)
+    assert dead.say(f"take {KEY} m1-0:life1:1 10") == "held"
+    assert heir.say(f"take {KEY} m1-0:life2:1 10") == "held"
+    assert (dead.say("renew"), heir.say("renew"), other.say(f"take {KEY} m2-0:x:1 10")) == ("others", "held", "others")
+    assert heir.say("release") == "held"
+    assert other.say(f"take {KEY} m2-0:x:1 10") == "held"
+
+
 def test_of_many_that_want_it_at_once_one_gets_it(server, probes):
     hosts = [probes(server.path) for _ in range(8)]
     for turn in range(20):

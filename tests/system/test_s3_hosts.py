@@ -297,6 +297,42 @@ def test_a_host_whose_mover_dies_is_replaced_when_its_lease_is_over(pair):
     wait_until(lambda: pair.second.get(asset.path).is_hit, "it was stored")
 
 
+def test_f5_what_a_dead_mover_was_fetching_its_successor_fetches_at_once(pair):
+    def said(what):
+        return pair.first.log().count(what)
+    follows, pulls = " event=transfer-follow\n", " transfer state=pulling from=following "
+    asset, before = pair.gated(), (said(follows), said(pulls))
+    finish, dead = pair.first.begin(asset), pair.first.pids("mover")[0]
+    os.kill(dead, signal.SIGKILL)
+    assert finish()[0] != 0
+    wait_until(lambda: pair.first.pids("mover") not in ([], [dead]), "the mover is replaced")
+    again = pair.pool.submit(pair.first.get, asset.path)
+    wait_until(lambda: said(pulls) == before[1] + 2, "it is fetched anew")
+    waiting = pair.follow(asset)
+    asset.open()
+    whole([again], asset)
+    assert whole(waiting, asset)[0].is_hit, "the other host has waited: that one has the lease"
+    assert said(follows) == before[0], "the successor has not"
+    upstream(asset, 2)
+    assert kept(asset)
+
+
+def test_the_mover_of_an_upgrade_waits_for_what_the_one_before_still_fetches(pair):
+    """It has the same place, under another master, and neither is dead."""
+    asset, old = pair.gated(), pair.first.master
+    finish = pair.first.begin(asset)
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: pair.first.master != old, "another master", 60)
+    before = pair.first.log().count(" event=transfer-follow\n")
+    again = pair.pool.submit(pair.first.get, asset.path)
+    wait_until(lambda: pair.first.log().count(" event=transfer-follow\n") > before, "the new one waits")
+    asset.open()
+    assert finish() == (0, asset.data)
+    assert whole([again], asset)[0].is_hit
+    upstream(asset, 1)
+    assert kept(asset)
+
+
 def test_a_host_that_gives_up_lets_the_other_one_try(pair):
     data = os.urandom(2 * MIB)
     asset = pair.first.add(data, backend="loop_open", case="gate-%s-%d" % ("late", MIB),
