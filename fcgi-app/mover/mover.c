@@ -162,6 +162,16 @@ on_handover(void *arg UNUSED, uint32_t events UNUSED)
 	/* the turn begins with them */
 }
 
+/* result: of shared_open, or shared_set_config. */
+static void
+took_shared(struct mover *m, int result, const struct err *e)
+{
+	if (result == -1)
+		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e->text);
+	if (m->shared.mc != NULL)
+		mc_hurry(m->shared.mc);
+}
+
 static void
 reload(struct mover *m, int fd)
 {
@@ -171,8 +181,7 @@ reload(struct mover *m, int fd)
 		return;
 	net_set_config(m->net, mover_config(m));
 	m->store->ops->set_config(m->store, mover_config(m));
-	if (shared_set_config(&m->shared, mover_config(m), &e) == -1)
-		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e.text);
+	took_shared(m, shared_set_config(&m->shared, mover_config(m), &e), &e);
 }
 
 /* The first word sets the limit; a later one can only shorten it. */
@@ -349,8 +358,7 @@ open_all(struct mover *m)
 	m->net = net_new(mover_config(m), net_watch, m, &e);
 	if (m->net == NULL)
 		die("cannot start the network: %s", e.text);
-	if (shared_open(&m->shared, mover_config(m), &e) == -1)
-		log_error(NULL, "EO-STORE-SHARED", "nothing is shared with other hosts error='%s'", e.text);
+	took_shared(m, shared_open(&m->shared, mover_config(m), &e), &e);
 	if (m->store->ops->attach != NULL)
 		m->store->ops->attach(m->store, m->net, &m->shared, on_store, m);
 	gather_init(m);

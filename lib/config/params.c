@@ -261,11 +261,14 @@ const struct param config_params[] = {
 		  "share them by consistent hashing; all hosts of a site must name the "
 		  "same ones in the same words. Counters that are lost (a restart) are made again "
 		  "from the ledger. A socket that only the proxy may open is "
-		  "safest: memcached asks nobody who they are." },
+		  "safest: memcached asks nobody who they are. A host that is a name belongs in "
+		  "/etc/hosts: requests wait while it is looked up." },
 	{ "memcached_timeout", PARAM_DURATION, AT(memcached_timeout_ms), 1, 5 * SECOND, "\"30ms\"",
 	  .text = "How long one round trip may take before memcached counts as away (see "
 		  "when_unavailable) for a second. Where hosts share a bucket "
-		  "(cache.s3.memory_key) a mover stands still for it, too: keep it short." },
+		  "(cache.s3.memory_key) a mover stands still for it, too: keep it short. Answers "
+		  "that come, but each after more than a tenth of it, cost a mover five times "
+		  "this long in a second; then it does without them for a second." },
 	{ "quotas", PARAM_MAP, AT(quotas), .fallback = "{}", .rows = &quota_rows,
 	  .text = "Named sets of limits that rules refer to. Windows are fixed and in UTC: a "
 		  "day begins at midnight." },

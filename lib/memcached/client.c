@@ -75,6 +75,8 @@ struct mc {
 	uint32_t timeout_ms;
 	pid_t pid;
 	int64_t away_until_ms;
+	bool hurried;
+	int64_t late_since_us, late_us;	/* waited for late answers, in the second that began then */
 };
 
 /* -- servers ----------------------------------------------------------------- */
@@ -138,6 +140,12 @@ add_server(struct mc *s, struct conn *c, const char *server, struct err *e)
 		return err_set(e, "bad memcached server '%s'", server);
 	(void)inet_address(c);		/* tried again when it is needed */
 	return 0;
+}
+
+void
+mc_hurry(struct mc *s)
+{
+	s->hurried = true;
 }
 
 size_t
@@ -556,10 +564,29 @@ pump(struct mc *s, int64_t deadline_ms)
 	}
 }
 
+/* A block that began then has its answers. */
+static void
+count_late(struct mc *s, int64_t began_us)
+{
+	int64_t now_us = clock_mono_us(), us = now_us - began_us, timeout_us = (int64_t)s->timeout_ms * 1000;
+
+	if (!s->hurried || us < timeout_us / MC_LATE_PART)
+		return;
+	if (now_us - s->late_since_us >= 1000000) {
+		s->late_since_us = now_us;
+		s->late_us = 0;
+	}
+	s->late_us += us;
+	if (s->late_us >= MC_LATE_TIMES * timeout_us)
+		(void)mc_away(s);	/* for the next ones: these answers are good */
+}
+
 /* The commands of a block to their servers, and their answers.  0, or -1: away from now on. */
 static int
 run(struct mc *s, int64_t deadline_ms, bool posting)
 {
+	int64_t began_us = clock_mono_us();
+
 	if (!mc_usable(s))
 		return -1;
 	for (size_t i = 0; i < s->n_conns; i++) {
@@ -572,7 +599,10 @@ run(struct mc *s, int64_t deadline_ms, bool posting)
 		if (!buf_ok(&c->out) || (c->out.len > 0 && conn_start(c) == -1))
 			return mc_away(s);
 	}
-	return pump(s, deadline_ms) == -1 ? mc_away(s) : 0;
+	if (pump(s, deadline_ms) == -1)
+		return mc_away(s);
+	count_late(s, began_us);
+	return 0;
 }
 
 int

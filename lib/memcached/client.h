@@ -15,6 +15,8 @@
 
 enum {
 	MC_AWAY_MS = 1000,		/* the circuit breaker */
+	MC_LATE_PART = 10,		/* an answer is late from this part of timeout_ms on */
+	MC_LATE_TIMES = 5,		/* ... and so many timeout_ms of late ones in a second are enough: mc_hurry */
 	MC_SERVERS_MAX = 64,
 	MC_VALUE_MAX = 8192,		/* bytes of a value that is taken */
 	MC_OUT_MAX = 128 * 1024,	/* bytes of the commands of a block for one server */
@@ -25,6 +27,13 @@ struct mc;
 /* servers: "/path", "host", "host:port", "[v6]:port", in the same words and whatever order on all hosts. */
 struct mc *mc_new(const struct strs *servers, uint32_t timeout_ms, struct err *e);
 void mc_free(struct mc *s);		/* NULL is allowed */
+
+/*
+ * From now on, for a loop that must not stand still: a server whose answers come, but late each
+ * time, makes the handle away, too.  What waiting for late answers costs is bounded by that, and
+ * as many quick ones as one likes are none.
+ */
+void mc_hurry(struct mc *s);
 
 size_t mc_servers(const struct mc *s);
 /* Which of them a key lives on. */

@@ -15,6 +15,7 @@
  *	name KIND KEY		-> the name; KIND is o or l
  *	take KEY OWNER TTL, renew, release	-> "held", "others" or "away"
  *	held			-> "yes" or "no": of the last lease
+ *	hurry			-> "ok": late answers are bounded from now on
  *	sleep MS		move the clock on
  */
 #include "base/base.h"
@@ -99,6 +100,8 @@ obey(char *line)
 		printf("%s ", lease_words[lease_release(mc, &lease)]);
 	else if (strcmp(line, "held\n") == 0)
 		fputs(lease_is_held(&lease) ? "yes " : "no ", stdout);
+	else if (strcmp(line, "hurry\n") == 0)
+		mc_hurry(mc), fputs("ok ", stdout);
 	else if (sscanf(line, "sleep %u", &ttl_s) == 1)
 		clock_shift_ms(ttl_s);
 	else

@@ -400,6 +400,39 @@ def test_a_full_memcached_stores_nothing_and_answers_still(room, probes):
         s.stop()
 
 
+LATE_MS, LATE_TIMEOUT_MS = 40, 100     # late is a tenth of the timeout, and five of them a second are enough
+
+
+def test_g5_answers_that_come_late_each_time_are_away_before_they_fill_a_movers_time(room, server, probes):
+    def serve(client):
+        with socket.socket(socket.AF_UNIX) as up:
+            up.connect(str(server.path))
+            while question := client.recv(65536):
+                up.sendall(question)
+                answer = up.recv(65536)
+                time.sleep(LATE_MS / 1000)      # this is what is late
+                client.sendall(answer)
+
+    fake = Listener(room / "late", serve)
+    try:
+        p = probes(fake.path, timeout_ms=LATE_TIMEOUT_MS)
+        assert p.say("hurry") == "ok"
+        for _ in range(8 * LATE_TIMEOUT_MS // LATE_MS):
+            assert p.say(f"look {KEY}") == "unknown"
+        assert p.counts()["away"] > 0
+        p.ask("sleep 1000")
+        assert p.say(f"keep {KEY} 60 5 3") == "ok", "it is asked again after a second"
+    finally:
+        fake.close()
+
+
+def test_many_quick_answers_are_not_late(server, probes):
+    p = probes(server.path)
+    assert p.say("hurry") == "ok" and p.say(f"keep {KEY} 60 5 3") == "ok"
+    for _ in range(2000):
+        assert p.say(f"look {KEY}") == present(5, 3)
+
+
 LIES = {
     "another key": b"VA 5 keo:o%s\r\nhello\r\n" % (b"0" * 40),
     "no key": b"VA 5\r\nhello\r\n",
