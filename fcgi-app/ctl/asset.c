@@ -50,6 +50,8 @@ asset_parse(struct asset *ret, const char *arg, const char *base_path, struct er
 	enum path_verdict v = path_parse(&p, uri, strlen(uri), base_path, e);
 
 	free(uri);
+	if (v == PATH_BAD && strpbrk(arg, " #") != NULL)
+		return err_set(e, "a path is percent-encoded, as in a URL: a space is %%20, a '#' is %%23");
 	if (v == PATH_OUTSIDE)
 		return err_set(e, "it is not below '%s'", base_path);
 	if (v != PATH_OK)

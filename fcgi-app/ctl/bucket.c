@@ -30,6 +30,7 @@ struct bucket {
 	struct s3_credentials_file *file;	/* NULL: from the environment */
 	struct s3_credentials environment;
 	bool told;		/* that it is in another region */
+	bool away;
 };
 
 void
@@ -94,8 +95,14 @@ bucket_free(struct bucket *b)
 	free(b);
 }
 
+bool
+bucket_is_away(const struct bucket *b)
+{
+	return b->away;
+}
+
 struct question {
-	const struct bucket *b;
+	struct bucket *b;
 	const char *needs;
 	struct bucket_answer *ret;	/* filled on success */
 	struct err *e;
@@ -107,6 +114,7 @@ on_answer(void *arg, const struct s3_answer *a, unsigned tries UNUSED)
 {
 	struct question *q = arg;
 
+	q->b->away = a->error != FETCH_OK;
 	if (a->error != FETCH_OK) {
 		q->rc = err_set(q->e, "cannot ask '%s': %s", q->b->c->s3_endpoint, a->reason);
 		return;

@@ -31,6 +31,7 @@ void bucket_answer_release(struct bucket_answer *a);	/* NULL and a zeroed one ar
 /* c has an endpoint; borrowed for the bucket's life.  Reads the keys.  NULL and e. */
 struct bucket *bucket_new(const struct config *c, struct err *e);
 void bucket_free(struct bucket *b);			/* NULL is allowed */
+bool bucket_is_away(const struct bucket *b);		/* nobody answered the last question, in all its tries */
 /*
  * The sub-resource of that name.  *ret is there, to be released, with any
  * status.  0, or -1 and e where there is no whole answer.

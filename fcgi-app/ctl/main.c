@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,19 +158,6 @@ struct master {		/* as we see it */
 
 #define GET(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
 
-int
-complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("eodata-proxyctl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return 1;
-}
-
 /* -- the console --------------------------------------------------------- */
 
 static int
@@ -288,7 +274,7 @@ status(const struct master *m, bool json)
 		scoreboard_json(m->sb, &out);
 		fputs(buf_str(&out), stdout);
 		buf_release(&out);
-		return fflush(stdout) == 0 ? 0 : 1;
+		return finish_output();
 	}
 	printf("eodata-proxy %d: %s, configuration %" PRIu64 "\n\n", (int)m->pid,
 	    condition(m->sb), GET(&m->sb->generation));
@@ -305,7 +291,7 @@ status(const struct master *m, bool json)
 	COUNTERS(X)
 #undef X
 	show_bounds(m->sb);
-	return fflush(stdout) == 0 ? 0 : 1;
+	return finish_output();
 }
 
 static int
@@ -324,7 +310,7 @@ reload(const struct master *m)
 			return complain("refused, the old configuration stays: the log says why");
 		if (GET(&m->sb->generation) > before) {
 			printf("configuration %" PRIu64 " is in force\n", GET(&m->sb->generation));
-			return 0;
+			return finish_output();
 		}
 	}
 	return complain("not done within %d s: see the log", RELOAD_MS / 1000);

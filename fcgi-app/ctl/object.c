@@ -19,16 +19,18 @@
 
 enum { LINE_MAX_BYTES = 1 << 20, DAY_S = 86400, DATE_SIZE = 32, SHOWN = 4 * 4096 + 1 };
 
-/* An argument as it may be shown. */
-static int
-complain_of(const char *arg, const struct err *e)
+/* Of paths[i]; all.  True: S3 does not answer at all, and will not for those behind it, each of which would wait. */
+static bool
+complain_of(const struct objects *store, char *const *paths, size_t i, size_t n, const struct err *e)
 {
-	struct buf shown = BUF_INIT(SHOWN);
+	char shown[SHOWN];
 
-	text_esc(&shown, arg, strlen(arg), 1024);
-	(void)complain("'%s': %s", buf_str(&shown), e->text);
-	buf_release(&shown);
-	return 1;
+	(void)complain("'%s': %s", readable(shown, sizeof(shown), paths[i]), e->text);
+	if (!objects_are_away(store))
+		return false;
+	if (i + 1 < n)
+		(void)complain("the other %zu are not asked for", n - i - 1);
+	return true;
 }
 
 /* ---- stat ------------------------------------------------------------------- */
@@ -66,8 +68,7 @@ line(struct buf *out, const char *name, const char *value)
 	char shown[SHOWN];
 
 	if (value != NULL && value[0] != '\0')
-		(void)buf_addf(out, "  %-14s %s\n", name, text_has_control(value, strlen(value)) ?
-		    text_esc_to(shown, sizeof(shown), value) : value);
+		(void)buf_addf(out, "  %-14s %s\n", name, readable(shown, sizeof(shown), value));
 }
 
 static void
@@ -187,7 +188,7 @@ object_stat(const struct config *c, char *const *paths, size_t n, bool json)
 		(void)complain("%s", e.text);
 		return OBJECT_TROUBLE;
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && ferror(stdout) == 0; i++) {
 		struct asset a;
 		int rc = -1;
 
@@ -197,14 +198,15 @@ object_stat(const struct config *c, char *const *paths, size_t n, bool json)
 			asset_release(&a);
 		}
 		if (rc == -1) {
-			(void)complain_of(paths[i], &e);
 			worst = OBJECT_TROUBLE;
+			if (complain_of(store, paths, i, n, &e))
+				break;
 		} else if (rc == 0 && worst == 0) {
 			worst = 1;
 		}
 	}
 	objects_free(store);
-	return fflush(stdout) == 0 ? worst : OBJECT_TROUBLE;
+	return finish_output() == 0 ? worst : OBJECT_TROUBLE;
 }
 
 /* ---- purge ------------------------------------------------------------------ */
@@ -233,7 +235,7 @@ object_purge(const struct config *c, char *const *paths, size_t n)
 
 	if (store == NULL)
 		return complain("%s", e.text);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && ferror(stdout) == 0; i++) {
 		struct asset a;
 		int rc = -1;
 
@@ -242,9 +244,12 @@ object_purge(const struct config *c, char *const *paths, size_t n)
 			rc = purge_one(store, c, &a, &e);
 			asset_release(&a);
 		}
-		if (rc == -1)
-			worst = complain_of(paths[i], &e);
+		if (rc == -1) {
+			worst = 1;
+			if (complain_of(store, paths, i, n, &e))
+				break;
+		}
 	}
 	objects_free(store);
-	return fflush(stdout) == 0 ? worst : 1;
+	return finish_output() == 0 ? worst : 1;
 }

@@ -159,6 +159,12 @@ remove_from_bucket(struct bucket *b, const char *key, struct err *e)
 
 /* ---- either ------------------------------------------------------------------- */
 
+bool
+objects_are_away(const struct objects *o)
+{
+	return o->bucket != NULL && bucket_is_away(o->bucket);
+}
+
 int
 objects_find(struct objects *o, const char *key, struct object *ret, struct err *e)
 {

@@ -24,5 +24,7 @@ void objects_free(struct objects *o);		/* NULL is allowed */
 int objects_find(struct objects *o, const char *key, struct object *ret, struct err *e);
 /* And what memcached remembers of it.  1, or 0 where there was none, or -1 and e. */
 int objects_remove(struct objects *o, const char *key, struct err *e);
+/* Of the last -1: was there nobody who answered? */
+bool objects_are_away(const struct objects *o);
 
 #endif

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,25 +62,6 @@ struct put {
 	struct wait *wait;		/* S3 */
 	struct store *store;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int signo UNUSED)
-{
-	interrupted = 1;
-}
-
-static void
-catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal };
-
-	(void)signal(SIGPIPE, SIG_IGN);	/* of a connection that has gone */
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		(void)sigaction(signals[i], &a, NULL);
-}
 
 /* ---- what was given --------------------------------------------------------- */
 
@@ -202,14 +184,18 @@ check_room(const struct put *p, uint64_t n, struct err *e)
 	return 0;
 }
 
+/* A pipe may hold us, or be one that does not (whoever has its other end may have made it so). */
 static ssize_t
 read_some(int fd, char *to, size_t n)
 {
-	ssize_t got;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t got = -1;
 
 	do {
-		got = read(fd, to, n);
-	} while (got == -1 && errno == EINTR && !interrupted);
+		errno = EAGAIN;
+		if (poll(&p, 1, TURN_MS) == 1)
+			got = read(fd, to, n);
+	} while (got == -1 && (errno == EINTR || errno == EAGAIN) && !was_interrupted());
 	return got;
 }
 
@@ -223,9 +209,9 @@ copy(struct put *p, struct digest *own, struct digest *other, char head[SNIFF_BY
 	int rc = -1;
 
 	while (n > 0) {
-		n = interrupted ? -1 : read_some(p->from, block, BLOCK);
+		n = was_interrupted() ? -1 : read_some(p->from, block, BLOCK);
 		if (n == -1) {
-			(void)(interrupted ? err_set(e, "interrupted") : err_sys(e, errno, "cannot read it"));
+			(void)(was_interrupted() ? err_set(e, "interrupted") : err_sys(e, errno, "cannot read it"));
 			goto out;
 		}
 		if (p->n + (uint64_t)n > p->dataset->max_size || p->n >= look_at) {
@@ -371,7 +357,7 @@ publish(struct put *p, struct err *e)
 		return -1;
 	p->store->ops->fill_advance(f, p->n, false);
 	p->store->ops->fill_finish(f, &p->meta);
-	for (state = p->store->ops->fill_state(f, e); state == FILL_RUNNING && !interrupted;
+	for (state = p->store->ops->fill_state(f, e); state == FILL_RUNNING && !was_interrupted();
 	    state = p->store->ops->fill_state(f, e))
 		turn(p);
 	if (state == FILL_RUNNING)
@@ -409,17 +395,18 @@ object_put(const struct config *c, const char *path, const char *file, const str
 	char shown[4 * NAME_BYTES];
 	int rc = 1;
 
-	catch_signals();
+	(void)signal(SIGPIPE, SIG_IGN);	/* of a connection that has gone */
+	catch_interrupts();
 	if (asset_parse(&p.asset, path, c->base_path, &e) == 0)
 		p.key = asset_key(&p.asset, c, &p.dataset, &e);
 	if (p.key == NULL) {
-		(void)complain("'%s': %s", text_esc_to(shown, sizeof(shown), path), e.text);
+		(void)complain("'%s': %s", readable(shown, sizeof(shown), path), e.text);
 	} else if (open_file(&p, file, &e) != 0 || take_options(&p, file, o, &e) != 0 || open_store(&p, &e) != 0 ||
 	    spool(&p, o->etag != NULL, &e) != 0 || publish(&p, &e) != 0) {
-		(void)complain("'%s' is not stored: %s", text_esc_to(shown, sizeof(shown), file), e.text);
+		(void)complain("'%s' is not stored: %s", readable(shown, sizeof(shown), file), e.text);
 	} else {
 		printf("%s\n  stored: %s, %" PRIu64 " bytes, %s\n", p.asset.text, p.key, p.n, p.meta.etag);
-		rc = fflush(stdout) == 0 ? 0 : 1;
+		rc = finish_output();
 	}
 	put_release(&p);
 	return rc;

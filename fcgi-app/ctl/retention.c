@@ -37,7 +37,7 @@ print(struct buf *out)
 	buf_must(out);
 	fputs(buf_str(out), stdout);
 	buf_release(out);
-	return fflush(stdout) == 0 ? 0 : complain("cannot write to standard output");
+	return finish_output();
 }
 
 /* ---- a directory ------------------------------------------------------------ */
@@ -318,7 +318,7 @@ apply(const struct config *c, struct bucket *b, const struct s3_lifecycle_want *
 	warn(&r, want);
 	if (s3_lifecycle_equal(r.have, r.next)) {
 		puts("nothing to do");
-		rc = fflush(stdout) == 0 ? 0 : 1;
+		rc = finish_output();
 		goto out;
 	}
 	if (print_difference(r.have, r.next) != 0 || !agreed(c, yes))
@@ -328,7 +328,7 @@ apply(const struct config *c, struct bucket *b, const struct s3_lifecycle_want *
 		goto out;
 	}
 	puts("written");
-	rc = fflush(stdout) == 0 ? 0 : 1;
+	rc = finish_output();
 out:
 	rules_release(&r);
 	return rc;

@@ -34,6 +34,7 @@ enum {
 	PAUSE_S = 2,			/* where it is not said */
 	PAUSE_MAX_S = 300,		/* nobody waits here for a day's quota */
 	SHOW_MS = 200,
+	LOOK_MS = 500,			/* so often interrupts are looked at */
 	ITEM_MS = 60000,
 	FRONT_EXTRA_MS = 5000,		/* so that it is the front who says that it was too long */
 	HEADERS_MAX = 65536,
@@ -100,7 +101,7 @@ add_paths(struct warm *w, char *const *paths, size_t n)
 		w->total++;
 		if (add_path(w, paths[i], &e) == 0)
 			continue;
-		failure = mem_printf("%s: %s", text_esc_to(shown, sizeof(shown), paths[i]), e.text);
+		failure = mem_printf("%s: %s", readable(shown, sizeof(shown), paths[i]), e.text);
 		strs_add(&w->failed, failure);
 		free(failure);
 		w->done++;
@@ -163,7 +164,7 @@ fetch_item(struct warm *w, const char *url, struct buf *out, struct err *e)
 
 	if (wait_fetch(w->wait, &r, &ops, out, e) == FETCH_OK)
 		return 0;
-	err_prefix(e, "cannot get the item: ");
+	err_prefix(e, "cannot get the item");
 	return -1;
 }
 
@@ -199,6 +200,8 @@ add_item(struct warm *w, const char *item, const char *assets, struct err *e)
 		strs_add(&names, name);
 	add_prefixes(w, &prefixes);
 	rc = is_url ? fetch_item(w, item, &text, e) : read_text(item, &text, e);
+	if (rc == 0 && assets != NULL && names.n == 0)
+		rc = err_set(e, "--assets names none");
 	if (rc == 0)
 		rc = document_assets(buf_str(&text), text.len, &prefixes, assets == NULL ? NULL : &names, &found, e);
 	if (rc == 0 && found.n == 0)
@@ -225,9 +228,9 @@ read_headers(struct warm *w, const char *path, struct err *e)
 		next = strchr(line, '\n');
 		if (next != NULL)
 			*next++ = '\0';
+		line[strcspn(line, "\r")] = '\0';
 		if (line[0] == '\0')
 			continue;
-		line[strcspn(line, "\r")] = '\0';
 		if (w->headers.n == HEADER_LINES_MAX || header_line_parse(line, strlen(line), &h, e) != 0)
 			rc = err_set(e, "'%.200s' is no list of headers", path);	/* what is in it is secret */
 		else
@@ -259,6 +262,8 @@ show_end(struct warm *w)
 {
 	show_all(w, true);
 	fprintf(stderr, "%zu of %zu assets are warm, %" PRIu64 " bytes\n", w->done - w->failed.n, w->total, w->bytes);
+	if (w->done < w->total)
+		(void)complain("interrupted: %zu are not done", w->total - w->done);
 	for (size_t i = 0; i < w->failed.n; i++)
 		(void)complain("failed: %s", w->failed.v[i]);
 }
@@ -291,15 +296,33 @@ on_response(void *arg, const struct fetch_response *r)
 	return 0;
 }
 
+/* "eodata-proxy; fwd=miss; stored" (RFC 9211), of which the first is the proxy's own.  Where a front hides it: nobody knows. */
+static bool
+is_unstored(const char *cache_status)
+{
+	size_t n = cache_status == NULL ? 0 : strcspn(cache_status, ",");
+	char *text = cache_status == NULL ? NULL : mem_strndup(cache_status, n), *save = NULL, *word;
+	bool ours = false, kept = false;
+
+	for (word = text == NULL ? NULL : strtok_r(text, "; ", &save); word != NULL; word = strtok_r(NULL, "; ", &save)) {
+		ours = ours || strcmp(word, "eodata-proxy") == 0;
+		kept = kept || strcmp(word, "hit") == 0 || strcmp(word, "stored") == 0;
+	}
+	free(text);
+	return ours && !kept;
+}
+
 static int
 on_data(void *arg, const char *data, size_t n)
 {
 	struct slot *s = arg;
 
-	s->w->bytes += n;
-	s->bytes += n;
-	if (s->status != 200)
+	if (s->status == 200) {
+		s->w->bytes += n;
+		s->bytes += n;
+	} else {
 		(void)buf_add(&s->body, data, n);	/* cut where it is too long: it is no JSON then */
+	}
 	show_all(s->w, false);
 	return 0;
 }
@@ -316,10 +339,8 @@ refused(struct slot *s)
 		text = mem_printf("%d: the rules send clients elsewhere", s->status);
 	else if (detail.len == 0)
 		text = mem_printf("%d", s->status);
-	else if (text_has_control(detail.data, detail.len))
-		text = mem_printf("%d: %s", s->status, text_esc_to(shown, sizeof(shown), buf_str(&detail)));
 	else
-		text = mem_printf("%d: %.1000s", s->status, buf_str(&detail));
+		text = mem_printf("%d: %.1000s", s->status, readable(shown, sizeof(shown), buf_str(&detail)));
 	slot_end(s, text);
 	free(text);
 	buf_release(&detail);
@@ -330,6 +351,7 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 {
 	struct slot *s = arg;
 	int64_t pause_s = x == FETCH_OK ? fetch_response(s->fetch)->retry_after_s : -1;
+	bool unstored = x == FETCH_OK && is_unstored(fetch_response(s->fetch)->cache_status);
 	char *text;
 
 	s->fetch = NULL;
@@ -338,7 +360,7 @@ on_done(void *arg, enum fetch_error x, const char *reason)
 		slot_end(s, text);
 		free(text);
 	} else if (s->status == 200) {
-		slot_end(s, NULL);
+		slot_end(s, unstored ? "200: delivered, and not stored" : NULL);
 	} else if ((s->status == 429 || s->status == 503) && s->tries < TRIES && pause_s <= PAUSE_MAX_S) {
 		s->at_ms = clock_mono_ms() + (pause_s < 0 ? PAUSE_S : pause_s == 0 ? 1 : pause_s) * 1000;
 	} else {
@@ -446,16 +468,19 @@ object_warm(const struct config *c, char *const *paths, size_t n, const struct w
 	if (prepare(w, paths, n, &e) != 0) {
 		(void)complain("%s", e.text);
 	} else {
-		while (w->done < w->total) {
+		catch_interrupts();
+		while (w->done < w->total && !was_interrupted()) {
 			int pause_ms = drive(w);
 
-			if (w->done < w->total)
-				wait_turn(w->wait, pause_ms);
+			if (w->done < w->total)		/* not for ever: an interrupt may have come just before */
+				wait_turn(w->wait, pause_ms < 0 || pause_ms > LOOK_MS ? LOOK_MS : pause_ms);
 		}
 		show_end(w);
-		rc = w->failed.n > 0;
+		rc = w->failed.n > 0 || w->done < w->total;
 	}
 	wait_free(w->wait);
+	for (size_t i = 0; i < WARM_JOBS_MAX; i++)
+		buf_release(&w->slot[i].body);		/* of those that were interrupted */
 	strs_release(&w->paths);
 	strs_release(&w->failed);
 	for (size_t i = 0; i < w->headers.n; i++)

@@ -82,6 +82,7 @@ struct fetch_response {
 	/* the end of the body is proven by length or chunked framing; false: by close */
 	bool framed;
 	bool accepts_ranges;		/* Accept-Ranges: bytes, or a 206 */
+	char *cache_status;		/* Cache-Status: its first line; NULL when absent or too long */
 	char *bucket_region;		/* x-amz-bucket-region, [a-z0-9-]; NULL when absent or malformed */
 	struct fetch_header *amz;	/* x-amz-* in their order; NULL unless asked for */
 	size_t n_amz;

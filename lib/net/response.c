@@ -31,6 +31,7 @@ response_forget(struct response *p)
 	free(p->r.etag);
 	free(p->r.disposition);
 	free(p->r.content_encoding);
+	free(p->r.cache_status);
 	free(p->r.bucket_region);
 	for (size_t i = 0; i < p->r.n_amz; i++) {
 		free(p->r.amz[i].name);
@@ -345,7 +346,10 @@ keep(struct response *p, const struct header_line *h, struct err *e)
 		p->digest_offered = p->digest_offered || value_begins(h, "digest ");
 	else if (header_is(h, "retry-after"))
 		r->retry_after_s = header_retry_after(h->value, h->value_len, clock_wall_ms() / 1000);
-	else if (header_is(h, "etag")) {
+	else if (header_is(h, "cache-status")) {
+		if (r->cache_status == NULL && h->value_len <= VALUE_MAX)
+			r->cache_status = mem_strndup(h->value, h->value_len);
+	} else if (header_is(h, "etag")) {
 		if (r->etag == NULL && h->value_len <= ETAG_MAX && etag_is_valid(h->value, h->value_len))
 			r->etag = mem_strndup(h->value, h->value_len);
 	} else if (header_is(h, "last-modified")) {

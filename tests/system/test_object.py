@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """eodata-proxyctl object: what an operator and a harvester do with what is stored, over both stores."""
 
+import fcntl
 import hashlib
 import http.server
 import json
@@ -11,6 +12,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import urllib.parse
@@ -256,6 +258,32 @@ def test_a_put_that_is_interrupted_cleans_up(stack, tmp_path):
         wait_until(lambda: stack.store.uploads() == before, "it is aborted")
 
 
+def test_a_put_goes_on_where_hangups_are_ignored_and_where_its_pipe_does_not_block(stack):
+    asset, data, (read, write_to) = stack.add(b""), os.urandom(100000), os.pipe()
+    os.set_blocking(read, False)        # as ssh leaves it, and some schedulers
+    process = subprocess.Popen(command(stack.env["CONFIG"], "put", name_of(asset), "-"), stdin=read, stderr=subprocess.PIPE,
+                               stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    os.close(read)
+    with open(write_to, "wb") as f:
+        f.write(data[:10])
+        f.flush()
+        wait_until(lambda: fcntl.ioctl(write_to, termios.FIONREAD, b"\0" * 4) == b"\0" * 4, "it has read that")
+        process.send_signal(signal.SIGHUP)
+        f.write(data[10:])
+    _, error = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, error
+    assert hit(stack, asset).body == data
+
+
+@both_stores
+def test_what_cannot_be_printed_is_told(stack, tmp_path):
+    asset, file = stack.add(b""), write(tmp_path, b"x")
+    for words, status in ((("put", name_of(asset), file), 1), (("stat", name_of(asset)), 2), (("purge", name_of(asset)), 1)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command(stack.env["CONFIG"], *words), stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
+        assert done.returncode == status and "cannot write to standard output" in done.stderr, (words, done)
+
+
 # -- stat, purge
 
 
@@ -306,6 +334,7 @@ def test_a_purge_leaves_no_file(stack):
     ("a/b/c/x%2F..%2F..%2Fy", "'.' or '..' in the path"), ("a/b/c/x%5C..%5Cy", "'.' or '..' in the path"),
     ("a/b/c/d%00", "control character in the path"), ("a/b/c/d%0A", "control character"), ("a/b/c/d\n", "forbidden character"),
     ("a/b/c/%zz", "invalid percent-encoding"), ("a/b/c/%ff", "not UTF-8"), ("a//c/d", "empty path segment"), ("a/b/c", "a path is BACKEND"),
+    ("a/b/c/d e", "'a/b/c/d e': a path is percent-encoded, as in a URL: a space is %20"), ("a/b/c/d#e", "a '#' is %23"),
     ("/other/a/b/c/d", "it is not below '/data'"), ("a/b/c/d?x=1", "no query"), ("-/status/x/y", "a path is BACKEND"), ("", "empty")])
 def test_h1_a_hostile_path_is_refused(stack, tmp_path, path, want):
     for words, status in ((("stat", "--", path), 2), (("purge", "--", path), 1), (("put", "--", path, write(tmp_path, b"x")), 1)):
@@ -344,7 +373,7 @@ def broken(s3_engine, s3_bucket, tmp_path):
     ({"endpoint": "http://127.0.0.1:1"}, ("cannot ask 'http://127.0.0.1:1'", "connect"))], ids=["refused", "no bucket", "down"])
 def test_a_bucket_that_cannot_be_used_is_told(broken, tmp_path, members, want):
     config = broken(**members)
-    asked = [(("put", "a/b/c/d", write(tmp_path, b"x")), 1, want[1]), (("stat", "a/b/c/d"), 2, want[0]),
+    asked = [(("put", "a/b/c/d", write(tmp_path, b"x")), 1, want[1]), (("stat", "a/b/c/d", "a/b/c/e", "a/b/c/f"), 2, want[0]),
              (("purge", "a/b/c/d"), 1, want[0])]
     if "endpoint" in members:
         asked.pop()     # each tries for some seconds
@@ -352,6 +381,7 @@ def test_a_bucket_that_cannot_be_used_is_told(broken, tmp_path, members, want):
         done = ctl(None, *words, config=config)
         assert done.returncode == status and text in done.stderr and done.stdout == "", done
         assert "AKIA" not in done.stderr and "Signature=" not in done.stderr
+        assert ("the other 2 are not asked for" in done.stderr) == ("endpoint" in members and words[0] == "stat"), done
 
 
 def test_what_lies_under_a_key_and_is_not_ours_is_not_stored_and_can_be_purged(broken, s3_engine, s3_bucket):
@@ -403,8 +433,10 @@ def test_warm_takes_an_item_from_a_file_or_a_url_and_assets_by_name(stack, tmp_p
     assert done.returncode == 0, done
     for asset in (first, second, third):
         wait_until(asset.published, "it is stored")
-    done = ctl(stack, "warm", "--item", item(third), "--assets", "data,none")
-    assert done.returncode == 1 and "the item has no asset 'none'" in done.stderr
+    for words, want in (((item(third), "--assets", "data,none"), "the item has no asset 'none'"), ((item(third), "--assets", ","), "names none"),
+                        (("http://127.0.0.1:1/item",), "cannot get the item: host '127.0.0.1'")):
+        done = ctl(stack, "warm", "--item", *words)
+        assert done.returncode == 1 and want in done.stderr, done
     for text, want in (("{}", "no STAC item"), ("[", "no JSON"), ('{"assets": {"a": {"href": {}}}}', "name them"), ("[" * 100000, "no JSON")):
         done = ctl(stack, "warm", "--item", write(tmp_path, text.encode(), "item"))
         assert done.returncode == 1 and want in done.stderr, done
@@ -422,6 +454,17 @@ def test_warm_without_a_login_is_refused_like_everybody(stack, tmp_path):
         done = ctl(stack, "warm", "--header-file", str(tmp_path / name), name_of(asset))
         assert done.returncode == 1 and "CANARY" not in done.stderr and str(tmp_path / name) in done.stderr, done
     assert asset.upstream() == []
+
+
+def test_warm_that_is_interrupted_says_how_far_it_came(stack, tmp_path):
+    first, second = stack.add().warm(), stack.add_gated()
+    warm = subprocess.Popen(command(stack.env["CONFIG"], "warm", "--jobs", "1", *login(stack, tmp_path), name_of(first), name_of(second)),
+                            stderr=subprocess.PIPE, text=True)
+    assert warm.stderr.readline().startswith("1/2 ")
+    warm.send_signal(signal.SIGINT)
+    _, error = warm.communicate(timeout=LIMIT_S)
+    second.open()
+    assert warm.returncode == 1 and "1 of 2 assets are warm" in error and "interrupted: 1 are not done" in error, error
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
@@ -481,6 +524,19 @@ def test_warm_waits_where_it_is_told_to_and_gives_up_in_the_end(stack, front):
     assert front.asked.count("/data/a/b/c/later") == 3 and front.asked.count("/data/a/b/c/never") == 5
     assert front.asked.count("/data/a/b/c/tomorrow") == 1
     assert front.origins == {front.url[:-len("/data")]}     # rules with delivery "auto" stream to who sends one
+
+
+def test_warm_believes_what_the_proxy_says_of_storing(stack, front, tmp_path):
+    said = {"hit": "eodata-proxy; hit", "filled": "eodata-proxy; fwd=miss; stored", "joined": "eodata-proxy; fwd=miss; collapsed; stored",
+            "hidden": None, "other": "cdn; hit", "cdn": "eodata-proxy; fwd=miss; stored, cdn; fwd=miss",
+            "large": "eodata-proxy; fwd=miss", "away": "eodata-proxy; fwd=miss, cdn; fwd=miss; stored"}
+    front.answers = {"/data/a/b/c/" + name: [(200, {"Cache-Status": text} if text else {}, b"123")] for name, text in said.items()}
+    (tmp_path / "headers").write_bytes(b"Authorization: Bearer x\r\n\r\n")
+    (tmp_path / "headers").chmod(0o600)
+    done = ctl(stack, "warm", "--url", front.url, "--header-file", str(tmp_path / "headers"), *("a/b/c/" + name for name in said))
+    assert done.returncode == 1 and "6 of 8 assets are warm" in done.stderr, done
+    for name in ("large", "away"):
+        assert "failed: a/b/c/%s: 200: delivered, and not stored\n" % name in done.stderr, done
 
 
 def test_warm_encodes_what_it_asks_for_as_the_proxy_writes_it(stack, front, tmp_path):

@@ -17,7 +17,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import PREFIX, Stack, merge, wait_until
+from conftest import PREFIX, Stack, merge, to_base64, wait_until
 from memcacheds import Probe, probe_program
 from stores import Bucket
 from test_store_s3 import engine_log
@@ -345,6 +345,17 @@ def test_a_host_that_gives_up_lets_the_other_one_try(pair):
     assert pair.ends()[-1] == "taken"
     upstream(asset, 2)
     assert pair.first.store.find(asset) is None
+
+
+def test_warm_tells_what_was_delivered_and_not_stored(pair, tmp_path):
+    small, large = pair.first.add(os.urandom(1000), collection="SMALL"), pair.first.add(os.urandom(2 * MIB), collection="SMALL")
+    (tmp_path / "login").write_text("Authorization: Basic %s\n" % to_base64(pair.first.user))
+    (tmp_path / "login").chmod(0o600)
+    done = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--config", pair.first.env["CONFIG"], "object", "warm",
+                           "--header-file", str(tmp_path / "login"), small.path, large.path],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and "1 of 2 assets are warm" in done.stderr, done
+    assert "failed: %s: 200: delivered, and not stored\n" % large.path[len("/data/"):] in done.stderr, done
 
 
 def test_what_will_not_be_stored_is_not_waited_for(pair):
