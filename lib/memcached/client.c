@@ -47,6 +47,7 @@ enum {
 	IN_SIZE = LINE_MAX + MC_VALUE_MAX + 2,
 	VALUE_BYTES_MAX = 1 << 27,	/* past this not even an item */
 	POSTED_MAX = 4096,		/* answers that may be due to nobody */
+	LOOKUP_PART = 30,		/* looking up a name that is not found has at most this part of our time */
 };
 
 /* One server, and the connection to it. */
@@ -54,6 +55,7 @@ struct conn {
 	char *host, port[8];		/* host NULL: a Unix socket */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;		/* 0: not resolved yet */
+	int64_t lookup_at_ms;		/* not before */
 	int fd;				/* -1: none */
 	bool connecting;
 	bool reused;			/* it was open before this block */
@@ -94,14 +96,24 @@ unix_address(struct conn *c, const char *path, struct err *e)
 	return 0;
 }
 
-/* The resolver library may take its time: names of memcached hosts belong in /etc/hosts. */
+/*
+ * The resolver library may take its time, and nothing bounds it: names of
+ * memcached hosts belong in /etc/hosts.  Where nobody answers it, it is left
+ * alone for so much longer than it took.
+ */
 static int
 inet_address(struct conn *c)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC }, *list;
+	int64_t began_ms = clock_mono_ms(), now_ms;
 
-	if (c->host == NULL || getaddrinfo(c->host, c->port, &hints, &list) != 0)
+	if (c->host == NULL || began_ms < c->lookup_at_ms)
 		return -1;
+	if (getaddrinfo(c->host, c->port, &hints, &list) != 0) {
+		now_ms = clock_mono_ms();
+		c->lookup_at_ms = now_ms + (now_ms - began_ms) * LOOKUP_PART;
+		return -1;
+	}
 	memcpy(&c->addr, list->ai_addr, list->ai_addrlen);
 	c->addr_len = list->ai_addrlen;
 	freeaddrinfo(list);

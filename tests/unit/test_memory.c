@@ -6,6 +6,9 @@
  */
 #include "base/base.h"
 
+#include <netdb.h>
+
+#include "base/clock.h"
 #include "cache/key.h"
 #include "cache/lease.h"
 #include "cache/memory.h"
@@ -482,6 +485,52 @@ shared_config(struct strs *servers, char **secret)
 	return &c;
 }
 
+static int lookups;
+static int64_t lookup_ms;
+
+/* In place of the system's: a DNS that is silent, until whoever asks gives up. */
+int
+getaddrinfo(const char *host UNUSED, const char *port UNUSED, const struct addrinfo *hints UNUSED, struct addrinfo **ret UNUSED)
+{
+	lookups++;
+	if (lookup_ms != 0)
+		clock_shift_ms(lookup_ms);
+	return EAI_AGAIN;
+}
+
+static void
+g5_a_name_that_nobody_finds_has_a_thirtieth_of_the_time(void)
+{
+	static char name[] = "memcached.example";
+	static char *const servers[] = { name };
+	const struct strs list = { (char **)(uintptr_t)servers, 1 };
+	struct mc *mc;
+
+	lookups = 0;
+	lookup_ms = 10000;
+	mc = mc_new(&list, HASTY_MS, NULL);
+	CHECK(mc != NULL);
+	for (int s = 0; s < 3600; s++) {
+		mc_begin(mc);
+		(void)buf_adds(mc_command(mc, 0, NULL), "mg hello\r\n");
+		CHECK_INT(mc_post(mc, mc_deadline_ms(mc)), -1);
+		clock_shift_ms(MC_AWAY_MS);
+	}
+	CHECK(lookups >= 10 && lookups <= 13);
+	lookup_ms = 0;			/* it says at once that there is none: asked each second, as a server that is away */
+	clock_shift_ms(400 * 1000);
+	lookups = 0;
+	for (int s = 0; s < 10; s++) {
+		mc_begin(mc);
+		(void)buf_adds(mc_command(mc, 0, NULL), "mg hello\r\n");
+		CHECK_INT(mc_post(mc, mc_deadline_ms(mc)), -1);
+		clock_shift_ms(MC_AWAY_MS + 100);
+	}
+	CHECK_INT(lookups, 10);
+	mc_free(mc);
+	clock_shift_ms(0);
+}
+
 static void
 hosts_share_nothing_without_bucket_secret_or_memcached(void)
 {
@@ -554,6 +603,7 @@ main(void)
 		UNIT(of_a_block_each_gets_its_own_answer_and_statistics_end),
 		UNIT(only_what_this_site_sealed_for_this_key_of_this_store_is_believed),
 		UNIT(without_memcached_or_a_secret_nothing_is_known_and_no_time_is_lost),
+		UNIT(g5_a_name_that_nobody_finds_has_a_thirtieth_of_the_time),
 		UNIT(hosts_share_nothing_without_bucket_secret_or_memcached),
 		UNIT(an_object_is_believed_as_long_as_is_configured_and_its_retention_leaves),
 	};
