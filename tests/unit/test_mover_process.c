@@ -474,6 +474,53 @@ ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored(void)
 	rig_stop(&r);
 }
 
+/* Nobody waits for it: it takes no backend's last slot, and ends when somebody has to wait for one. */
+static void
+a_background_fill_leaves_the_last_slot_and_makes_way(void)
+{
+	struct asking a = ASK("a"), late = ASK("late");
+	struct front *f[2], *g;
+	struct script *s, *t[2];
+	struct rig r;
+
+	rig_start(&r, ", \"backends\": { \"*\": { \"slots\": 2 } }");
+	s = rig_script(&r, SCRIPT("a", 4 * MIB));
+	t[0] = rig_script(&r, SCRIPT("b", 4 * MIB));
+	t[1] = rig_script(&r, SCRIPT("c", 4 * MIB));
+	(void)rig_script(&r, SCRIPT("late", MIB));
+	a.range = "bytes=0-2097151";
+	g = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, 2 * MIB);
+	check_idle(&r);
+	CHECK_INT(s->gets, 1);		/* one slot was the range's, the other the last */
+	rig_reload(&r, ", \"backends\": { \"*\": { \"slots\": 3 } }");
+	t[0]->hold_at = t[1]->hold_at = s->hold_at = 3 * MIB;
+	g = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(g) && asked_by(&r, s) == 1);
+	CHECK_WHOLE(g, 2 * MIB);
+	CHECK_INT(s->gets, 3);
+	CHECK_INT(rig_gauge(&r, GAUGE_TRANSFERS_NOW), 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct asking one = ASK(t[i]->asset);
+
+		f[i] = rig_ask(&r, &one);
+		RIG_UNTIL(&r, f[i]->got == 3 * MIB - 1);
+	}
+	CHECK_INT(asked_by(&r, s), 1);	/* all slots are taken, and nobody waits */
+	g = rig_ask(&r, &late);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, MIB);
+	RIG_UNTIL(&r, asked_by(&r, s) == 0);
+	t[0]->hold_at = t[1]->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f[0]) && OVER(f[1]));
+	CHECK_WHOLE(f[0], 4 * MIB);
+	CHECK_WHOLE(f[1], 4 * MIB);
+	check_idle(&r);
+	CHECK(rig_absent(&r, "a"));
+	rig_stop(&r);
+}
+
 static void
 a_hit_is_streamed_and_what_vanished_is_fetched(void)
 {
@@ -1505,6 +1552,7 @@ main(int argc, char **argv)
 		UNIT(a_full_spool_does_not_stop_another_transfer),
 		UNIT(a_body_of_unknown_length_is_stored_only_within_the_datasets_bounds),
 		UNIT(ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored),
+		UNIT(a_background_fill_leaves_the_last_slot_and_makes_way),
 		UNIT(a_hit_is_streamed_and_what_vanished_is_fetched),
 		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
 		UNIT(a_silent_accountant_costs_a_tenth_of_a_second_and_a_second_whom_it_stops),
