@@ -36,6 +36,7 @@ struct ledger {
 	int fd;			/* -1: not open */
 	char day[DAY_SIZE];	/* of fd */
 	bool torn;		/* the file does not end with a newline */
+	off_t end;		/* of the file, when we wrote last: behind it another accountant has */
 	bool dirty;		/* written, not yet synced */
 	struct waiting *first, **last;
 	size_t queued, queued_bytes;
@@ -194,7 +195,6 @@ static int
 open_checked(struct ledger *l, const char *path, struct err *e)
 {
 	struct stat st;
-	char end;
 
 	l->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 	if (l->fd == -1)
@@ -203,8 +203,20 @@ open_checked(struct ledger *l, const char *path, struct err *e)
 		return err_sys(e, errno, "cannot look at '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, "'%s' is not a regular file", path);
-	l->torn = st.st_size > 0 && (pread(l->fd, &end, 1, st.st_size - 1) != 1 || end != '\n');
+	l->end = -1;
 	return 0;
+}
+
+/* In an upgrade there are two that write, and the other's line may have been cut. */
+static void
+look_at_end(struct ledger *l)
+{
+	off_t size = lseek(l->fd, 0, SEEK_END);
+	char end;
+
+	if (size != l->end)
+		l->torn = size > 0 && (pread(l->fd, &end, 1, size - 1) != 1 || end != '\n');
+	l->end = size;
 }
 
 static void
@@ -285,16 +297,20 @@ static int
 write_first(struct ledger *l, struct err *e)
 {
 	const struct waiting *w = l->first;
-	const char *p = l->torn ? w->text : w->text + 1;
-	size_t n = l->torn ? w->n : w->n - 1;
+	const char *p;
 	ssize_t done;
+	size_t n;
 
+	look_at_end(l);
+	p = l->torn ? w->text : w->text + 1;
+	n = l->torn ? w->n : w->n - 1;
 	do {
 		done = write(l->fd, p, n);
 	} while (done == -1 && errno == EINTR);
 	if (done == -1)
 		return err_sys(e, errno, "cannot write the ledger of %s", l->day);
 	l->dirty = true;
+	l->end += done;
 	if ((size_t)done == n) {
 		l->torn = false;
 		drop_first(l);

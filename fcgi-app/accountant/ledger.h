@@ -7,7 +7,8 @@
  *
  * A line goes out in one write(2).  Where a write was cut short, or the
  * process died in it, the next one begins with a newline, so a reader skips
- * what is no JSON and each charge is there once.
+ * what is no JSON and each charge is there once; also where another accountant
+ * wrote it, which there is while an upgrade drains.
  */
 #ifndef ACCOUNTANT_LEDGER_H
 #define ACCOUNTANT_LEDGER_H

@@ -559,6 +559,47 @@ f9_a_full_disk_loses_nothing_and_counts_nothing_twice(void)
 	}
 }
 
+/* In an upgrade there are two; the other writes as soon as there is room, behind whatever this one has left. */
+static void
+f9_a_line_that_was_cut_spoils_none_of_another_that_writes(void)
+{
+	struct account_settle s = settle_of("a", 3);
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	struct ledger *l, *other;
+	struct rlimit all, some;
+	size_t lines, len;
+	char *path, *text;
+
+	ledger_line(&line, &s, true, (int64_t)START_S * 1000);
+	len = line.len;
+	buf_release(&line);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	CHECK_INT(getrlimit(RLIMIT_FSIZE, &all), 0);
+	for (size_t cut = 0; cut < len; cut++) {
+		fresh();
+		l = ledger_new(room);
+		other = ledger_new(room);
+		add_settle(other, "z", 3);
+		CHECK_INT(ledger_flush(other, NULL), 0);
+		some = (struct rlimit){ len + cut, all.rlim_max };
+		CHECK_INT(setrlimit(RLIMIT_FSIZE, &some), 0);
+		add_settle(l, "a", 4);
+		(void)ledger_flush(l, NULL);
+		CHECK_INT(setrlimit(RLIMIT_FSIZE, &all), 0);
+		add_settle(other, "y", 5);
+		CHECK_INT(ledger_flush(other, NULL), 0);
+		CHECK_INT(ledger_flush(l, NULL), 0);
+		path = today();
+		text = contents(path);
+		CHECK_INT(add_up(text, "bytes", &lines), 12);
+		CHECK_INT(lines, 3);
+		free(text);
+		free(path);
+		ledger_free(l);
+		ledger_free(other);
+	}
+}
+
 static bool
 has_line(struct ledger *l, const struct account_settle *s)
 {
@@ -1300,6 +1341,7 @@ main(void)
 		UNIT(lines_that_are_none_of_ours_are_skipped),
 		UNIT(the_ledger_is_read_from_a_day_on_and_while_it_grows),
 		UNIT(f9_a_full_disk_loses_nothing_and_counts_nothing_twice),
+		UNIT(f9_a_line_that_was_cut_spoils_none_of_another_that_writes),
 		UNIT(g10_a_line_is_found_behind_which_another_has_written),
 		UNIT(a_link_in_the_ledger_s_place_is_not_followed),
 		UNIT(what_waits_has_a_bound),
