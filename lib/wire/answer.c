@@ -81,6 +81,9 @@ answer_write(const struct answer *a, struct buf *out)
 	if (a->has_total)
 		add_range(a, out);
 	add_line(out, "Location", a->location);
+	/* or a page's cache would take the redirect of one request for another that must not have one */
+	if (a->location != NULL)
+		add_line(out, "Vary", "Origin, Authorization, If-Match, If-Unmodified-Since, If-Range");
 	add_line(out, "Cache-Control", a->cache_control == NULL ? "private" : a->cache_control);
 	if (a->cache_status != NULL)
 		(void)buf_join(out, "Cache-Status: eodata-proxy; ", a->cache_status, "\r\n", NULL);

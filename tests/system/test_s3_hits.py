@@ -321,7 +321,7 @@ def test_a_mover_redirects_too_where_no_worker_knows_the_object(make_stack, buck
         return answer if answer.status == 302 else None
     answer = wait_until(redirected, "a redirect")
     assert answer.is_hit and follow(s3_engine, answer) == (200, asset.data)
-    assert answer.headers["x-eodata-delivery"] == "redirect; life=900"
+    assert answer.headers["x-eodata-delivery"] == "redirect; life=900" and "Origin" in answer.headers["vary"]
 
 
 def test_auto_redirects_where_that_is_worth_it_and_sure_to_work(make_stack, bucket, s3_engine):
@@ -333,6 +333,8 @@ def test_auto_redirects_where_that_is_worth_it_and_sure_to_work(make_stack, buck
         return stack.curl(asset.url, "-H", "Host: data.example.org", *more)
     answer = get(large)
     assert answer.status == 302 and follow(s3_engine, answer) == (200, large.data)
+    # a browser has it for a while, and a page's script may ask next
+    assert {"Origin", "Authorization", "If-Range"} <= set(answer.headers["vary"].split(", ")), answer
     # front and engine under one name: clients would send their passwords to both
     answer = stack.get(large.path)
     assert answer.status == 200 and answer.headers["x-eodata-delivery"] == "stream; reason=credentials", answer
