@@ -489,17 +489,18 @@ kept_source(const char *url, const char *version)
 
 /* Away to the storage, if the rule and the size are for that. */
 static bool
-redirect_kept(struct client *c, const char *key, uint64_t size, uint64_t bytes)
+redirect_kept(struct client *c, const char *key, const struct store_object *o, uint64_t bytes)
 {
 	const struct config *config = mover_config(c->m);
-	uint32_t life_s = config->s3_url_life_ms / 1000;
 	struct buf url = BUF_INIT(STORE_URL_MAX);
 	struct err e = ERR_NONE;
+	uint32_t life_s;
 	bool go;
 
-	c->h.delivery = delivery_of_size(c->h.delivery, size, config->s3_redirect_above, &c->h.delivery_why);
-	go = c->h.delivery == DELIVERY_REDIRECT &&
-	    c->m->store->ops->url(c->m->store, key, STORE_URL_CLIENTS, life_s, &url, &e) == 0;
+	c->h.delivery = delivery_of_size(c->h.delivery, o->meta.length, config->s3_redirect_above, &c->h.delivery_why);
+	life_s = c->h.delivery != DELIVERY_REDIRECT ? 0 :
+	    delivery_life_s(config->s3_url_life_ms / 1000, o->ends_s, clock_wall_ms() / 1000, &c->h.delivery_why);
+	go = life_s > 0 && c->m->store->ops->url(c->m->store, key, STORE_URL_CLIENTS, life_s, &url, &e) == 0;
 	if (go) {
 		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");
 		client_redirect(c, buf_str(&url), life_s, life_s - LOCATION_MARGIN_S, bytes);
@@ -526,7 +527,7 @@ serve_kept(struct client *c, const char *key, const struct store_object *o)
 		w.deadline_ms = c->h.deadline_mono_ms;
 	part = client_part(c, &f, &w.first, &w.last);
 	facts_release(&f);
-	if (part && redirect_kept(c, key, o->meta.length, w.last - w.first + 1))
+	if (part && redirect_kept(c, key, o, w.last - w.first + 1))
 		return true;
 	if (!part) {
 		(void)snprintf(c->cache_status, sizeof(c->cache_status), "hit");

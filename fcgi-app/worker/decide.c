@@ -26,7 +26,6 @@ enum {
 	AWAY_RETRY_S = 5,
 	TEXT_MAX = 2048,
 	FRONT_URL_LIFE_S = 900,		/* the front begins at once; this is for clocks that differ */
-	URL_LEFT_MIN_S = 90,		/* of an object's life, for a client to begin */
 };
 
 void
@@ -209,7 +208,6 @@ look_up(struct decision *d, const struct decide_env *env, const struct request *
 {
 	struct err e = ERR_NONE;
 
-	d->object_until_s = INT64_MAX;
 	switch (env->store->ops->lookup(env->store, buf_str(&d->key), &d->object, &e)) {
 	case STORE_HIT:
 		d->has_object = true;
@@ -229,8 +227,7 @@ static void
 take_memory(struct decision *d, struct memory_entry *e)
 {
 	if (e->state == MEMORY_PRESENT) {
-		d->object = (struct store_object){ .meta = e->meta, .version = e->store_etag };
-		d->object_until_s = e->until_s;
+		d->object = (struct store_object){ .meta = e->meta, .version = e->store_etag, .ends_s = e->ends_s };
 		d->has_object = true;
 		*e = (struct memory_entry){ .state = MEMORY_UNKNOWN };
 	}
@@ -283,23 +280,19 @@ static void
 decide_remote(struct decision *d, const struct decide_env *env, const struct request *r)
 {
 	const struct config *c = env->config;
-	int64_t left_s = d->object_until_s - r->at_ms / 1000;
+	uint32_t life_s;
 	enum store_url whose = STORE_URL_OURS;
 	struct err e = ERR_NONE;
 
 	d->kind = c->hits == HITS_X_ACCEL ? DECISION_FRONT : DECISION_STREAM;
 	d->url_life_s = FRONT_URL_LIFE_S;
 	d->delivery = delivery_of_size(d->delivery, d->object.meta.length, c->s3_redirect_above, &d->delivery_why);
-	if (d->delivery == DELIVERY_REDIRECT && left_s < URL_LEFT_MIN_S) {
-		d->delivery = DELIVERY_STREAM;
-		d->delivery_why = "expires";
-	}
-	if (d->delivery == DELIVERY_REDIRECT) {
+	life_s = d->delivery != DELIVERY_REDIRECT ? 0 :
+	    delivery_life_s(c->s3_url_life_ms / 1000, d->object.ends_s, r->at_ms / 1000, &d->delivery_why);
+	if (life_s > 0) {
 		d->kind = DECISION_REDIRECT;
 		whose = STORE_URL_CLIENTS;
-		d->url_life_s = c->s3_url_life_ms / 1000;
-		if (d->url_life_s > left_s)
-			d->url_life_s = (uint32_t)left_s;
+		d->url_life_s = life_s;
 	}
 	if (d->kind == DECISION_STREAM)
 		return;

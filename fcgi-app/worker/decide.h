@@ -48,7 +48,6 @@ struct decision {
 	int object_fd;			/* DECISION_STREAM: its file, where it is one; else -1 */
 	struct buf url;			/* of an object that is no file: a secret.  Empty where the mover sends it */
 	uint32_t url_life_s;		/* DECISION_REDIRECT */
-	int64_t object_until_s;		/* it is believed to be there until then; INT64_MAX: the store itself said so */
 	enum delivery delivery;		/* of the rule, for this request */
 	const char *delivery_why;	/* it is not the rule's: a word; or NULL */
 	bool has_object;

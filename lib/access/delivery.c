@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { LEFT_MIN_S = 90 };	/* for a client to begin */
+
 enum delivery
 delivery_of_rule(enum delivery rule, const struct delivery_ask *a, const char **ret_why)
 {
@@ -37,6 +39,18 @@ delivery_of_size(enum delivery d, uint64_t size, uint64_t above, const char **re
 		return DELIVERY_REDIRECT;
 	*ret_why = "size";
 	return DELIVERY_STREAM;
+}
+
+uint32_t
+delivery_life_s(uint32_t most_s, int64_t ends_s, int64_t now_s, const char **ret_why)
+{
+	int64_t left_s = ends_s == 0 ? INT64_MAX : ends_s - now_s;
+
+	if (left_s < LEFT_MIN_S) {
+		*ret_why = "expires";
+		return 0;
+	}
+	return left_s < most_s ? (uint32_t)left_s : most_s;
 }
 
 /* Without its port; an IPv6 address keeps its brackets. */

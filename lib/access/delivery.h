@@ -35,6 +35,12 @@ enum delivery delivery_of_rule(enum delivery rule, const struct delivery_ask *a,
  */
 enum delivery delivery_of_size(enum delivery d, uint64_t size, uint64_t above, const char **ret_why);
 
+/*
+ * How long a URL of an object lives that its retention takes at ends_s (0: never): at most most_s.  0: what
+ * is left is too short for a client to begin in, so it is streamed, and *ret_why says so.
+ */
+uint32_t delivery_life_s(uint32_t most_s, int64_t ends_s, int64_t now_s, const char **ret_why);
+
 /* "https://data.example.org:8443/x" is at "data.example.org:80": ports do not count, nor does case. */
 bool delivery_same_host(const char *url, const char *host);
 

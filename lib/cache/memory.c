@@ -19,7 +19,7 @@
 
 _Static_assert((int)SEAL_VALUE_MAX <= (int)MC_VALUE_MAX, "what is sealed can be fetched");
 
-enum { FORMAT_VERSION = 1, TEXT_MAX = 4096, STORE_ETAG_MAX = 256 };
+enum { FORMAT_VERSION = 2, TEXT_MAX = 4096, STORE_ETAG_MAX = 256 };
 
 struct slot {
 	char name[SEAL_NAME_SIZE];
@@ -51,8 +51,8 @@ is_right(const struct memory_entry *e)
 		return false;
 	if (e->state == MEMORY_ABSENT)
 		return true;
-	return e->state == MEMORY_PRESENT && object_meta_check(&e->meta, NULL) == 0 && e->store_etag != NULL &&
-	    e->store_etag[0] == '"' && strlen(e->store_etag) <= STORE_ETAG_MAX &&
+	return e->state == MEMORY_PRESENT && e->ends_s >= 0 && object_meta_check(&e->meta, NULL) == 0 &&
+	    e->store_etag != NULL && e->store_etag[0] == '"' && strlen(e->store_etag) <= STORE_ETAG_MAX &&
 	    etag_is_valid(e->store_etag, strlen(e->store_etag));
 }
 
@@ -80,6 +80,7 @@ memory_write(const struct memory_entry *e, struct buf *out)
 	msg_u32(out, e->state == MEMORY_PRESENT);
 	msg_u64(out, (uint64_t)e->until_s);
 	if (e->state == MEMORY_PRESENT) {
+		msg_u64(out, (uint64_t)e->ends_s);
 		msg_str(out, e->store_etag);
 		msg_u64(out, m->length);
 		msg_str(out, m->etag);
@@ -101,6 +102,7 @@ parse_present(struct msg_in *in, struct memory_entry *e)
 	const void *sum;
 	size_t n;
 
+	e->ends_s = msg_get_i64(in);
 	e->store_etag = mem_strdup(msg_get_text(in, STORE_ETAG_MAX));
 	m->length = msg_get_u64(in);
 	m->etag = mem_strdup(msg_get_text(in, TEXT_MAX));

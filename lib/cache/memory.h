@@ -25,6 +25,7 @@ struct memory_entry {
 	enum memory_state state;
 	int64_t until_s;		/* believed until then, since 1970; not for MEMORY_UNKNOWN */
 	/* of MEMORY_PRESENT */
+	int64_t ends_s;			/* as in struct store_object; it may be after until_s */
 	struct object_meta meta;
 	char *store_etag;		/* the store's own, with quotes: for If-Match */
 };

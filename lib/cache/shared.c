@@ -72,13 +72,20 @@ retention_of(const struct config *c, const char *key)
 }
 
 int64_t
+shared_ends_s(const struct config *c, const char *key, int64_t stored_s)
+{
+	const struct retention *r = retention_of(c, key);
+
+	return r == NULL || r->days == 0 || stored_s < 0 ? 0 : stored_s + (int64_t)r->days * DAY_S;
+}
+
+int64_t
 shared_until_s(const struct config *c, const char *key, int64_t stored_s)
 {
 	const struct retention *r = retention_of(c, key);
-	int64_t until_s = clock_wall_ms() / 1000 + c->s3_remember_ms / 1000, end_s;
+	int64_t until_s = clock_wall_ms() / 1000 + c->s3_remember_ms / 1000, ends_s = shared_ends_s(c, key, stored_s);
 
 	if (r == NULL || (r->days > 0 && stored_s < 0))
 		return 0;
-	end_s = stored_s + (int64_t)r->days * DAY_S;
-	return r->days > 0 && end_s < until_s ? end_s : until_s;
+	return ends_s > 0 && ends_s < until_s ? ends_s : until_s;
 }

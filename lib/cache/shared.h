@@ -34,5 +34,7 @@ void shared_close(struct shared *s);
  * stored_s (-1: unknown).  0: not at all.
  */
 int64_t shared_until_s(const struct config *c, const char *key, int64_t stored_s);
+/* When its retention takes it, counted likewise.  0: never, or that cannot be said. */
+int64_t shared_ends_s(const struct config *c, const char *key, int64_t stored_s);
 
 #endif

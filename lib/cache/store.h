@@ -44,6 +44,7 @@ struct store_object {
 	uint64_t inode;		/* of its file; 0 when the store has no files */
 	char *path;		/* below the store's root, as the front needs it (not encoded further), or NULL */
 	char *version;		/* S3's own ETag, with quotes; NULL in a directory */
+	int64_t ends_s;		/* since 1970: its retention takes it then; 0: never, or not known */
 };
 void store_object_release(struct store_object *o);
 

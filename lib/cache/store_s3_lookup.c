@@ -85,7 +85,7 @@ void
 s3_remember(struct store_s3 *s, const char *key, const struct object_meta *m, char *etag, int64_t stored_s)
 {
 	const struct memory_entry e = { .state = MEMORY_PRESENT, .until_s = shared_until_s(s->config, key, stored_s),
-		.meta = *m, .store_etag = etag };
+		.ends_s = shared_ends_s(s->config, key, stored_s), .meta = *m, .store_etag = etag };
 
 	(void)memory_keep(s->shared->memory, key, &e);	/* else the next one asks S3 */
 }
@@ -116,6 +116,7 @@ recall(struct store_s3 *s, const char *key)
 			found_set(f, STORE_HIT, left_ms < HIT_MS ? left_ms : HIT_MS);
 			f->object.meta = e.meta;
 			f->object.version = e.store_etag;
+			f->object.ends_s = e.ends_s;
 			e.meta = (struct object_meta){ .etag = NULL };
 			e.store_etag = NULL;
 		}
@@ -150,6 +151,7 @@ s3_lookup(struct store *store, const char *key, struct store_object *ret, struct
 		memset(ret, 0, sizeof(*ret));
 		object_meta_copy(&ret->meta, &f->object.meta);
 		ret->version = mem_strdup(f->object.version);
+		ret->ends_s = f->object.ends_s;
 	}
 	return f->result;
 }
@@ -176,6 +178,7 @@ take(struct found *f, const struct s3_answer *a)
 	found_set(f, STORE_HIT, HIT_MS);
 	f->object.meta = m;
 	f->object.version = mem_strdup(a->head->etag);
+	f->object.ends_s = shared_ends_s(f->s->config, f->key, a->head->last_modified);
 	s3_remember(f->s, f->key, &m, f->object.version, a->head->last_modified);
 }
 

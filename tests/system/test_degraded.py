@@ -7,6 +7,7 @@ answers that it cannot be made to give come from a go-between.
 """
 
 import contextlib
+import email.utils
 import http.client
 import http.server
 import os
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -271,6 +273,13 @@ def remembered(stack, asset):
     wait_until(hit, "it is remembered")
 
 
+def forget_all(stack):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(stack.env["MEMCACHED_SOCKET"])
+        s.sendall(b"flush_all\r\n")
+        assert s.recv(100) == b"OK\r\n"
+
+
 def test_whatever_status_s3_has_instead_of_the_object_is_a_miss(behind, between):
     """Never S3's own words under our headers."""
     asset = behind.add(os.urandom(50000)).warm()
@@ -289,10 +298,7 @@ def test_g9_a_part_of_something_else_is_never_taken_for_the_object(behind, betwe
     """By the mover, which asks where no worker knows the object."""
     asset = behind.add(os.urandom(50000)).warm()
     remembered(behind, asset)
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(behind.env["MEMCACHED_SOCKET"])
-        s.sendall(b"flush_all\r\n")
-        assert s.recv(100) == b"OK\r\n"
+    forget_all(behind)
 
     def twist(method, answer):
         status, headers, body = answer
@@ -305,3 +311,45 @@ def test_g9_a_part_of_something_else_is_never_taken_for_the_object(behind, betwe
     finally:
         between.twist = lambda method, answer: answer
     assert answer.status == 200 and answer.body == asset.data and not answer.is_hit, answer
+
+
+# -- objects whose time is nearly over
+
+
+def test_a_redirect_lives_as_long_as_its_object_whatever_is_remembered(make_stack, new_bucket, s3_engine, between):
+    """By the mover that asks S3, and by the worker that knows: until its class ends, not until memcached forgets."""
+    bucket, day = Bucket(s3_engine, new_bucket()), 24 * 3600
+    config = bucket.config(endpoint="http://127.0.0.1:%d" % between.server_port, remember="1m")
+    config["cache"]["retentions"] = {"1d": {}}
+    stack = make_stack({**config, "datasets": [{"retention": "1d"}], "rules": [
+        {"users": ["alice"], "routes": ["-/*"], "allow": True}, {"groups": ["s2-users"], "allow": True, "delivery": "redirect"}]}, store=bucket)
+    asset = stack.add(os.urandom(50000))
+    assert stack.get(asset.path).body == asset.data
+    wait_until(lambda: bucket.find(asset), "it is cached")
+
+    def ask(left_s):
+        """Who answers, and what, where S3 says that it has been there for a day but for so long."""
+        def twist(method, answer):
+            status, headers, body = answer
+            stored = email.utils.formatdate(time.time() - day + left_s, usegmt=True)
+            return status, {k: stored if k.lower() == "last-modified" else v for k, v in headers.items()}, body
+        between.twist = twist
+        try:
+            forget_all(stack)
+            mover = stack.pids("mover")[0]      # it believes for a while what S3 said last
+            os.kill(mover, signal.SIGKILL)
+            wait_until(lambda: mover not in stack.pids("mover") and stack.pids("mover"), "another mover")
+            answer = wait_until(lambda: (lambda a: a if a.is_hit else None)(stack.get(asset.path)), "a hit")
+            remembered(stack, asset)
+            return [answer, stack.get(asset.path)]
+        finally:
+            between.twist = lambda method, answer: answer
+    for left_s, least, most in ((day, 900, 900), (300, 270, 300)):
+        for answer in ask(left_s):
+            assert answer.status == 302, (left_s, answer)
+            life = int(answer.headers["x-eodata-delivery"].removeprefix("redirect; life="))
+            assert least <= life <= most and "X-Amz-Expires=%d&" % life in answer.headers["location"], (left_s, answer)
+            assert answer.headers["cache-control"] == "private, max-age=%d" % (life - 60)
+    for answer in ask(80):
+        assert answer.status == 200 and answer.body == asset.data, answer
+        assert answer.headers["x-eodata-delivery"] == "stream; reason=expires"

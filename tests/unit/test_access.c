@@ -623,6 +623,21 @@ a_redirect_is_for_who_can_follow_it(void)
 }
 
 static void
+a_url_lives_no_longer_than_its_object(void)
+{
+	const char *why = NULL;
+
+	CHECK_INT(delivery_life_s(900, 0, 1000, &why), 900);
+	CHECK_INT(delivery_life_s(900, 2000, 1000, &why), 900);
+	CHECK_INT(delivery_life_s(900, 1899, 1000, &why), 899);
+	CHECK_INT(delivery_life_s(900, 1090, 1000, &why), 90);
+	CHECK(why == NULL);
+	CHECK_INT(delivery_life_s(900, 1089, 1000, &why), 0);
+	CHECK_STR(why, "expires");
+	CHECK_INT(delivery_life_s(900, 1, 1000, &why), 0);
+}
+
+static void
 hosts_are_the_same_without_ports_and_case(void)
 {
 	CHECK(delivery_same_host("https://Data.example.org/x", "data.example.org:8443"));
@@ -663,6 +678,7 @@ main(void)
 		UNIT(the_charged_group_is_the_first_of_the_rule),
 		UNIT(a_login_is_asked_for_only_where_it_helps),
 		UNIT(a_redirect_is_for_who_can_follow_it),
+		UNIT(a_url_lives_no_longer_than_its_object),
 		UNIT(hosts_are_the_same_without_ports_and_case),
 	};
 

@@ -146,6 +146,7 @@ draw_entry(struct memory_entry *e)
 	*e = (struct memory_entry){ .state = draw(5) == 0 ? MEMORY_ABSENT : MEMORY_PRESENT, .until_s = (int64_t)draw(1u << 31) };
 	if (e->state == MEMORY_ABSENT)
 		return;
+	e->ends_s = (int64_t)draw(1u << 31);
 	e->store_etag = draw_text(250, true);
 	e->meta = (struct object_meta){
 		.length = lengths[draw(ARRAY_LEN(lengths))], .etag = draw_text(500, true),
@@ -162,6 +163,7 @@ check_same(const struct memory_entry *got, const struct memory_entry *want)
 {
 	CHECK_INT(got->state, want->state);
 	CHECK_INT(got->until_s, want->until_s);
+	CHECK_INT(got->ends_s, want->ends_s);
 	CHECK_STR(got->store_etag, want->store_etag);
 	CHECK_INT(got->meta.length, want->meta.length);
 	CHECK_STR(got->meta.etag, want->meta.etag);
@@ -227,6 +229,9 @@ what_no_store_has_is_not_written(void)
 	e.meta.length = INT64_MAX;
 	CHECK_INT(memory_write(&e, &out), -1);
 	e.meta.length = 0;
+	e.ends_s = -1;
+	CHECK_INT(memory_write(&e, &out), -1);
+	e.ends_s = 0;
 	e.until_s = -1;
 	CHECK_INT(memory_write(&e, &out), -1);
 	e = (struct memory_entry){ .state = MEMORY_UNKNOWN };
@@ -586,6 +591,10 @@ an_object_is_believed_as_long_as_is_configured_and_its_retention_leaves(void)
 	CHECK(until == now + 3600 || until == now + 3601);
 	CHECK_INT(shared_until_s(c, "gone/b/c/i/a", now), 0);
 	CHECK_INT(shared_until_s(c, "1", now), 0);
+	CHECK_INT(shared_ends_s(c, "1d/b/c/i/a", now), now + day);
+	CHECK_INT(shared_ends_s(c, "1d/b/c/i/a", -1), 0);
+	CHECK_INT(shared_ends_s(c, "keep/b/c/i/a", now), 0);
+	CHECK_INT(shared_ends_s(c, "gone/b/c/i/a", now), 0);
 }
 
 int
