@@ -36,6 +36,7 @@ struct found {
 	enum store_result result;
 	struct store_object object;	/* STORE_HIT */
 	int64_t until_ms;		/* mono: result is good; 0: there is none */
+	bool failed;			/* S3 has not said it: it could not, a moment ago */
 	char key[];
 };
 
@@ -45,6 +46,7 @@ found_set(struct found *f, enum store_result result, int64_t keep_ms)
 	store_object_release(&f->object);
 	memset(&f->object, 0, sizeof(f->object));
 	f->result = result;
+	f->failed = false;
 	f->until_ms = clock_mono_ms() + keep_ms;
 }
 
@@ -165,6 +167,7 @@ take(struct found *f, const struct s3_answer *a)
 
 	if (!s3_answer_good(a)) {	/* also where it failed: the source is there, and s3_heard has told the log */
 		found_set(f, STORE_MISS, MISS_MS);
+		f->failed = a->error != FETCH_OK;
 		if (a->result == S3_RESULT_ABSENT)
 			remember_none(f->s, f->key);
 		return;
@@ -260,7 +263,7 @@ s3_again(struct store *store, const char *key)
 {
 	struct found *f = found_get((struct store_s3 *)store, key, false);
 
-	if (f != NULL)
+	if (f != NULL && !f->failed)	/* who waits has waited for S3 already */
 		f->until_ms = 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A fill of the S3 store, and an S3 that fails, lies, is busy or dies at each
- * of its requests.  What the real engine makes of a fill: test_store_s3.py.
+ * The S3 store, and an S3 that fails, lies, is busy or dies at each request of
+ * a fill, or of a look-up.  What the real engine makes of a fill: test_store_s3.py.
  */
 #include "base/base.h"
 
@@ -402,6 +402,36 @@ tags_that_are_too_long_for_a_document_end_it(void)
 }
 
 static void
+on_found(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* A transfer looks twice: when it is asked for, and when the lease is its own. */
+static void
+an_s3_that_did_not_answer_is_not_asked_again_at_once(void)
+{
+	static const struct { const char *answer; enum store_result want; } t[] = { { "reset", STORE_MISS }, { "none", STORE_ASK } };
+	struct store_object o;
+	bool found;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		set_up(10);
+		script.answer[LOOK][0] = t[i].answer;
+		found = false;
+		CHECK_INT(st->ops->lookup(st, KEY, &o, NULL), STORE_ASK);
+		CHECK(st->ops->find(st, KEY, on_found, &found, NULL) != NULL);
+		UNTIL(found);
+		CHECK_INT(st->ops->lookup(st, KEY, &o, NULL), STORE_MISS);
+		st->ops->again(st, KEY);
+		CHECK_INT(st->ops->lookup(st, KEY, &o, NULL), t[i].want);
+		clock_shift_ms(2001);
+		CHECK_INT(st->ops->lookup(st, KEY, &o, NULL), STORE_ASK);
+		tear_down();
+	}
+}
+
+static void
 while_clients_are_behind_one_part_at_a_time_is_on_its_way(void)
 {
 	set_up(4 * PART);
@@ -453,6 +483,7 @@ main(void)
 		UNIT(an_upload_that_is_made_after_it_was_given_up_is_aborted_too),
 		UNIT(nobody_waits_as_long_as_a_liar_asks_for),
 		UNIT(tags_that_are_too_long_for_a_document_end_it),
+		UNIT(an_s3_that_did_not_answer_is_not_asked_again_at_once),
 		UNIT(while_clients_are_behind_one_part_at_a_time_is_on_its_way),
 		UNIT(what_is_another_body_than_its_upload_began_as_is_given_up),
 	};
