@@ -196,7 +196,10 @@ def descriptors(pid):
 
 
 class Held:
-    """What the processes of a stack hold now, summed over those of one role."""
+    """
+    What the processes of a stack hold now: the most descriptors of one of a role (a worker connects to memcached
+    when it is first asked for something), all else summed over them.
+    """
 
     def __init__(self, stack):
         self.descriptors = collections.Counter()        # (role, kind); empty where only root may look
@@ -209,7 +212,8 @@ class Held:
             self.memory_kib[role] += memory_kib(pid)
             self.heap_bytes[role] += process["heap_bytes"]
             if os.geteuid() == 0:
-                self.descriptors.update({(role, kind): n for kind, n in descriptors(pid).items()})
+                for kind, n in descriptors(pid).items():
+                    self.descriptors[role, kind] = max(self.descriptors[role, kind], n)
 
     def more_than(self, before):
         """{what: by how much} where there are more processes or descriptors than then."""
