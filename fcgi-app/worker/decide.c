@@ -255,6 +255,20 @@ range_is_plain(const char *s)
 	return n <= 18 && s[n] == '\0';
 }
 
+/*
+ * Would every front send the same part of a hit as we do?  Of If-Range they all know a tag that is
+ * ours to the byte.  A date is too young for Apache, lighttpd wants it in our spelling, nginx stops
+ * at spaces around a tag; and for HTTP/1.0 lighttpd sends the whole: what is charged is what is sent.
+ */
+static bool
+fronts_agree(const struct request *r, const struct range *range, const char *etag)
+{
+	if (r->range == NULL)
+		return true;
+	return range->kind != RANGE_NONE && range_is_plain(r->range) && !r->http_1_0 &&
+	    (r->cond.if_range == NULL || strcmp(r->cond.if_range, etag) == 0);
+}
+
 /* The mover sends it, and looks itself what is there by then.  If it is gone already, it is a miss. */
 static void
 decide_stream(struct decision *d, const struct decide_env *env, const struct request *r)
@@ -342,8 +356,7 @@ decide_hit(struct decision *d, const struct decide_env *env, const struct reques
 	if (has_urls(env))
 		decide_remote(d, env, r);
 	else if (hits == HITS_STREAM || r->cond.if_match != NULL || r->cond.if_unmodified_since != NULL ||
-	    (r->range != NULL && (range.kind == RANGE_NONE || !range_is_plain(r->range))) ||
-	    (hits == HITS_X_SENDFILE && d->rule->rate > 0))
+	    !fronts_agree(r, &range, m->etag) || (hits == HITS_X_SENDFILE && d->rule->rate > 0))
 		decide_stream(d, env, r);
 	else
 		d->kind = DECISION_FRONT;

@@ -21,7 +21,8 @@ enum { AGAIN_MAX_MS = 3600000 };
 
 enum name {
 	NAME_METHOD, NAME_URI, NAME_AGAIN, NAME_RANGE, NAME_ORIGIN, NAME_HOST, NAME_AUTHORIZATION, NAME_TRACE,
-	NAME_IF_MATCH, NAME_IF_NONE_MATCH, NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAMES,
+	NAME_IF_MATCH, NAME_IF_NONE_MATCH, NAME_IF_MODIFIED_SINCE, NAME_IF_UNMODIFIED_SINCE, NAME_IF_RANGE, NAME_LOOP, NAME_PROTOCOL,
+	NAMES,
 };
 
 #define NAME(s) { (s), sizeof(s) - 1 }
@@ -44,6 +45,7 @@ static const struct {
 	[NAME_IF_UNMODIFIED_SINCE] = NAME("HTTP_IF_UNMODIFIED_SINCE"),
 	[NAME_IF_RANGE] = NAME("HTTP_IF_RANGE"),
 	[NAME_LOOP] = NAME("HTTP_CDN_LOOP"),
+	[NAME_PROTOCOL] = NAME("SERVER_PROTOCOL"),
 };
 
 /* Which of the names a parameter has; NAMES when none.  n: bytes before its first '='. */
@@ -144,6 +146,11 @@ request_read(struct request *ret, char *const *envp, const char *site_id)
 			/* it may come in several lines */
 			if (site_id != NULL && site_id[0] != '\0' && loop_names(v, site_id))
 				ret->loop = true;
+			continue;
+		}
+		if (k == NAME_PROTOCOL) {
+			/* a site may have it in two of its files */
+			ret->http_1_0 = ret->http_1_0 || strcmp(v, "HTTP/1.0") == 0;
 			continue;
 		}
 		if (value[k] != NULL)

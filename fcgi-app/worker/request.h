@@ -23,6 +23,7 @@ struct request {
 	bool vanished;			/* the same of a front that does not know the charge: no lookup, a charge of its own */
 	uint64_t again_bytes;		/* that the first answer has reserved, in the windows of at_ms */
 	bool loop;			/* it came from this very site: 508 */
+	bool http_1_0;			/* what the client speaks, as far as the front tells */
 	const char *fault;		/* for the client: a header that arrived twice, or is too long; or NULL */
 };
 

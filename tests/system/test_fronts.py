@@ -6,6 +6,7 @@ who asks (A1 to A7 and A12).  nginx has all the other files of this folder.
 """
 
 import contextlib
+import email.utils
 import http.client
 import os
 import shutil
@@ -145,6 +146,19 @@ def test_d3_if_range_is_a_range_only_for_this_version(front, cached):
     for asset, value, status in ((cached, tag, 206), (cached, '"other"', 200), (front.add(os.urandom(SIZE)), '"other"', 200)):
         answer = front.get(asset.path, {"Range": "bytes=3-7", "If-Range": value})
         assert answer.status == status and answer.body == (asset.data[3:8] if status == 206 else asset.data), answer
+
+
+def test_d3_what_is_charged_of_a_hit_is_what_is_sent(front, cached):
+    """Each front has views of its own on If-Range and on HTTP/1.0, and sends the whole where it takes no range."""
+    head = front.request("HEAD", cached.path).headers
+    date = email.utils.parsedate_to_datetime(head["last-modified"])
+    for options in (["--http1.0"], ["-H", "If-Range: " + head["last-modified"]], ["-H", "If-Range: " + head["etag"] + "\t"],
+                    ["-H", "If-Range: " + date.strftime("%A, %d-%b-%y %H:%M:%S GMT")]):
+        answer = front.curl(cached.url, "-r", "3-7", *options)
+        assert answer.rc == 0 and answer.status == 206 and answer.is_hit and answer.body == cached.data[3:8], (options, answer)
+        ticket = answer.headers["x-request-id"]
+        lines = wait_until(lambda: [line for line in front.ledger() if line["id"] == ticket], "its line")
+        assert lines[0]["bytes"] == 5 and lines[0]["cache"] == "hit", (options, lines)
 
 
 def test_d1_a_range_beyond_the_end_is_416(front, cached):

@@ -295,8 +295,9 @@ def test_if_unmodified_since_holds_or_is_412(stack, cached):
 def test_d3_if_range_is_a_range_only_for_this_version(stack, cached):
     asset = asset_for(stack, cached)
     head = stack.request("HEAD", asset.path).headers
-    answer = stack.get(asset.path, {"Range": "bytes=5-9", "If-Range": head["etag"]})
-    assert answer.status == 206 and answer.body == asset.data[5:10], answer
+    for same in (head["etag"], head["etag"] + "\t"):      # at which nginx takes it for another
+        answer = stack.get(asset.path, {"Range": "bytes=5-9", "If-Range": same})
+        assert answer.status == 206 and answer.body == asset.data[5:10], answer
     for other in ('"another"', "W/" + head["etag"], "Thu, 01 Jan 1998 00:00:00 GMT"):
         answer = stack.get(asset.path, {"Range": "bytes=5-9", "If-Range": other})
         assert answer.status == 200 and answer.body == asset.data, answer

@@ -457,7 +457,7 @@ if_range_that_does_not_match_means_the_whole(void)
 
 	fresh();
 	stub.key = S2_KEY;
-	CHECK_INT(ask_full(counters, "GET", S2, "ann", more)->kind, DECISION_FRONT);
+	CHECK_INT(ask_full(counters, "GET", S2, "ann", more)->kind, DECISION_STREAM);
 	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 100);
 	free(more[1]);
 	more[1] = mem_strdup("HTTP_IF_RANGE=\"v1\"");
@@ -465,6 +465,29 @@ if_range_that_does_not_match_means_the_whole(void)
 	CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 10);
 	free(more[0]);
 	free(more[1]);
+}
+
+/* Else a part is charged, and the whole is sent. */
+static void
+d3_a_range_that_fronts_may_not_honour_is_sent_by_the_mover(void)
+{
+	static const char *const t[] = {
+		"HTTP_IF_RANGE=Sun, 06 Nov 1994 08:49:37 GMT", "HTTP_IF_RANGE=Sunday, 06-Nov-94 08:49:37 GMT",
+		"HTTP_IF_RANGE=Sun Nov  6 08:49:37 1994", "HTTP_IF_RANGE=\t\"v1\" ", "SERVER_PROTOCOL=HTTP/1.0",
+	};
+	char *more[] = { mem_strdup("HTTP_RANGE=bytes=0-9"), NULL, mem_strdup("SERVER_PROTOCOL=HTTP/1.1"), NULL };
+
+	fresh();
+	stub.key = S2_KEY;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		more[1] = mem_strdup(t[i]);
+		CHECK_INT(ask_full(counters, "GET", S2, "ann", more)->kind, DECISION_STREAM);
+		CHECK_INT(decision.charge.reserved[QUOTA_BYTES], 10);
+		free(more[1]);
+		CHECK_INT(ask_with(S2, "ann", t[i])->kind, DECISION_FRONT);	/* all of it: there are no two ways */
+	}
+	free(more[0]);
+	free(more[2]);
 }
 
 static void
@@ -833,6 +856,7 @@ main(void)
 		UNIT(conditions_of_hits_are_answered_here),
 		UNIT(a_hit_reserves_the_bytes_of_its_range),
 		UNIT(if_range_that_does_not_match_means_the_whole),
+		UNIT(d3_a_range_that_fronts_may_not_honour_is_sent_by_the_mover),
 		UNIT(head_of_a_hit_carries_the_length_and_costs_no_bytes),
 		UNIT(no_dataset_and_redirects_are_not_looked_up),
 		UNIT(a_file_is_sent_where_the_proxy_may_choose),
