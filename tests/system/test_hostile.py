@@ -79,6 +79,14 @@ def test_a4_two_identities_at_once_are_refused_or_the_first(stack, asset, second
     assert status in (400, 401, 403), status
 
 
+def test_a9_a_name_in_other_letters_is_another_user(stack, asset):
+    """nginx reads the file of passwords for each request, and compares names in it exactly, but not those of a map."""
+    with open(os.path.join(stack.dir, "htpasswd"), "a") as f:
+        f.write("Alice:{PLAIN}another\nalice.2:{PLAIN}another\n")
+    for name in ("Alice", "alice.2"):
+        assert request(stack, asset.path, user=name + ":another")[0] == 403, name
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a8_another_user_does_not_reach_the_socket(stack):
     """Its mode and its folder's: nobody is neither the proxy's user nor of the front's group."""
