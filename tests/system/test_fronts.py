@@ -73,6 +73,14 @@ def front_log(stack, ticket):
     return wait_until(found, "the answer is in the front's log")
 
 
+def test_h1_a_path_adds_no_fields_to_the_fronts_log(front):
+    """What is decoded may hold spaces."""
+    answer = front.get("/data/loop_header/DEMO/none%20user=forged%20charge=0%20sent=0/data?secret=yes")
+    assert answer.status == 404
+    line = front_log(front, "/none%20user=forged%20charge=0%20sent=0/data")[0]
+    assert line["user"] == "alice" and line["charge"] != "0" and int(line["sent"]) > 0 and line["path"].endswith("/data"), line
+
+
 # -- each way that an answer can take
 
 
