@@ -17,7 +17,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import PREFIX, Stack, merge, to_base64, wait_until
+from conftest import PREFIX, Stack, is_alive, merge, to_base64, wait_until
 from memcacheds import Probe, probe_program
 from stores import Bucket
 from test_store_s3 import engine_log
@@ -320,9 +320,9 @@ def test_f5_what_a_dead_mover_was_fetching_its_successor_fetches_at_once(pair):
 def test_the_mover_of_an_upgrade_waits_for_what_the_one_before_still_fetches(pair):
     """It has the same place, under another master, and neither is dead."""
     asset, old = pair.gated(), pair.first.master
-    finish = pair.first.begin(asset)
+    finish, workers = pair.first.begin(asset), pair.first.pids("worker")
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: pair.first.master != old, "another master", 60)
+    wait_until(lambda: pair.first.master != old and not any(is_alive(pid) for pid in workers), "only another master's workers take requests", 60)
     before = pair.first.log().count(" event=transfer-follow\n")
     again = pair.pool.submit(pair.first.get, asset.path)
     wait_until(lambda: pair.first.log().count(" event=transfer-follow\n") > before, "the new one waits")
