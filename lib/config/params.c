@@ -162,7 +162,7 @@ static const struct param rule_params[] = {
 		  "must agree." },
 	{ "rate", PARAM_RATE, ROW(rule, rate), 0, INT64_MAX, "\"0\"",
 	  .text = "The bytes per second that one connection gets at most, for instance \"10 "
-		  "MB\". 0 is unlimited." },
+		  "MB\". 0 is unlimited. What a redirect leads to has no such limit." },
 };
 static const struct param_rows rule_rows = {
 	rule_params, ARRAY_LEN(rule_params), sizeof(struct rule), AT(n_rules), 2000, NULL, 0, false,
