@@ -413,6 +413,8 @@ start_direct(struct client *c)
 		client_answer(c, &r->facts, BODY_NONE);		/* 416 */
 		return;
 	}
+	if (c->range.kind == RANGE_FROM && c->range.last == UINT64_MAX)
+		w.last = UINT64_MAX;	/* to its end, also when that is further away by now */
 	c->pull = pull_start(c->m, &w, &direct_ops, c, &f);
 	if (c->pull == NULL)
 		client_fail(c, &f);
@@ -778,7 +780,7 @@ client_route(struct client *c)
 		route_range(c);
 	else if (r->transfer != NULL) {
 		/* its window has moved on: the whole again, for this client alone */
-		c->range_is_ours = c->range.kind == RANGE_NONE;
+		c->range_is_ours = c->range_is_ours || c->range.kind == RANGE_NONE;	/* it may come here twice */
 		c->range = (struct range){ RANGE_FROM, 0, UINT64_MAX };
 		start_direct(c);
 	} else

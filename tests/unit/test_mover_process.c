@@ -390,6 +390,39 @@ who_needs_what_has_left_the_window_gets_it_elsewhere(void)
 	rig_stop(&r);
 }
 
+/* ... also when the source was refused on the way, or is longer by now. */
+static void
+who_asked_for_no_range_gets_200_however_it_is_fetched(void)
+{
+	struct asking u = ASK("unstored");
+	struct rig r;
+	struct front *f, *g, *h;
+	struct script *s;
+
+	rig_start(&r, ", \"spool\": { \"max\": \"4 MiB\", \"max_transfer\": \"2 MiB\" }");
+	s = rig_script(&r, SCRIPT("unstored", 8 * MIB));
+	s->hold_at = 6 * MIB;
+	f = rig_ask(&r, &u);
+	RIG_UNTIL(&r, f->got == 6 * MIB - 1);
+	s->refuse = 1;
+	g = rig_ask(&r, &u);
+	RIG_UNTIL(&r, g->got > 0 || OVER(g));
+	CHECK_INT(s->jobs, 2);
+	CHECK(has(g, "Status: 200"));
+	s->size = 9 * MIB;
+	s->etag = "\"v2\"";
+	h = rig_ask(&r, &u);
+	RIG_UNTIL(&r, h->got > 0 || OVER(h));
+	s->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK_WHOLE(f, 8 * MIB);
+	CHECK_WHOLE(g, 8 * MIB);
+	CHECK(has(h, "Status: 200"));
+	CHECK_WHOLE(h, 9 * MIB);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 static void
 a_full_spool_does_not_stop_another_transfer(void)
 {
@@ -1549,6 +1582,7 @@ main(int argc, char **argv)
 		UNIT(an_object_that_is_still_being_read_stays_as_it_was_published),
 		UNIT(a_slow_client_paces_what_is_not_stored_and_gets_every_byte),
 		UNIT(who_needs_what_has_left_the_window_gets_it_elsewhere),
+		UNIT(who_asked_for_no_range_gets_200_however_it_is_fetched),
 		UNIT(a_full_spool_does_not_stop_another_transfer),
 		UNIT(a_body_of_unknown_length_is_stored_only_within_the_datasets_bounds),
 		UNIT(ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored),
