@@ -42,6 +42,7 @@ struct client {
 	char *kept_version;		/* and its tag there; owned, or NULL */
 	struct store_find *find;	/* the storage is being asked */
 	bool retried;			/* the source was resolved again once */
+	bool counted_again;		/* the size that its range was counted from was asked for again, once */
 	int file_fd;
 
 	/* what: set by client_answer */

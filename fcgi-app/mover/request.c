@@ -236,6 +236,22 @@ part_fits(const struct client *c, const struct fetch_response *resp)
 	return resp->range_first == first && resp->range_last <= last && resp->range_last >= first;
 }
 
+/* Where the last bytes lie was counted from a size that is no more: once again, with what it is now.  True: c has left p. */
+static bool
+count_again(struct client *c, struct pull *p, uint64_t size)
+{
+	struct resource *r = c->resource;
+
+	if (c->counted_again || c->range.kind != RANGE_SUFFIX || size == r->facts.size)
+		return false;
+	c->counted_again = true;
+	r->facts.known = false;
+	pull_cancel(p);
+	c->pull = NULL;
+	client_route(c);
+	return true;
+}
+
 static int
 direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 {
@@ -245,6 +261,8 @@ direct_part(struct client *c, struct pull *p, const struct fetch_response *resp)
 	struct facts facts = { .last_modified = -1, .size = UINT64_MAX };
 
 	if (!part_fits(c, resp)) {
+		if (resp->range_size != UINT64_MAX && count_again(c, p, resp->range_size))
+			return -1;
 		(void)snprintf(f.reason, sizeof(f.reason), "bad Content-Range");
 		client_fail(c, &f);
 		return -1;
@@ -297,6 +315,8 @@ direct_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		asset_drop_source(r->asset, pull_source(p));
 		/* fall through */
 	default:
+		if (resp->status == 416 && count_again(c, p, resp->range_size))
+			return -1;
 		if (resp->status == 416) {
 			client_fail_range(c, resp->range_size);
 		} else {

@@ -922,6 +922,32 @@ d4_a_rest_that_is_not_as_long_as_announced_is_never_published(void)
 	rig_stop(&r);
 }
 
+/* Where the end lies is known from an earlier answer, until one says otherwise. */
+static void
+the_last_bytes_of_what_has_another_length_by_now_are_found(void)
+{
+	struct asking a = ASK("whole");
+	struct rig r;
+	struct front *f;
+	struct script *s;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("whole", 8 * MIB));
+	for (size_t i = 0; i < 3; i++) {
+		s->size = (const uint64_t[]){ 8 * MIB, 9 * MIB, MIB }[i];
+		s->etag = (const char *[]){ "\"v1\"", "\"v2\"", "\"v3\"" }[i];
+		a.range = "bytes=-100";
+		f = rig_ask(&r, &a);
+		RIG_UNTIL(&r, OVER(f));
+		CHECK_STATUS(f, 206);
+		CHECK_INT(f->first, s->size - 100);
+		CHECK_WHOLE(f, 100);
+		CHECK(has(f, s->etag));
+	}
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 /* Another one learned of the new version while this one's part was on its way. */
 static void
 a_part_of_another_version_is_never_sent_as_the_whole(void)
@@ -1599,6 +1625,7 @@ main(int argc, char **argv)
 		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
 		UNIT(a_rest_is_asked_for_by_range_and_only_of_the_same_version),
 		UNIT(d4_a_rest_that_is_not_as_long_as_announced_is_never_published),
+		UNIT(the_last_bytes_of_what_has_another_length_by_now_are_found),
 		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
 		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
