@@ -626,6 +626,8 @@ probe_response(void *arg, struct pull *p, const struct fetch_response *resp)
 		probe_over(r, &f, NULL);
 		return -1;
 	}
+	if (resp->content_encoding != NULL)
+		total = UINT64_MAX;	/* of what it is packed in */
 	facts_from_response(&r->facts, pull_source(p), r, resp, total);
 	probe_over(r, NULL, NULL);
 	return -1;

@@ -335,6 +335,8 @@ transfer_begin_flow(struct transfer *t)
 	}
 	transfer_set_state(t, FLOWING);
 	facts_copy(&t->r->facts, &t->facts);
+	if (t->encoding != NULL)
+		t->r->facts.size = UINT64_MAX;	/* the length is of what it is packed in: no range is counted from it */
 	transfer_each_client(t, client_head);
 }
 

@@ -688,8 +688,11 @@ provider_answer(struct conn *c, struct script *s, const char *head)
 	}
 	c->at = c->from = first;
 	c->end = s->size == 0 ? 0 : last + 1;
-	(void)buf_addf(&c->out, "HTTP/1.1 %s\r\nContent-Type: %s\r\nETag: %s\r\n", part ? "206 Part" : "200 OK",
-	    s->media_type, s->etag);
+	(void)buf_addf(&c->out, "HTTP/1.1 %s\r\nContent-Type: %s\r\n", part ? "206 Part" : "200 OK", s->media_type);
+	if (s->etag != NULL)
+		(void)buf_addf(&c->out, "ETag: %s\r\n", s->etag);
+	if (s->more != NULL)
+		(void)buf_adds(&c->out, s->more);
 	if (part)
 		(void)buf_addf(&c->out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", first, last, s->size);
 	c->chunked = (s->framing == BY_CHUNKS && !part) || (s->parts_off != 0 && part);

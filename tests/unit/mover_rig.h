@@ -44,7 +44,8 @@ struct script {
 	enum { BY_LENGTH, BY_CHUNKS, BY_CLOSE } framing;
 	int parts_off;				/* parts come in chunks, and so much longer (or shorter) than announced */
 	bool no_ranges, silent;			/* silent: takes the request, answers nothing */
-	const char *etag, *media_type;
+	const char *etag, *media_type;		/* etag NULL: none is sent */
+	const char *more;			/* header lines of 200 and 206, each with its end; or NULL */
 	uint64_t hold_at, cut_at;		/* of a body; WITHOUT_END: not.  Moved by the test as it goes */
 	/* seen */
 	unsigned jobs, gets, fresh;

@@ -948,6 +948,41 @@ the_last_bytes_of_what_has_another_length_by_now_are_found(void)
 	rig_stop(&r);
 }
 
+static void
+d11_the_length_of_a_coded_body_is_not_taken_for_the_assets(void)
+{
+	static const char *const name[] = { "whole", "unstored" };
+	struct rig r;
+
+	rig_start(&r, "");
+	for (size_t i = 0; i < ARRAY_LEN(name); i++) {
+		struct asking a = ASK(name[i]), head = ASK(name[i]), part = ASK(name[i]);
+		struct script *s = rig_script(&r, SCRIPT(name[i], MIB));
+		struct front *f;
+
+		s->more = "Content-Encoding: gzip\r\n";
+		if (i == 0) {
+			f = rig_ask(&r, &a);
+			RIG_UNTIL(&r, OVER(f));
+			CHECK(has(f, "Content-Encoding: gzip"));
+			CHECK_WHOLE(f, MIB);
+		}
+		head.head = true;
+		f = rig_ask(&r, &head);
+		RIG_UNTIL(&r, OVER(f));
+		CHECK_STATUS(f, 200);
+		CHECK(strstr(f->head, "Content-Length:") == NULL);
+		part.range = "bytes=2097152-";	/* behind the end, packed */
+		f = rig_ask(&r, &part);
+		RIG_UNTIL(&r, OVER(f));
+		CHECK_STATUS(f, 200);
+		CHECK(has(f, "Content-Encoding: gzip"));
+		CHECK_WHOLE(f, MIB);
+		check_idle(&r);
+	}
+	rig_stop(&r);
+}
+
 /* Another one learned of the new version while this one's part was on its way. */
 static void
 a_part_of_another_version_is_never_sent_as_the_whole(void)
@@ -1625,6 +1660,7 @@ main(int argc, char **argv)
 		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
 		UNIT(a_rest_is_asked_for_by_range_and_only_of_the_same_version),
 		UNIT(d4_a_rest_that_is_not_as_long_as_announced_is_never_published),
+		UNIT(d11_the_length_of_a_coded_body_is_not_taken_for_the_assets),
 		UNIT(the_last_bytes_of_what_has_another_length_by_now_are_found),
 		UNIT(a_part_of_another_version_is_never_sent_as_the_whole),
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
