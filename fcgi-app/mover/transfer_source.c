@@ -19,6 +19,7 @@ enum {
 	RESUMES_MAX = 3,		/* in a row ... */
 	RESUME_PROGRESS = 1 << 20,	/* ... without so many new bytes */
 	RESUME_WAIT_MS = 200,		/* before the first, doubled each time */
+	DATELESS_S = 60,		/* a server that does not say Date may be so far from our clock */
 };
 
 /* ---- the response ------------------------------------------------------------------ */
@@ -37,6 +38,15 @@ on_fresh_failed(void *arg, const struct failure *f)
 	transfer_fail(arg, f);
 }
 
+/* RFC 9110 8.8.2.2: in the second of its date a body may become another one of that date. */
+static bool
+date_is_strong(const struct fetch_response *resp)
+{
+	int64_t date = resp->date >= 0 ? resp->date : clock_wall_ms() / 1000 - DATELESS_S;
+
+	return resp->last_modified >= 0 && resp->last_modified < date;
+}
+
 /* What the rest may be asked for with: RFC 9110 13.1.5 wants it strong. */
 static void
 keep_validator(struct transfer *t, const struct fetch_response *resp)
@@ -47,7 +57,7 @@ keep_validator(struct transfer *t, const struct fetch_response *resp)
 	t->validator = NULL;
 	if (resp->etag != NULL && strncmp(resp->etag, "W/", 2) != 0) {
 		t->validator = mem_strdup(resp->etag);
-	} else if (resp->etag == NULL && resp->last_modified >= 0) {
+	} else if (resp->etag == NULL && date_is_strong(resp)) {
 		httpdate_format(resp->last_modified, date);
 		t->validator = mem_strdup(date);
 	}

@@ -894,6 +894,47 @@ a_rest_is_asked_for_by_range_and_only_of_the_same_version(void)
 	rig_stop(&r);
 }
 
+/* Within the second of its date a body may become another one of that date and length (RFC 9110 8.8.2.2). */
+static void
+a_rest_is_not_asked_for_by_a_date_that_may_be_of_two_versions(void)
+{
+	static const char *const more[] = {
+		"Last-Modified: Fri, 01 Mar 2024 10:00:00 GMT\r\nDate: Fri, 01 Mar 2024 10:00:00 GMT\r\n",
+		"Last-Modified: Fri, 01 Mar 2024 10:00:00 GMT\r\nDate: Fri, 01 Mar 2024 10:00:01 GMT\r\n",
+		"Last-Modified: Fri, 01 Mar 2024 10:00:00 GMT\r\n",
+		"Last-Modified: Fri, 01 Mar 2097 10:00:00 GMT\r\n",
+	};
+	static const char *const name[] = { "a", "b", "c", "d" };
+	static const bool strong[] = { false, true, true, false };
+	struct rig r;
+
+	rig_start(&r, "");
+	for (size_t i = 0; i < ARRAY_LEN(name); i++) {
+		struct asking a = ASK(name[i]);
+		struct script *s = rig_script(&r, SCRIPT(name[i], 3 * MIB));
+		struct front *f;
+
+		s->etag = NULL;
+		s->more = more[i];
+		s->cut_at = MIB;
+		f = rig_ask(&r, &a);
+		RIG_UNTIL(&r, f->got == MIB - 1 || OVER(f));
+		s->cut_at = WITHOUT_END;
+		RIG_UNTIL(&r, OVER(f));
+		if (strong[i]) {
+			CHECK_WHOLE(f, s->size);
+			CHECK_STR(s->last_if_range, "Fri, 01 Mar 2024 10:00:00 GMT");
+			RIG_UNTIL(&r, rig_published(&r, name[i], s->size));
+		} else {
+			CHECK_CUT(f);
+		}
+		CHECK_INT(s->gets, strong[i] ? 2 : 1);
+		check_idle(&r);
+		CHECK(strong[i] || rig_absent(&r, name[i]));
+	}
+	rig_stop(&r);
+}
+
 /* In chunks, so that its end is in order and only Content-Range tells: the rest of a body that broke off. */
 static void
 d4_a_rest_that_is_not_as_long_as_announced_is_never_published(void)
@@ -1659,6 +1700,7 @@ main(int argc, char **argv)
 		UNIT(ranges_come_from_the_source_and_only_as_much_as_was_asked),
 		UNIT(a_part_that_is_too_long_ends_where_it_was_announced_to_end),
 		UNIT(a_rest_is_asked_for_by_range_and_only_of_the_same_version),
+		UNIT(a_rest_is_not_asked_for_by_a_date_that_may_be_of_two_versions),
 		UNIT(d4_a_rest_that_is_not_as_long_as_announced_is_never_published),
 		UNIT(d11_the_length_of_a_coded_body_is_not_taken_for_the_assets),
 		UNIT(the_last_bytes_of_what_has_another_length_by_now_are_found),
