@@ -20,11 +20,12 @@ struct pull {
 	struct mover *m;
 	struct turn turn;		/* its slot, or its place in the queue */
 	bool in_callback;
+	bool yields;			/* to those who wait, when the loop turns */
 	struct source *source;
 	const struct pull_ops *ops;
 	void *arg;
 	struct fetch *fetch;
-	struct timer timer;		/* deadline in the queue; deferred failure */
+	struct timer timer;		/* deadline in the queue; deferred failure; making way */
 	uint64_t bytes;
 	bool excess;
 	struct s3_get s3;		/* of a source in S3 */
@@ -269,23 +270,39 @@ user_key(const struct handover *h, char ret[USER_KEY_SIZE])
 	return ret;
 }
 
-/* A fill for nobody: others wait for its slot. */
+static void
+on_yielded(void *arg)
+{
+	struct pull *p = arg;
+
+	fetch_cancel(p->fetch);
+	p->fetch = NULL;
+	p->in_callback = true;
+	p->ops->on_done(p->arg, p, FETCH_CANCELLED, "makes way for those who wait");
+	pull_free(p);
+}
+
+/* A fill for nobody: others wait for its slot.  From the loop; until then somebody may join it, and it stays. */
 static void
 on_yield(void *arg)
 {
 	struct pull *p = arg;
 
-	if (p->fetch != NULL)
-		fetch_cancel(p->fetch);
-	p->fetch = NULL;
-	fail_later(p, FETCH_CANCELLED, "makes way for those who wait");
+	if (p->fetch == NULL)		/* it has failed, and that is told soon */
+		return;
+	p->yields = true;
+	timer_set(p->m->loop, &p->timer, clock_mono_ms(), on_yielded, p);
 }
 
 void
 pull_foreground(struct pull *p)
 {
-	if (p != NULL)
-		turn_foreground(&p->turn);
+	if (p == NULL)
+		return;
+	turn_foreground(&p->turn);
+	if (p->yields)
+		timer_clear(p->m->loop, &p->timer);
+	p->yields = false;
 }
 
 static struct failure

@@ -554,6 +554,49 @@ a_background_fill_leaves_the_last_slot_and_makes_way(void)
 	rig_stop(&r);
 }
 
+/* The mover is stopped meanwhile, so that both come to it at once. */
+static void
+who_joins_a_background_fill_that_was_to_make_way_keeps_it(void)
+{
+	struct asking a = ASK("a"), b = ASK("b"), late = ASK("unstored");
+	struct script *s, *t;
+	struct front *f, *g, *h;
+	struct rig r;
+
+	rig_start(&r, ", \"backends\": { \"*\": { \"slots\": 2 } }");
+	s = rig_script(&r, SCRIPT("a", 4 * MIB));
+	t = rig_script(&r, SCRIPT("b", 4 * MIB));
+	(void)rig_script(&r, SCRIPT("unstored", MIB));
+	g = rig_ask(&r, &late);			/* its source is known from now on */
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_WHOLE(g, MIB);
+	rig_reload(&r, ", \"backends\": { \"*\": { \"slots\": 3 } }");
+	s->hold_at = 3 * MIB;
+	a.range = "bytes=0-2097151";
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, OVER(f) && asked_by(&r, s) == 1);
+	CHECK_INT(rig_gauge(&r, GAUGE_TRANSFERS_NOW), 1);
+	rig_reload(&r, ", \"backends\": { \"*\": { \"slots\": 2 } }");
+	t->hold_at = 3 * MIB;
+	f = rig_ask(&r, &b);
+	RIG_UNTIL(&r, f->got == 3 * MIB - 1);
+	CHECK_INT(asked_by(&r, s), 1);		/* all slots are taken, and nobody waits */
+	MUST(kill(r.pid, SIGSTOP) == 0);
+	g = rig_ask(&r, &late);
+	a.range = NULL;
+	h = rig_ask(&r, &a);
+	MUST(kill(r.pid, SIGCONT) == 0);
+	RIG_UNTIL(&r, h->got > 0 || OVER(h));
+	s->hold_at = t->hold_at = WITHOUT_END;
+	RIG_UNTIL(&r, OVER(f) && OVER(g) && OVER(h));
+	CHECK_WHOLE(f, 4 * MIB);
+	CHECK_WHOLE(g, MIB);
+	CHECK_WHOLE(h, 4 * MIB);
+	CHECK_INT(s->gets, 2);
+	check_idle(&r);
+	rig_stop(&r);
+}
+
 static void
 a_hit_is_streamed_and_what_vanished_is_fetched(void)
 {
@@ -1689,6 +1732,7 @@ main(int argc, char **argv)
 		UNIT(a_body_of_unknown_length_is_stored_only_within_the_datasets_bounds),
 		UNIT(ranges_start_a_fill_at_the_sites_expense_but_not_one_that_cannot_be_stored),
 		UNIT(a_background_fill_leaves_the_last_slot_and_makes_way),
+		UNIT(who_joins_a_background_fill_that_was_to_make_way_keeps_it),
 		UNIT(a_hit_is_streamed_and_what_vanished_is_fetched),
 		UNIT(who_is_over_quota_is_refused_alone_and_the_site_does_not_pay_for_it),
 		UNIT(a_silent_accountant_costs_a_tenth_of_a_second_and_a_second_whom_it_stops),
