@@ -459,7 +459,7 @@ def test_warm_without_a_login_is_refused_like_everybody(stack, tmp_path):
 def test_warm_that_is_interrupted_says_how_far_it_came(stack, tmp_path):
     first, second = stack.add().warm(), stack.add_gated()
     warm = subprocess.Popen(command(stack.env["CONFIG"], "warm", "--jobs", "1", *login(stack, tmp_path), name_of(first), name_of(second)),
-                            stderr=subprocess.PIPE, text=True)
+                            stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert warm.stderr.readline().startswith("1/2 ")
     warm.send_signal(signal.SIGINT)
     _, error = warm.communicate(timeout=LIMIT_S)
