@@ -45,12 +45,10 @@ def clean_url(url):
 
 
 def with_subpath(url, subpath):
-    """A chunk below a directory-like asset.  subpath is percent-encoded already."""
+    """A chunk below a directory-like asset.  subpath is percent-encoded already; a key in S3 is decoded with it."""
     if not subpath:
         return url
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "s3":
-        subpath = urllib.parse.unquote(subpath)
     return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/" + subpath))
 
 

@@ -384,6 +384,8 @@ class Sources(Case):
         self.assertNotIn("url", a)
         self.assertEqual(self.ask(item("s3://my.bucket/k"))["bucket"], "my.bucket")
         self.assertEqual(self.ask(item("s3://bucket/a/"))["s3_key"], "a/")      # a tree: sub-paths are below it
+        for subpath, key in (("0/1%2F2", "a/0/1/2"), ("b%3Fc%23d", "a/b?c#d"), ("b%2541", "a/b%41")):
+            self.assertEqual(self.ask(item("s3://bucket/a/"), subpath=subpath)["s3_key"], key)
         self.failed(self.ask(item("zip+s3://bucket/a.zip!b")), 501)
         self.failed(self.ask(item("s3://bucket/")), 502)
 
