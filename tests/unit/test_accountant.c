@@ -519,20 +519,30 @@ the_ledger_is_read_from_a_day_on_and_while_it_grows(void)
 	ledger_reader_free(from);
 }
 
+/* Of those that add_settle makes, with the newline. */
+static size_t
+length_of_a_line(void)
+{
+	struct account_settle s = settle_of("a", 3);
+	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
+	size_t len;
+
+	ledger_line(&line, &s, true, (int64_t)START_S * 1000);
+	len = line.len;
+	buf_release(&line);
+	return len;
+}
+
 /* The disk takes a part of a line, at every possible place: each charge is in the books once. */
 static void
 f9_a_full_disk_loses_nothing_and_counts_nothing_twice(void)
 {
 	struct rlimit all, some;
-	struct account_settle s = settle_of("a", 3);
-	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
 	size_t lines, len;
 	struct ledger *l;
 	char *path, *text;
 
-	ledger_line(&line, &s, true, (int64_t)START_S * 1000);
-	len = line.len;
-	buf_release(&line);
+	len = length_of_a_line();
 	(void)signal(SIGXFSZ, SIG_IGN);
 	CHECK_INT(getrlimit(RLIMIT_FSIZE, &all), 0);
 	for (size_t cut = 0; cut <= len; cut++) {
@@ -563,16 +573,12 @@ f9_a_full_disk_loses_nothing_and_counts_nothing_twice(void)
 static void
 f9_a_line_that_was_cut_spoils_none_of_another_that_writes(void)
 {
-	struct account_settle s = settle_of("a", 3);
-	struct buf line = BUF_INIT(LEDGER_LINE_MAX);
 	struct ledger *l, *other;
 	struct rlimit all, some;
 	size_t lines, len;
 	char *path, *text;
 
-	ledger_line(&line, &s, true, (int64_t)START_S * 1000);
-	len = line.len;
-	buf_release(&line);
+	len = length_of_a_line();
 	(void)signal(SIGXFSZ, SIG_IGN);
 	CHECK_INT(getrlimit(RLIMIT_FSIZE, &all), 0);
 	for (size_t cut = 0; cut < len; cut++) {

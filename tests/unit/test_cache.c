@@ -947,6 +947,20 @@ f9_g11_a_full_disk_refuses_fills(void)
 	place_close(&p);
 }
 
+/* A fill of five bytes, which are there; the descriptor is the caller's. */
+static struct store_fill *
+begin_hello(struct place *p, const struct object_meta *m, int *ret_fd)
+{
+	struct err e = ERR_NONE;
+	struct store_fill *f;
+
+	*ret_fd = p->s->ops->spool_open(p->s, &e);
+	CHECK_INT(fd_pwrite_all(*ret_fd, "hello", 5, 0), 0);
+	f = p->s->ops->fill_begin(p->s, KEY, *ret_fd, m, &e);
+	MUST(f != NULL);
+	return f;
+}
+
 /* Many fills began while there was room, or nobody knew how long a body would be. */
 static void
 g11_what_is_whole_when_the_disk_is_full_is_not_kept(void)
@@ -958,10 +972,7 @@ g11_what_is_whole_when_the_disk_is_full_is_not_kept(void)
 	int fd;
 
 	place_open(&p);
-	fd = p.s->ops->spool_open(p.s, &e);
-	CHECK_INT(fd_pwrite_all(fd, "hello", 5, 0), 0);
-	f = p.s->ops->fill_begin(p.s, KEY, fd, &m, &e);
-	MUST(f != NULL);
+	f = begin_hello(&p, &m, &fd);
 	p.c.cache_min_free_percent = 100;
 	p.s->ops->set_config(p.s, &p.c);
 	p.s->ops->fill_finish(f, &m);
@@ -984,10 +995,7 @@ g9_a_length_that_is_wrong_is_not_published(void)
 	int fd;
 
 	place_open(&p);
-	fd = p.s->ops->spool_open(p.s, &e);
-	CHECK_INT(fd_pwrite_all(fd, "hello", 5, 0), 0);
-	f = p.s->ops->fill_begin(p.s, KEY, fd, &m, &e);
-	MUST(f != NULL);
+	f = begin_hello(&p, &m, &fd);
 	p.s->ops->fill_finish(f, &m);
 	CHECK_INT(p.s->ops->fill_state(f, &e), FILL_FAILED);
 	CHECK(e.text[0] != '\0');
