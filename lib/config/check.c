@@ -118,6 +118,8 @@ url_start_fault(const char *url, const char **ret_rest)
 	if (len == 0 || strspn(url, ALNUM "._-:[]") != len)
 		return "the host is not one (names are written in ASCII, without user and "
 		       "password)";
+	if (len > CONFIG_HOST_MAX)
+		return "the host is too long";
 	*ret_rest = url + len;
 	return NULL;
 }
@@ -622,6 +624,9 @@ read_headers(struct config *c, struct faults *f)
 			number++;
 			take_header(c, line, number, f);
 		}
+		if (c->stac_headers.n > CONFIG_HEADER_LINES_MAX)
+			faults_add_path(f, "stac.headers_file", "'%s' has more than %d headers",
+			    c->stac_headers_file, CONFIG_HEADER_LINES_MAX);
 	}
 	if (text.data != NULL)
 		explicit_bzero(text.data, text.cap);

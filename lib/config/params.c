@@ -26,7 +26,7 @@
 /* Bytes of one string of a kind. */
 enum {
 	LEN_NAME = 256, LEN_GROUP = 128, LEN_SET = 64, LEN_GLOB = 1024, LEN_URL = 2048,
-	LEN_PATH = 4000,
+	LEN_PATH = 4000, LEN_CACHE_PATH = LEN_PATH - 6,	/* "/spool" may follow it */
 };
 
 static const struct param group_params[] = {
@@ -284,7 +284,7 @@ const struct param config_params[] = {
 	{ "cache.store", PARAM_WORD, AT(cache_store), .fallback = "\"directory\"", .flags = PARAM_RESTART,
 	  WORDS("directory", "s3"),
 	  .text = "The kind of store: the directory cache.path, or the bucket cache.s3." },
-	{ "cache.path", PARAM_PATH, AT(cache_path), 1, LEN_PATH, "\"/var/cache/eodata-proxy\"",
+	{ "cache.path", PARAM_PATH, AT(cache_path), 1, LEN_CACHE_PATH, "\"/var/cache/eodata-proxy\"",
 	  PARAM_RESTART | PARAM_FILLED,
 	  .text = "The directory of the objects. The front must be able to read it. Several "
 		  "hosts may share it." },
@@ -379,7 +379,7 @@ const struct param config_params[] = {
 	{ "front.deadline", PARAM_DURATION, AT(answer_deadline_ms), SECOND, DAY, "\"50s\"",
 	  .text = "Queue, item, resolve and the provider's first byte share this time; then the "
 		  "proxy answers 504. Must be shorter than timeout." },
-	{ "front.site_id", PARAM_STRING, AT(site_id), 0, LEN_GROUP, "\"\"",
+	{ "front.site_id", PARAM_STRING, AT(site_id), 0, CONFIG_HOST_MAX, "\"\"",
 	  .text = "The name of this site in the CDN-Loop header, by which a request that comes "
 		  "round is found. Empty means the host of the first of public_urls, or "
 		  "\"eodata-proxy\"." },

@@ -84,7 +84,9 @@ enum {
 	CONFIG_SEALED_VALUES_MAX = 500000,
 	CONFIG_FAULTS_MAX = 100,		/* that are told */
 	CONFIG_HEADERS_MAX = 64 * 1024,		/* bytes of stac.headers_file, and of cache.s3.memory_key */
+	CONFIG_HEADER_LINES_MAX = 1000,		/* in the former */
 	CONFIG_MEMORY_KEY_MIN = 32,		/* bytes of the latter */
+	CONFIG_HOST_MAX = 260,			/* bytes of a host and port: a name has 253 */
 };
 
 /* faults.c, parse.c, check.c and dump.c to each other. */

@@ -428,7 +428,7 @@ set_map_rows(
 		return;
 	}
 	n = (size_t)json_object_object_length(v);
-	if (n > rows->max) {
+	if (n > rows->max + (ps->sealed ? 1 : 0)) {	/* check_derive may have added "*" */
 		faults_add(ps->f, at, "more than %zu members", rows->max);
 		return;
 	}
@@ -604,8 +604,9 @@ set_secrets(struct parser *ps, json_object *sealed, const struct param *p, struc
 static void
 set_sealed(struct parser *ps, json_object *root)
 {
-	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = 1000,
-		.length = CONFIG_HEADERS_MAX };
+	/* a line may have got a space behind its colon */
+	static const struct param headers = { "stac_headers", PARAM_STRINGS, 0, .max = CONFIG_HEADER_LINES_MAX,
+		.length = CONFIG_HEADERS_MAX + 1 };
 	static const struct param keys = { "s3_keys", PARAM_STRINGS, 0, .max = 3, .length = S3_TOKEN_MAX };
 	static const struct param memory = { "memory_secret", PARAM_STRINGS, 0, .max = 1, .length = 64 };
 	struct at up = { NULL, "sealed", 0 }, at = { &up, "generation", 0 };

@@ -655,7 +655,7 @@ strings_have_a_length(void)
 	check_fault(text, "the name of a group has 1 to 128 bytes");
 	free(text);
 	text = mem_printf("{\"front\":{\"site_id\":\"%05000d\"}}", 0);
-	check_fault(text, "front.site_id: longer than 128 bytes");
+	check_fault(text, "front.site_id: longer than 260 bytes");
 	free(text);
 }
 

@@ -442,6 +442,91 @@ children_get_what_the_master_has(void)
 	config_free(c);
 }
 
+/* What the master has taken, each child must take, too. */
+static void
+check_children_take(struct config *c)
+{
+	struct err e = ERR_NONE;
+	struct config *child;
+	int fd;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	fd = config_to_memfd(c, &e);
+	CU_ASSERT_FATAL(fd != -1);
+	child = config_from_memfd(fd, &e);
+	if (child == NULL)
+		fprintf(stderr, "%s\n", e.text);
+	CU_ASSERT_PTR_NOT_NULL(child);
+	fd_close(&fd);
+	config_free(child);
+	config_free(c);
+}
+
+/* So many times what is between. */
+static char *
+many(const char *before, const char *each, size_t n, const char *behind)
+{
+	struct buf b = BUF_INIT(TOLD_MAX);
+
+	(void)buf_adds(&b, before);
+	for (size_t i = 0; i < n; i++)
+		(void)buf_adds(&b, each);
+	(void)buf_adds(&b, behind);
+	MUST(buf_ok(&b));
+	return buf_take(&b);
+}
+
+static void
+what_follows_from_other_members_passes_the_memfd(void)
+{
+	struct buf backends = BUF_INIT(TOLD_MAX);
+	char *text;
+
+	text = many("{\"front\":{\"public_urls\":[\"https://", "h", 200, ".example.org:8443/data\"]}}");
+	check_children_take(parsed(text));	/* front.site_id */
+	free(text);
+	text = many("{\"front\":{\"public_urls\":[\"https://", "h", 300, "/data\"]}}");
+	check_fault(text, "front.public_urls[0]: the host is too long");
+	free(text);
+	text = many("{\"cache\":{\"path\":\"/", "c", 3993, "\"}}");
+	check_children_take(parsed(text));	/* dirs.spool */
+	free(text);
+	text = many("{\"cache\":{\"path\":\"/", "c", 3994, "\"}}");
+	check_fault(text, "cache.path: longer than 3994 bytes");
+	free(text);
+	(void)buf_adds(&backends, "{\"backends\":{");
+	for (int i = 0; i < 1000; i++)
+		(void)buf_addf(&backends, "%s\"b%d\":{}", i == 0 ? "" : ",", i);
+	(void)buf_adds(&backends, "}}");
+	check_children_take(parsed(buf_str(&backends)));	/* "*" */
+	buf_release(&backends);
+}
+
+static void
+headers_that_are_taken_pass_the_memfd(void)
+{
+	struct buf told = BUF_INIT(TOLD_MAX);
+	struct scratch s;
+	char *text;
+
+	scratch_init(&s);
+	text = many("", "A:b\n", 1000, "");
+	scratch_write(&s, text, strlen(text), 0600);
+	check_children_take(with_secret(&s, "stac", "headers_file", &told));
+	free(text);
+	text = many("", "A:b\n", 1001, "");
+	scratch_write(&s, text, strlen(text), 0600);
+	CHECK(with_secret(&s, "stac", "headers_file", &told) == NULL);
+	CHECK(strstr(buf_str(&told), "stac.headers_file: ") != NULL && strstr(buf_str(&told), "more than 1000 headers") != NULL);
+	free(text);
+	text = many("A:", "b", 64 * 1024 - 2, "");	/* a space is put behind the colon */
+	scratch_write(&s, text, strlen(text), 0600);
+	check_children_take(with_secret(&s, "stac", "headers_file", &told));
+	free(text);
+	buf_release(&told);
+	scratch_release(&s);
+}
+
 static void
 nobody_changes_what_is_sealed(void)
 {
@@ -744,6 +829,8 @@ main(void)
 		UNIT(a_dump_is_a_configuration_again),
 		UNIT(a_dump_names_every_row_and_no_secret),
 		UNIT(children_get_what_the_master_has),
+		UNIT(what_follows_from_other_members_passes_the_memfd),
+		UNIT(headers_that_are_taken_pass_the_memfd),
 		UNIT(nobody_changes_what_is_sealed),
 		UNIT(the_sealed_member_is_not_for_files),
 		UNIT(a_broken_memfd_is_an_error),
