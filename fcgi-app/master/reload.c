@@ -68,28 +68,13 @@ refuse(struct master *m, const char *why)
 	log_error(NULL, "EO-RELOAD", "configuration '%s' not taken, the old one stays: %s", m->opt->config_path, why);
 }
 
-static void
-keep(char **new, const char *old)
-{
-	free(*new);
-	*new = mem_strdup(old);
-}
-
-static void
-keep_list(struct strs *new, const struct strs *old)
-{
-	strs_release(new);
-	for (size_t i = 0; i < old->n; i++)
-		strs_add(new, old->v[i]);
-}
-
 /*
- * What a running program cannot change: descriptors, open folders.  The new
- * configuration goes to the children with the old values, so that all of them
- * agree.
+ * What a running program cannot change: descriptors, open folders, the store.
+ * The new configuration goes to the children with the old values, so that all
+ * of them agree.
  */
-static void
-keep_what_stays(const struct config *old, struct config *new)
+static int
+keep_what_stays(const struct config *old, struct config *new, struct buf *faults)
 {
 	struct buf paths = BUF_INIT(PATHS_MAX);
 
@@ -97,13 +82,7 @@ keep_what_stays(const struct config *old, struct config *new)
 	if (paths.len > 0)
 		log_warn(NULL, "EO-RELOAD", "until the next start these stay: %s", buf_str(&paths));
 	buf_release(&paths);
-	new->movers = old->movers;
-	keep(&new->dir_run, old->dir_run);
-	keep(&new->dir_state, old->dir_state);
-	keep(&new->dir_spool, old->dir_spool);
-	keep(&new->cache_path, old->cache_path);
-	keep(&new->user, old->user);
-	keep_list(&new->ca_file, &old->ca_file);
+	return config_keep(old, new, faults);
 }
 
 static void
@@ -138,30 +117,42 @@ age_workers(struct master *m)
 	}
 }
 
+/* The new configuration as the children are to have it.  NULL: it is refused. */
+static struct config *
+read_new(struct master *m)
+{
+	struct buf faults = BUF_INIT(FAULTS_MAX);
+	struct config *c = config_load(m->opt->config_path, true, &faults);
+	const char *why = NULL;
+
+	if (c == NULL)
+		why = "it has the faults above";
+	else if (free_worker_slots(m) < c->workers)
+		why = "workers of earlier reloads are still ending";
+	else if (keep_what_stays(m->config, c, &faults) != 0)
+		why = "with what stays until the next start it has the faults above";
+	if (why != NULL) {
+		reload_log_faults(&faults);
+		refuse(m, why);
+		config_free(c);
+		c = NULL;
+	}
+	buf_release(&faults);
+	return c;
+}
+
 void
 reload_begin(struct master *m)
 {
-	struct buf faults = BUF_INIT(FAULTS_MAX);
 	struct err e = ERR_NONE;
 	struct config *c;
 	int fd;
 
 	m->reload_wanted = false;
-	c = config_load(m->opt->config_path, true, &faults);
-	if (c == NULL) {
-		reload_log_faults(&faults);
-		refuse(m, "it has the faults above");
-		buf_release(&faults);
+	c = read_new(m);
+	if (c == NULL)
 		return;
-	}
-	buf_release(&faults);
 	c->generation = m->config->generation + 1;
-	if (free_worker_slots(m) < c->workers) {
-		refuse(m, "workers of earlier reloads are still ending");
-		config_free(c);
-		return;
-	}
-	keep_what_stays(m->config, c);
 	fd = config_to_memfd(c, &e);
 	if (fd == -1 || spawn_high(&fd, &e) == -1) {
 		refuse(m, e.text);

@@ -180,6 +180,7 @@ void
 config_restart_needed(const struct config *old, const struct config *new, struct buf *ret_paths)
 {
 	struct buf a = BUF_INIT(CONFIG_SEALED_MAX), b = BUF_INIT(CONFIG_SEALED_MAX);
+	bool differs;
 
 	for (size_t i = 0; i < config_params_n; i++) {
 		if ((config_params[i].flags & PARAM_RESTART) == 0)
@@ -188,12 +189,42 @@ config_restart_needed(const struct config *old, const struct config *new, struct
 		buf_clear(&b);
 		dump_value(old, &config_params[i], old, &a);
 		dump_value(new, &config_params[i], new, &b);
-		if (strcmp(buf_str(&a), buf_str(&b)) != 0)
+		differs = strcmp(buf_str(&a), buf_str(&b)) != 0;
+		if (config_params[i].offset == offsetof(struct config, s3_memory_key))
+			differs = differs || !strs_same(&old->s3_memory_secret, &new->s3_memory_secret);
+		if (differs)
 			(void)buf_addf(ret_paths, "%s%s", ret_paths->len == 0 ? "" : ", ",
 			    config_params[i].path);
 	}
 	buf_release(&a);
 	buf_release(&b);
+}
+
+static void
+keep_secret(const struct strs *old, struct strs *new)
+{
+	release_secret(new);
+	*new = strs_copy(old);
+}
+
+int
+config_keep(const struct config *old, struct config *new, struct buf *faults)
+{
+	bool other_store = old->cache_store != new->cache_store;
+	struct faults f = { .out = faults };
+
+	for (size_t i = 0; i < config_params_n; i++) {
+		/* the keys are of the store that stays: the file may have none for it, or another one's */
+		if ((config_params[i].flags & PARAM_RESTART) != 0 ||
+		    (other_store && (config_params[i].offset == offsetof(struct config, s3_credentials) ||
+					config_params[i].offset == offsetof(struct config, s3_profile))))
+			params_copy(&config_params[i], old, new);
+	}
+	keep_secret(&old->s3_memory_secret, &new->s3_memory_secret);
+	if (other_store)
+		keep_secret(&old->s3_keys, &new->s3_keys);
+	check_all(new, &f);
+	return f.n == 0 ? 0 : -1;
 }
 
 /* ---- looking up ------------------------------------------------------------ */

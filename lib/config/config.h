@@ -201,6 +201,11 @@ struct config *config_from_memfd(int fd, struct err *e);
  * a reload does not take: for a warning.
  */
 void config_restart_needed(const struct config *old, const struct config *new, struct buf *ret_paths);
+/*
+ * Gives these their old values in new, with the secrets that belong to them, so that all processes agree.
+ * 0, or -1 and faults as of config_parse: what stays and what is new do not fit together.
+ */
+int config_keep(const struct config *old, struct config *new, struct buf *faults);
 
 /* --dump-config: every member with its value in force, secrets left out. */
 void config_dump(const struct config *c, struct buf *out);

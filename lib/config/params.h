@@ -116,6 +116,8 @@ void faults_unknown(struct faults *f, const struct at *at, const struct near *n)
 /* All values of text into a new configuration; faults are counted.  Never NULL unless the syntax is wrong. */
 struct config *params_parse(const char *text, size_t len, bool sealed, struct faults *f);
 void params_release(const struct param *p, size_t n, void *base);
+/* Of one row without rows or limits: its value in from replaces that in to. */
+void params_copy(const struct param *p, const void *from, void *to);
 /* What follows from other members, then what must fit together. */
 void check_derive(struct config *c);
 void check_all(const struct config *c, struct faults *f);

@@ -739,3 +739,47 @@ params_release(const struct param *p, size_t n, void *base)
 		}
 	}
 }
+
+void
+params_copy(const struct param *p, const void *from, void *to)
+{
+	const char *src = (const char *)from + p->offset;
+	char *dst = (char *)to + p->offset, *text;
+	struct strs list;
+
+	params_release(p, 1, to);
+	switch (p->type) {
+	case PARAM_STRING:
+	case PARAM_OPTIONAL:
+	case PARAM_PATH:
+	case PARAM_WORD_STRING:
+		text = mem_strdup(*(char *const *)(const void *)src);
+		memcpy(dst, &text, sizeof(text));
+		break;
+	case PARAM_PATH_LIST:
+	case PARAM_STRINGS:
+		list = strs_copy((const struct strs *)(const void *)src);
+		memcpy(dst, &list, sizeof(list));
+		break;
+	case PARAM_SIZE:
+	case PARAM_RATE:
+		memcpy(dst, src, sizeof(uint64_t));
+		break;
+	case PARAM_DURATION:
+	case PARAM_INTEGER:
+	case PARAM_PERCENT:
+	case PARAM_LIFETIME:
+	case PARAM_WORD:
+		memcpy(dst, src, sizeof(uint32_t));
+		break;
+	case PARAM_BOOL:
+	case PARAM_WORD_BOOL:
+		memcpy(dst, src, sizeof(bool));
+		break;
+	case PARAM_LIMITS:
+	case PARAM_QUOTAS:
+	case PARAM_ROWS:
+	case PARAM_MAP:
+		MUST(false); /* none of the table's needs it */
+	}
+}

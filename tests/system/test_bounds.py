@@ -92,6 +92,24 @@ def test_a_reload_changes_a_bound(narrow):
         wait_until(lambda: bound(narrow, "spool_bytes")["max"] == int(most.split()[0]) * MIB, "the mover has the new one")
 
 
+def test_a_reload_leaves_the_store_as_it_is(narrow, tmp_path):
+    """A mover keeps the one that it has open; a worker that looked elsewhere would find nothing, or another's."""
+    asset = narrow.add(backend="loop_open")
+    asset.warm()
+    keys = tmp_path / "keys"
+    keys.write_text("[default]\naws_access_key_id = id\naws_secret_access_key = secret\n")
+    keys.chmod(0o600)
+    before = narrow.config()["cache"]
+    narrow.reload(lambda config: config["cache"].update(
+        store="s3", s3={"endpoint": "http://127.0.0.1:9", "bucket": "another", "credentials": str(keys)}))
+    misses = counter(narrow, "misses_total")
+    try:
+        assert narrow.get(asset.path).is_hit and counter(narrow, "misses_total") == misses, "which nobody is charged for as a miss"
+        assert "until the next start these stay: cache.store, cache.s3.endpoint, cache.s3.bucket" in narrow.log()
+    finally:
+        narrow.reload(lambda config: config.update(cache=before))
+
+
 # -- spool
 
 

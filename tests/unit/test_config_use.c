@@ -624,6 +624,63 @@ a_reload_tells_what_it_does_not_take(void)
 	config_free(b);
 }
 
+static void
+a_reload_keeps_what_it_does_not_take(void)
+{
+	static const char was_text[] = "{\"user\":\"nobody\",\"cache\":{\"store\":\"s3\",\"min_free\":\"7 %\","
+		"\"s3\":{\"endpoint\":\"http://a:1\",\"bucket\":\"was\",\"credentials\":\"/was\",\"profile\":\"was\"}}}";
+	struct config *was = parsed(was_text),
+		      *same = parsed("{\"cache\":{\"store\":\"s3\",\"path\":\"/x\",\"min_free\":\"9 %\",\"s3\":{"
+				     "\"endpoint\":\"https://b\",\"region\":\"r\",\"bucket\":\"new\",\"prefix\":\"p/\","
+				     "\"addressing\":\"virtual\",\"public_endpoint\":\"https://c\",\"credentials\":\"/new\","
+				     "\"memory_key\":\"/k\"}},\"dirs\":{\"run\":\"/r\",\"state\":\"/s\"},"
+				     "\"pool\":{\"movers\":2},\"upstream\":{\"ca_file\":\"/c\"}}"),
+		      *other = parsed("{\"cache\":{\"store\":\"directory\",\"s3\":{\"profile\":\"new\"}}}"),
+		      *broken = parsed("{\"cache\":{\"path\":\"/x\",\"retentions\":{\"spool\":{}}},\"dirs\":{\"spool\":\"/y\"}}");
+	struct buf paths = BUF_INIT(1000), told = BUF_INIT(1000);
+
+	/* what is read of files and the environment, which text alone does not bring */
+	strs_add(&was->s3_keys, "was");
+	strs_add(&was->s3_memory_secret, "was");
+	strs_add(&same->s3_keys, "new");
+	strs_add(&same->s3_memory_secret, "new");
+	config_restart_needed(was, same, &paths);
+	CHECK_STR(buf_str(&paths), "user, cache.path, cache.s3.endpoint, cache.s3.region, cache.s3.bucket, "
+				   "cache.s3.prefix, cache.s3.addressing, cache.s3.public_endpoint, "
+				   "cache.s3.memory_key, dirs.run, dirs.state, dirs.spool, pool.movers, "
+				   "upstream.ca_file");
+	CHECK_INT(config_keep(was, same, &told), 0);
+	buf_clear(&paths);
+	config_restart_needed(was, same, &paths);
+	CHECK_STR(buf_str(&paths), "");
+	CHECK_STR(same->s3_bucket, "was");
+	CHECK_STR(same->s3_memory_secret.v[0], "was");
+	CHECK_STR(same->s3_credentials, "/new");	/* a reload takes these */
+	CHECK_STR(same->s3_keys.v[0], "new");
+	CHECK_INT(same->cache_min_free_percent, 9);
+	/* another secret in the same file is another key */
+	strs_release(&same->s3_memory_secret);
+	strs_add(&same->s3_memory_secret, "new");
+	config_restart_needed(was, same, &paths);
+	CHECK_STR(buf_str(&paths), "cache.s3.memory_key");
+	/* the keys that a store lets itself in with are no use to another one */
+	CHECK_INT(config_keep(was, other, &told), 0);
+	CHECK_INT(other->cache_store, CACHE_STORE_S3);
+	CHECK_STR(other->s3_credentials, "/was");
+	CHECK_STR(other->s3_profile, "was");
+	CHECK_STR(other->s3_keys.v[0], "was");
+	CHECK_STR(buf_str(&told), "");
+	/* it fits by itself, and not together with what stays */
+	CHECK_INT(config_keep(was, broken, &told), -1);
+	CHECK_STR(buf_str(&told), "dirs.spool: is the directory of the retention 'spool'\n");
+	buf_release(&paths);
+	buf_release(&told);
+	config_free(was);
+	config_free(same);
+	config_free(other);
+	config_free(broken);
+}
+
 /* ---- looking up ------------------------------------------------------------------------ */
 
 static void
@@ -836,6 +893,7 @@ main(void)
 		UNIT(a_broken_memfd_is_an_error),
 		UNIT(the_largest_configuration_passes_the_memfd),
 		UNIT(a_reload_tells_what_it_does_not_take),
+		UNIT(a_reload_keeps_what_it_does_not_take),
 		UNIT(the_first_dataset_that_matches_applies),
 		UNIT(a_backend_has_its_limits_or_the_defaults),
 		UNIT(the_manual_names_every_row_and_section),
