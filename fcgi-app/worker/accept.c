@@ -22,7 +22,6 @@
 #include <fcgiapp.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -78,29 +77,6 @@ struct acceptor {
 
 /* -- who may connect ---------------------------------------------------------- */
 
-/* "www-data" or "33".  0, or -1. */
-static int
-uid_of(const char *name, uid_t *ret)
-{
-	const struct passwd *pw;
-	unsigned long v;
-	char *end;
-
-	if (name[0] >= '0' && name[0] <= '9') {
-		errno = 0;
-		v = strtoul(name, &end, 10);
-		if (errno != 0 || *end != '\0' || v >= (uid_t)-1)
-			return -1;
-		*ret = (uid_t)v;
-		return 0;
-	}
-	pw = getpwnam(name);
-	if (pw == NULL)
-		return -1;
-	*ret = pw->pw_uid;
-	return 0;
-}
-
 /* front.peers: addresses are for TCP, users for Unix sockets. */
 static int
 peers_init(struct peers *p, const struct strs *names, struct err *e)
@@ -110,7 +86,7 @@ peers_init(struct peers *p, const struct strs *names, struct err *e)
 	for (size_t i = 0; i < names->n; i++) {
 		if (ipblock_parse(names->v[i], &p->block[p->n_blocks]) == 0)
 			p->n_blocks++;
-		else if (uid_of(names->v[i], &p->uid[p->n_uids]) == 0)
+		else if (config_peer_uid(names->v[i], &p->uid[p->n_uids]) == 0)
 			p->n_uids++;
 		else
 			return err_set(e, "front.peers: '%.100s' is no address and no user of this system",

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/digest.h"
@@ -452,6 +453,7 @@ check_addresses(const struct config *c, struct faults *f)
 	struct at memcached = { NULL, "memcached", 0 }, upstream = { NULL, "upstream", 0 },
 		  private = { &upstream, "allow_private", 0 }, front = { NULL, "front", 0 },
 		  peers = { &front, "peers", 0 };
+	struct sockaddr_un socket_address;
 	struct ipblock block;
 	const char *s;
 
@@ -460,6 +462,8 @@ check_addresses(const struct config *c, struct faults *f)
 
 		if (c->memcached.v[i][0] != '/' && !is_host_port(c->memcached.v[i]))
 			faults_add(f, &here, "is neither a socket's path nor HOST:PORT");
+		else if (c->memcached.v[i][0] == '/' && strlen(c->memcached.v[i]) >= sizeof(socket_address.sun_path))
+			faults_add(f, &here, "is too long for a socket's path");
 	}
 	for (size_t i = 0; i < c->allow_private.n; i++) {
 		struct at here = { &private, NULL, i };
@@ -694,6 +698,45 @@ check_later(const char *path, const char *member, struct faults *f)
 	fd_close(&fd);
 }
 
+int
+config_peer_uid(const char *peer, uid_t *ret)
+{
+	const struct passwd *pw;
+	unsigned long v;
+	char *end;
+
+	if (peer[0] >= '0' && peer[0] <= '9') {
+		errno = 0;
+		v = strtoul(peer, &end, 10);
+		if (errno != 0 || *end != '\0' || v >= (uid_t)-1)
+			return -1;
+		*ret = (uid_t)v;
+		return 0;
+	}
+	pw = getpwnam(peer);
+	if (pw == NULL)
+		return -1;
+	*ret = pw->pw_uid;
+	return 0;
+}
+
+static void
+check_users(const struct config *c, struct faults *f)
+{
+	struct at front = { NULL, "front", 0 }, peers = { &front, "peers", 0 };
+	struct ipblock block;
+	uid_t uid;
+
+	if (c->user != NULL && getpwnam(c->user) == NULL)
+		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);
+	for (size_t i = 0; i < c->peers.n; i++) {
+		struct at here = { &peers, NULL, i };
+
+		if (ipblock_parse(c->peers.v[i], &block) < 0 && config_peer_uid(c->peers.v[i], &uid) < 0)
+			faults_add(f, &here, "'%.100s' is no address and no user of this system", c->peers.v[i]);
+	}
+}
+
 void
 check_secrets(struct config *c, struct faults *f)
 {
@@ -704,8 +747,7 @@ check_secrets(struct config *c, struct faults *f)
 	if (c->cache_store == CACHE_STORE_S3 && c->s3_credentials[0] == '\0')
 		read_environment_keys(c, f);
 	/* here, since children that are confined take a configuration without looking at users */
-	if (c->user != NULL && getpwnam(c->user) == NULL)
-		faults_add_path(f, "user", "'%.100s' is no user of this system", c->user);
+	check_users(c, f);
 	check_later(c->eodag_config_file, "eodag.config_file", f);
 	check_later(c->s3_credentials, "cache.s3.credentials", f);
 }

@@ -7,6 +7,8 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -146,8 +148,8 @@ struct config {
 	uint32_t answer_deadline_ms;	/* queue, item, resolve and first byte together; < front_timeout */
 	char *site_id;			/* CDN-Loop */
 	/*
-	 * TCP peers that may connect; Unix: checked by SO_PEERCRED (uids/names), empty = any that
-	 * the socket's mode lets in
+	 * TCP peers that may connect, no address: loopback; Unix: checked by SO_PEERCRED
+	 * (uids/names), no user: any that the socket's mode lets in
 	 */
 	struct strs peers;
 	/* dirs */
@@ -218,6 +220,8 @@ const struct dataset *config_dataset(const struct config *c, const char *backend
 const struct backend_limits *config_backend(const struct config *c, const char *backend);	/* never NULL */
 const struct retention *config_retention(const struct config *c, const char *name);	/* NULL when unknown */
 const struct quota_set *config_quota(const struct config *c, const char *name);		/* NULL when unknown */
+/* Of front.peers: "www-data" or "33".  0, or -1 where this system has no such user. */
+int config_peer_uid(const char *peer, uid_t *ret);
 bool strs_has_glob(const struct strs *globs, const char *text);	/* any pattern matches */
 bool strs_has(const struct strs *s, const char *text);
 bool strs_same(const struct strs *a, const struct strs *b);	/* in the same order */

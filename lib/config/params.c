@@ -385,9 +385,9 @@ const struct param config_params[] = {
 		  "\"eodata-proxy\"." },
 	{ "front.peers", PARAM_STRINGS, AT(peers), 0, 1000, "[]", .length = LEN_GROUP,
 	  .text = "Who may connect: on a TCP socket addresses or blocks (\"10.1.0.0/16\"), on a "
-		  "Unix socket user names or numbers. Empty means everyone that the socket lets "
-		  "in. Whoever can connect can claim to be any user: on TCP this must not stay "
-		  "empty unless a firewall does the same." },
+		  "Unix socket user names or numbers. Without any user, whoever the Unix "
+		  "socket's mode lets in may; without any address, on TCP, this host alone. "
+		  "Whoever can connect can claim to be any user." },
 
 	/* dirs */
 	{ "dirs.run", PARAM_PATH, AT(dir_run), 1, LEN_PATH, "\"/run/eodata-proxy\"",

@@ -581,6 +581,10 @@ addresses_and_paths_are_checked(void)
 	check_fault("{\"memcached\": [\"localhost:0\"]}", "memcached[0]: is neither");
 	check_fault("{\"memcached\": [\"localhost:65536\"]}", "memcached[0]: is neither");
 	check_fault("{\"memcached\": [\"a b:11211\"]}", "memcached[0]: is neither");
+	check_fault("{\"memcached\": [\"/a-path-that-is-one-byte-longer-than-a-socket-address-has-room-for-"
+		    "01234567890123456789012345678901234567890\"]}", "memcached[0]: is too long for a socket's path");
+	CHECK_STR(faults_of("{\"memcached\": [\"/a-path-that-is-one-byte-longer-than-a-socket-address-has-room-for-"
+		    "0123456789012345678901234567890123456789\"]}"), "");
 	check_fault("{\"memcached\": \"localhost:11211\"}",
 	    "memcached: wrong type, want a list of strings");
 	CHECK_STR(

@@ -286,6 +286,39 @@ the_key_of_what_is_remembered_is_any_32_bytes(void)
 	scratch_release(&s);
 }
 
+/* A worker that does not know somebody does not start: it is told before. */
+static void
+peers_are_users_of_this_system(void)
+{
+	static const struct {
+		const char *peer, *want;	/* NULL: taken */
+	} cases[] = {
+		{ "root", NULL },
+		{ "0", NULL },
+		{ "10.0.0.0/8", NULL },
+		{ "::1", NULL },
+		{ "4294967294", NULL },
+		{ "no-such-user", "front.peers[1]: 'no-such-user' is no address and no user of this system\n" },
+		{ "4294967295", "front.peers[1]: '4294967295' is no address and no user of this system\n" },
+		{ "10x", "front.peers[1]: '10x' is no address and no user of this system\n" },
+	};
+	struct buf told = BUF_INIT(TOLD_MAX);
+	struct config *c;
+	char *text;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		text = mem_printf("{\"front\": {\"peers\": [\"root\", \"%s\"]}}", cases[i].peer);
+		CHECK_STR(faults_of(text), "");		/* whoever does not serve does not ask for them */
+		buf_clear(&told);
+		c = config_parse("test", text, strlen(text), true, &told);
+		CHECK((c != NULL) == (cases[i].want == NULL));
+		CHECK_STR(buf_str(&told), cases[i].want == NULL ? "" : cases[i].want);
+		config_free(c);
+		free(text);
+	}
+	buf_release(&told);
+}
+
 static void
 a_file_is_loaded_and_a_missing_one_is_told(void)
 {
@@ -882,6 +915,7 @@ main(void)
 		UNIT(an_eodag_file_that_is_not_there_yet_is_fine),
 		UNIT(h7_the_keys_of_s3_are_a_secret_too),
 		UNIT(the_key_of_what_is_remembered_is_any_32_bytes),
+		UNIT(peers_are_users_of_this_system),
 		UNIT(a_file_is_loaded_and_a_missing_one_is_told),
 		UNIT(a_dump_is_a_configuration_again),
 		UNIT(a_dump_names_every_row_and_no_secret),
