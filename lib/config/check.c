@@ -327,22 +327,38 @@ has_resource(const struct rule *r)
 	return r->backends.n > 0 || r->collections.n > 0 || r->items.n > 0 || r->assets.n > 0;
 }
 
-/* The routes that rules can be about; health and ready ask for nobody, and may be named all the same. */
+/* Does the pattern match one of the n texts? */
 static bool
-is_route(const char *glob)
+matches_one(const char *glob, const char *const *texts, size_t n)
 {
-	static const char *const routes[] = { "-/health", "-/ready", "-/status", "-/metrics" };
-
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (text_glob(glob, routes[i]))
+	for (size_t i = 0; i < n; i++) {
+		if (text_glob(glob, texts[i]))
 			return true;
 	}
 	return false;
 }
 
+/* One that matches none would make a rule that never applies: what it forbids would be allowed. */
+static void
+check_methods(const struct rule *r, const struct at *at, struct faults *f)
+{
+	/* nobody is asked for at OPTIONS, which may be named all the same */
+	static const char *const methods[] = { "GET", "HEAD", "OPTIONS" };
+	struct at list = { at, "methods", 0 };
+
+	for (size_t i = 0; i < r->methods.n; i++) {
+		struct at here = { &list, NULL, i };
+
+		if (!matches_one(r->methods.v[i], methods, ARRAY_LEN(methods)))
+			faults_add(f, &here, "there is no such method; there are GET, HEAD and OPTIONS");
+	}
+}
+
 static void
 check_routes(const struct rule *r, const struct at *at, struct faults *f)
 {
+	/* health and ready ask for nobody, and may be named all the same */
+	static const char *const routes[] = { "-/health", "-/ready", "-/status", "-/metrics" };
 	struct at list = { at, "routes", 0 };
 
 	if (r->routes.n > 0 && has_resource(r))
@@ -353,16 +369,29 @@ check_routes(const struct rule *r, const struct at *at, struct faults *f)
 
 		if (strncmp(r->routes.v[i], "-/", 2) != 0 && strcmp(r->routes.v[i], "*") != 0)
 			faults_add(f, &here, "a route begins with '-/'");
-		else if (!is_route(r->routes.v[i]))
+		else if (!matches_one(r->routes.v[i], routes, ARRAY_LEN(routes)))
 			faults_add(f, &here, "there is no such route; there are -/health, -/ready, -/status and -/metrics");
 	}
+}
+
+/* A rule about data behind those that match everything of anyone, or of who is logged in: either may be NULL. */
+static void
+check_reached(const struct rule *r, const struct rule *anyone, const struct rule *known, const struct at *at,
+    struct faults *f)
+{
+	if (r->routes.n > 0)
+		return;
+	if (anyone != NULL)
+		faults_add(f, at, "is never reached: '%s' matches everything", anyone->name);
+	else if (known != NULL && r->who != WHO_ANYONE)
+		faults_add(f, at, "is never reached: '%s' matches everything of those who are logged in", known->name);
 }
 
 static void
 check_rules(const struct config *c, struct faults *f)
 {
 	struct at list = { NULL, "rules", 0 };
-	const struct rule *r, *all = NULL;
+	const struct rule *r, *anyone = NULL, *known = NULL;
 	bool listed;
 
 	for (size_t i = 0; i < c->n_rules; i++) {
@@ -379,12 +408,15 @@ check_rules(const struct config *c, struct faults *f)
 			faults_add(f, &at, "who and users, groups or scopes cannot be in one rule");
 		if (r->n_quotas > 0 && c->memcached.n == 0)
 			faults_add(f, &quotas, "cannot be counted: memcached names no server");
+		check_methods(r, &at, f);
 		check_routes(r, &at, f);
-		if (all != NULL && r->routes.n == 0)
-			faults_add(f, &at, "is never reached: '%s' matches everything", all->name);
-		if (all == NULL && r->who == WHO_ANYONE && r->methods.n == 0 && r->routes.n == 0 &&
-		    !has_resource(r))
-			all = r;
+		check_reached(r, anyone, known, &at, f);
+		if (r->methods.n == 0 && r->routes.n == 0 && !has_resource(r)) {
+			if (anyone == NULL && r->who == WHO_ANYONE)
+				anyone = r;
+			if (known == NULL && r->who == WHO_AUTHENTICATED)
+				known = r;
+		}
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(c->rules[j].name, r->name) == 0) {
 				faults_add(f, &name, "is the name of rules[%zu], too", j);

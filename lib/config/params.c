@@ -136,7 +136,8 @@ static const struct param rule_params[] = {
 	  .text = "Scopes of a verified token, one of which is wanted besides. Identities that "
 		  "come from the front carry none, so such a rule never applies to them." },
 	{ "methods", PARAM_STRINGS, ROW(rule, methods), 0, 10, "[]", .length = LEN_SET,
-	  .text = "Patterns of HTTP methods (GET, HEAD, OPTIONS). Empty means all." },
+	  .text = "Patterns of HTTP methods (GET, HEAD). Empty means all. OPTIONS is answered to "
+		  "everybody, before the rules." },
 	{ "routes", PARAM_STRINGS, ROW(rule, routes), 0, 100, "[]", .length = LEN_GLOB,
 	  .text = "Patterns of the proxy's own routes, such as \"-/status\" or \"-/metrics\". A "
 		  "rule with routes is about them alone; a rule without is about data alone." },

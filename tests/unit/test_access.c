@@ -567,7 +567,7 @@ a_login_is_asked_for_only_where_it_helps(void)
 	CHECK_STR(decided_for("{\"users\":[\"alice\"],\"collections\":[\"S1\"],\"allow\":true}", "",
 		      NULL, &asset),
 	    "deny -");
-	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"allow\":false},{\"users\":[\"alice\"],"
+	CHECK_STR(decided_for("{\"who\":\"authenticated\",\"items\":[\"*\"],\"allow\":false},{\"users\":[\"alice\"],"
 			      "\"allow\":true}",
 		      "", NULL, &asset),
 	    "deny -");

@@ -303,6 +303,26 @@ limits_need_sense(void)
 	    "");
 }
 
+/* A rule that forbids "get" would forbid nobody anything: methods are upper-case. */
+static void
+h7_patterns_of_methods_match_one(void)
+{
+	static const char *const bad[] = { "get", "Get", "POST", "GET ", "GET,HEAD", "G" },
+				 *const good[] = { "GET", "HEAD", "OPTIONS", "*", "?E*", "[GH]E*" };
+	char *text;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		text = mem_printf("{\"rules\":[{\"who\":\"anyone\",\"methods\":[\"HEAD\",\"%s\"],\"allow\":false}]}", bad[i]);
+		check_fault(text, "rules[0].methods[1]: there is no such method; there are GET, HEAD and OPTIONS");
+		free(text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		text = mem_printf("{\"rules\":[{\"who\":\"anyone\",\"methods\":[\"%s\"],\"allow\":false}]}", good[i]);
+		CHECK_STR(faults_of(text), "");
+		free(text);
+	}
+}
+
 static void
 h7_rules_must_say_whom_and_what(void)
 {
@@ -326,6 +346,19 @@ h7_rules_must_say_whom_and_what(void)
 	check_fault(
 	    "{\"rules\":[{\"who\":\"anyone\",\"allow\":true},{\"users\":[\"a\"],\"allow\":false}]}",
 	    "rules[1]: is never reached: 'rules[0]' matches everything");
+	check_fault("{\"rules\":[{\"who\":\"authenticated\",\"allow\":true},"
+		    "{\"users\":[\"mallory\"],\"items\":[\"x\"],\"allow\":false}]}",
+	    "rules[1]: is never reached: 'rules[0]' matches everything of those who are logged in");
+	check_fault("{\"rules\":[{\"who\":\"authenticated\",\"allow\":true},"
+		    "{\"who\":\"authenticated\",\"backends\":[\"x\"],\"allow\":false}]}",
+	    "rules[1]: is never reached: 'rules[0]' matches everything of those who are logged in");
+	CHECK_STR(faults_of("{\"rules\":[{\"who\":\"authenticated\",\"allow\":true},"
+			    "{\"who\":\"anyone\",\"collections\":[\"open\"],\"allow\":true},"
+			    "{\"users\":[\"a\"],\"routes\":[\"-/status\"],\"allow\":true}]}"),
+	    "");
+	CHECK_STR(faults_of("{\"rules\":[{\"who\":\"authenticated\",\"methods\":[\"GET\"],\"allow\":true},"
+			    "{\"users\":[\"a\"],\"allow\":false}]}"),
+	    "");
 	check_fault("{\"rules\":[{\"name\":\"n\",\"users\":[\"a\"],\"allow\":true},{\"name\":\"n\","
 		    "\"users\":[\"b\"],\"allow\":true}]}",
 	    "rules[1].name: is the name of rules[0], too");
@@ -709,6 +742,7 @@ main(void)
 		UNIT(h7_every_row_refuses_values_of_other_types),
 		UNIT(every_number_has_a_range),
 		UNIT(limits_need_sense),
+		UNIT(h7_patterns_of_methods_match_one),
 		UNIT(h7_rules_must_say_whom_and_what),
 		UNIT(what_refers_to_something_must_find_it),
 		UNIT(a_lifetime_is_given_or_the_names),
