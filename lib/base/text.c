@@ -237,27 +237,56 @@ text_hash(uint64_t h, const void *data, size_t n)
 	return h;
 }
 
+/* Takes the character at *s, which is not at its end; a byte that is no UTF-8 is one that none has. */
+static uint32_t
+next_char(const char **s)
+{
+	const uint8_t *p = (const uint8_t *)*s;
+	size_t len = p[0] < 0x80 ? 1 : utf8_len(p, strnlen(*s, 4));
+	uint32_t c = p[0];
+
+	if (len == 0) {
+		c |= 0x110000;
+		len = 1;
+	} else if (len > 1) {
+		c &= 0x7fU >> len;
+		for (size_t i = 1; i < len; i++)
+			c = c << 6 | (p[i] & 0x3f);
+	}
+	*s += len;
+	return c;
+}
+
+/* The same in a pattern, where a backslash takes the next one as it is. */
+static uint32_t
+next_literal(const char **p)
+{
+	if ((*p)[0] == '\\' && (*p)[1] != '\0')
+		(*p)++;
+	return next_char(p);
+}
+
 /*
- * '*', '?' and '[...]' with ranges and '!'; a backslash takes the next
- * character as it is.  Linear but for '*', which backtracks to the last one
- * only, so hostile text costs at most |pattern| * |text|.
+ * '*', '?' and '[...]' with ranges and '!', over characters; a backslash
+ * takes the next one as it is.  Linear but for '*', which backtracks to the
+ * last one only, so hostile text costs at most |pattern| * |text|.
  */
 static bool
-match_set(const char **pattern, char c)
+match_set(const char **pattern, uint32_t c)
 {
 	const char *p = *pattern + 1;
-	bool negate = *p == '!' || *p == '^', hit = false, first = true;
+	bool negate = *p == '!' || *p == '^', hit = false;
+	uint32_t low, high;
 
 	if (negate)
 		p++;
-	for (; *p != '\0' && (*p != ']' || first); p++) {
-		first = false;
-		if (p[1] == '-' && p[2] != '\0' && p[2] != ']') {
-			hit = hit || ((uint8_t)c >= (uint8_t)p[0] && (uint8_t)c <= (uint8_t)p[2]);
-			p += 2;
-		} else {
-			hit = hit || *p == c;
+	for (bool first = true; *p != '\0' && (*p != ']' || first); first = false) {
+		low = high = next_literal(&p);
+		if (p[0] == '-' && p[1] != '\0' && p[1] != ']') {
+			p++;
+			high = next_literal(&p);
 		}
+		hit = hit || (c >= low && c <= high);
 	}
 	if (*p == '\0') {	/* no closing bracket: '[' is itself */
 		(*pattern)++;
@@ -268,26 +297,21 @@ match_set(const char **pattern, char c)
 }
 
 static bool
-match_one(const char **pattern, char c)
+match_one(const char **pattern, uint32_t c)
 {
-	const char *p = *pattern;
-
-	if (*p == '[')
+	if (**pattern == '[')
 		return match_set(pattern, c);
-	if (*p == '\\' && p[1] != '\0')
-		p++;
-	else if (*p == '?') {
-		*pattern = p + 1;
+	if (**pattern == '?') {
+		(*pattern)++;
 		return true;
 	}
-	*pattern = p + 1;
-	return *p == c;
+	return next_literal(pattern) == c;
 }
 
 bool
 text_glob(const char *pattern, const char *text)
 {
-	const char *star = NULL, *star_text = NULL;
+	const char *star = NULL, *star_text = NULL, *next;
 
 	while (*text != '\0') {
 		if (*pattern == '*') {
@@ -295,14 +319,16 @@ text_glob(const char *pattern, const char *text)
 			star_text = text;
 			continue;
 		}
-		if (*pattern != '\0' && match_one(&pattern, *text)) {
-			text++;
+		next = text;
+		if (*pattern != '\0' && match_one(&pattern, next_char(&next))) {
+			text = next;
 			continue;
 		}
 		if (star == NULL)
 			return false;
 		pattern = star;
-		text = ++star_text;
+		(void)next_char(&star_text);
+		text = star_text;
 	}
 	while (*pattern == '*')
 		pattern++;

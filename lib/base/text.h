@@ -37,7 +37,7 @@ void text_random_hex(char *dst, size_t n);
  */
 #define TEXT_HASH	0xcbf29ce484222325u
 uint64_t text_hash(uint64_t h, const void *data, size_t n);
-/* Shell glob over the whole text, case-sensitive, '*' also crosses '/'.
+/* Shell glob over the whole text, by characters of UTF-8, case-sensitive, '*' also crosses '/'.
  * The pattern comes from the configuration, the text never acts as one. */
 bool text_glob(const char *pattern, const char *text);
 

@@ -431,6 +431,33 @@ globs_match_the_whole_text(void)
 	CHECK(!text_glob("?", ""));
 }
 
+/* What a rule forbids is forbidden in every language. */
+static void
+globs_match_characters_and_not_bytes(void)
+{
+	CHECK(text_glob("caf?", "caf\xc3\xa9"));
+	CHECK(!text_glob("caf??", "caf\xc3\xa9"));
+	CHECK(text_glob("?\xc3\xa9*?", "\xe2\x82\xac\xc3\xa9\xf0\x9f\x8c\x8d"));
+	CHECK(text_glob("[!a]x", "\xc3\xa9x"));
+	CHECK(text_glob("[\xc3\xa0-\xc3\xbc]", "\xc3\xb6"));
+	CHECK(!text_glob("[\xc3\xa0-\xc3\xaf]", "\xc3\xb6"));
+	CHECK(!text_glob("[\xc3\xa9]*", "\xc3\xb6x"));		/* they begin with the same byte */
+	CHECK(!text_glob("*[\xa9]", "\xc3\xa9"));
+	/* bytes that are no UTF-8 are themselves */
+	CHECK(text_glob("a?\xff[\xfe]", "a\xff\xff\xfe"));
+	CHECK(!text_glob("\xff", "\xc3\xbf"));
+}
+
+static void
+a_backslash_takes_the_next_character_also_in_brackets(void)
+{
+	CHECK(text_glob("[\\]]x", "]x"));
+	CHECK(!text_glob("[\\]]x", "\\x"));
+	CHECK(text_glob("[a\\-c]", "-") && !text_glob("[a\\-c]", "b"));
+	CHECK(text_glob("[\\\\]", "\\"));
+	CHECK(text_glob("\\\xc3\xa9", "\xc3\xa9"));
+}
+
 static void
 the_text_is_never_the_pattern(void)
 {
@@ -496,6 +523,8 @@ main(void)
 		UNIT(the_hash_of_a_text_never_changes),
 		UNIT(utf8_is_checked_strictly),
 		UNIT(globs_match_the_whole_text),
+		UNIT(globs_match_characters_and_not_bytes),
+		UNIT(a_backslash_takes_the_next_character_also_in_brackets),
 		UNIT(the_text_is_never_the_pattern),
 		UNIT(broken_patterns_end),
 		UNIT(h7_hostile_patterns_cost_no_more_than_their_product),
