@@ -140,17 +140,36 @@ add_item(struct json_object *item, const struct strs *prefixes, const struct str
 	return 0;
 }
 
+/* Is it one page of several (a link with the relation "next")? */
+static bool
+has_next(struct json_object *collection)
+{
+	struct json_object *links;
+	const char *rel;
+	bool found = false;
+
+	if (!json_object_object_get_ex(collection, "links", &links) || !json_object_is_type(links, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(links) && !found; i++) {
+		rel = text_of(json_object_array_get_idx(links, i), "rel");
+		found = rel != NULL && strcmp(rel, "next") == 0;
+	}
+	return found;
+}
+
 int
 document_assets(const char *text, size_t n, const struct strs *prefixes, const struct strs *wanted, struct strs *paths,
-    struct err *e)
+    bool *ret_more, struct err *e)
 {
 	struct json_object *o = parse(text, n), *features;
 	int rc = 0;
 
+	*ret_more = false;
 	if (o == NULL) {
 		rc = err_set(e, "this is no JSON");
 	} else if (json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "features", &features) &&
 	    json_object_is_type(features, json_type_array)) {
+		*ret_more = has_next(o);
 		for (size_t i = 0; i < json_object_array_length(features) && rc == 0; i++)
 			rc = add_item(json_object_array_get_idx(features, i), prefixes, wanted, paths, e);
 	} else {

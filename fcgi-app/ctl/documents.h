@@ -18,9 +18,10 @@ void document_detail(const char *text, size_t n, struct buf *out);
  * Append the paths of the assets of an item, or of the items of a collection (a FeatureCollection).
  * prefixes: where the proxy is found, each with a '/' at its end; an href that begins with one of
  * them counts.  wanted: NULL for these alone, or names, of which each item has to have each; one
- * that is not the proxy's then gets the path that the proxy gives it.  0, or -1 and e.
+ * that is not the proxy's then gets the path that the proxy gives it.  *ret_more: the collection is
+ * a page, and others follow.  0, or -1 and e.
  */
 int document_assets(const char *text, size_t n, const struct strs *prefixes, const struct strs *wanted,
-    struct strs *paths, struct err *e);
+    struct strs *paths, bool *ret_more, struct err *e);
 
 #endif

@@ -194,6 +194,7 @@ add_item(struct warm *w, const char *item, const char *assets, struct err *e)
 	struct strs prefixes = { NULL, 0 }, names = { NULL, 0 }, found = { NULL, 0 };
 	struct buf text = BUF_INIT(DOCUMENT_MAX);
 	char *copy = mem_strdup(assets), *save = NULL;
+	bool more = false;
 	int rc;
 
 	for (char *name = copy == NULL ? NULL : strtok_r(copy, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save))
@@ -203,7 +204,9 @@ add_item(struct warm *w, const char *item, const char *assets, struct err *e)
 	if (rc == 0 && assets != NULL && names.n == 0)
 		rc = err_set(e, "--assets names none");
 	if (rc == 0)
-		rc = document_assets(buf_str(&text), text.len, &prefixes, assets == NULL ? NULL : &names, &found, e);
+		rc = document_assets(buf_str(&text), text.len, &prefixes, assets == NULL ? NULL : &names, &found, &more, e);
+	if (rc == 0 && more)
+		(void)complain("warning: the collection has further pages, which are not asked for");
 	if (rc == 0 && found.n == 0)
 		rc = err_set(e, "no asset of the item points to '%.200s': name them with --assets", w->base);
 	if (rc == 0)

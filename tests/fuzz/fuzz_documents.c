@@ -14,10 +14,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct strs paths = { NULL, 0 };
 	struct buf detail = BUF_INIT(1 << 20);
 	struct err e = ERR_NONE;
+	bool more;
 
 	document_detail((const char *)data, n, &detail);
 	buf_release(&detail);
-	if (document_assets((const char *)data, n, &prefixes, n % 2 == 0 ? NULL : &wanted, &paths, &e) != 0)
+	if (document_assets((const char *)data, n, &prefixes, n % 2 == 0 ? NULL : &wanted, &paths, &more, &e) != 0)
 		MUST(e.text[0] != '\0');
 	MUST(paths.n <= n);
 	strs_release(&paths);

@@ -442,6 +442,18 @@ def test_warm_takes_an_item_from_a_file_or_a_url_and_assets_by_name(stack, tmp_p
         assert done.returncode == 1 and want in done.stderr, done
 
 
+def test_warm_tells_of_a_collection_that_has_further_pages(stack, tmp_path):
+    """What it cannot see is not said to be warm."""
+    asset = stack.add()
+    with open(os.path.join(stack.env["ITEMS_DIR"], "DEMO", asset.name + ".json")) as f:
+        page = {"type": "FeatureCollection", "features": [json.load(f)], "links": [{"rel": "self", "href": "https://stac.example/search"}]}
+    done = ctl(stack, "warm", *login(stack, tmp_path), "--item", write(tmp_path, json.dumps(page).encode(), "last"))
+    assert done.returncode == 0 and "1 of 1 assets are warm" in done.stderr and "warning" not in done.stderr, done
+    page["links"].append({"rel": "next", "href": "https://stac.example/search?token=2"})
+    done = ctl(stack, "warm", *login(stack, tmp_path), "--item", write(tmp_path, json.dumps(page).encode(), "page"))
+    assert done.returncode == 0 and "warning: the collection has further pages, which are not asked for" in done.stderr, done
+
+
 def test_warm_without_a_login_is_refused_like_everybody(stack, tmp_path):
     asset = stack.add()
     done = ctl(stack, "warm", name_of(asset))
