@@ -210,19 +210,14 @@ keep_secret(const struct strs *old, struct strs *new)
 int
 config_keep(const struct config *old, struct config *new, struct buf *faults)
 {
-	bool other_store = old->cache_store != new->cache_store;
 	struct faults f = { .out = faults };
 
 	for (size_t i = 0; i < config_params_n; i++) {
-		/* the keys are of the store that stays: the file may have none for it, or another one's */
-		if ((config_params[i].flags & PARAM_RESTART) != 0 ||
-		    (other_store && (config_params[i].offset == offsetof(struct config, s3_credentials) ||
-					config_params[i].offset == offsetof(struct config, s3_profile))))
+		if ((config_params[i].flags & PARAM_RESTART) != 0)
 			params_copy(&config_params[i], old, new);
 	}
 	keep_secret(&old->s3_memory_secret, &new->s3_memory_secret);
-	if (other_store)
-		keep_secret(&old->s3_keys, &new->s3_keys);
+	keep_secret(&old->s3_keys, &new->s3_keys);
 	check_all(new, &f);
 	return f.n == 0 ? 0 : -1;
 }

@@ -312,11 +312,13 @@ const struct param config_params[] = {
 	  .flags = PARAM_RESTART, WORDS("path", "virtual"),
 	  .text = "Where the bucket stands in a URL: first in the path, or before the host "
 		  "(\"bucket.s3.example.org\"), as AWS wants it." },
-	{ "cache.s3.credentials", PARAM_PATH, AT(s3_credentials), 0, LEN_PATH, "\"\"",
+	{ "cache.s3.credentials", PARAM_PATH, AT(s3_credentials), 0, LEN_PATH, "\"\"", PARAM_RESTART,
 	  .text = "A file with the keys, in the format of AWS's shared credentials. Others may "
-		  "not read it, only its owner may write it. Empty means the environment: "
-		  "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." },
-	{ "cache.s3.profile", PARAM_STRING, AT(s3_profile), 1, LEN_SET, "\"default\"", PARAM_FILLED,
+		  "not read it, only its owner may write it. What is in it is read "
+		  "again when it changes. Empty means the environment: AWS_ACCESS_KEY_ID, "
+		  "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." },
+	{ "cache.s3.profile", PARAM_STRING, AT(s3_profile), 1, LEN_SET, "\"default\"",
+	  PARAM_RESTART | PARAM_FILLED,
 	  .text = "The section of that file." },
 	{ "cache.s3.public_endpoint", PARAM_STRING, AT(s3_public_endpoint), 0, LEN_NAME, "\"\"", PARAM_RESTART,
 	  .text = "The endpoint as clients reach it, for the URLs that they are redirected to, where "

@@ -164,6 +164,19 @@ def test_another_version_in_the_bucket_is_never_mixed_in(stack, bucket):
     assert len(asset.upstream()) == 1
 
 
+def test_keys_of_a_file_elsewhere_wait_for_the_next_start(make_stack, bucket, tmp_path):
+    """Movers are confined: one that is told of a file which it may not read would have no keys at all."""
+    stack = make_stack(store=bucket)
+    keys = tmp_path / "keys"
+    with open(stack.config()["cache"]["s3"]["credentials"]) as f:
+        keys.write_text(f.read())
+    keys.chmod(0o600)
+    stack.reload(lambda config: config["cache"]["s3"].update(credentials=str(keys)))
+    assert "until the next start these stay: cache.s3.credentials" in stack.log()
+    stack.add(os.urandom(5000)).warm()
+    assert stack.status()["gauges"]["store_away"] == 0 and "EO-STORE" not in stack.log()
+
+
 def test_keys_come_from_the_environment_where_there_is_no_file(bucket, make_stack, s3_engine, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_engine.owner.id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_engine.owner.secret)

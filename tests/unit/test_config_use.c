@@ -679,8 +679,8 @@ a_reload_keeps_what_it_does_not_take(void)
 	strs_add(&same->s3_memory_secret, "new");
 	config_restart_needed(was, same, &paths);
 	CHECK_STR(buf_str(&paths), "user, cache.path, cache.s3.endpoint, cache.s3.region, cache.s3.bucket, "
-				   "cache.s3.prefix, cache.s3.addressing, cache.s3.public_endpoint, "
-				   "cache.s3.memory_key, dirs.run, dirs.state, dirs.spool, pool.movers, "
+				   "cache.s3.prefix, cache.s3.addressing, cache.s3.credentials, cache.s3.profile, "
+				   "cache.s3.public_endpoint, cache.s3.memory_key, dirs.run, dirs.state, dirs.spool, pool.movers, "
 				   "upstream.ca_file");
 	CHECK_INT(config_keep(was, same, &told), 0);
 	buf_clear(&paths);
@@ -688,15 +688,14 @@ a_reload_keeps_what_it_does_not_take(void)
 	CHECK_STR(buf_str(&paths), "");
 	CHECK_STR(same->s3_bucket, "was");
 	CHECK_STR(same->s3_memory_secret.v[0], "was");
-	CHECK_STR(same->s3_credentials, "/new");	/* a reload takes these */
-	CHECK_STR(same->s3_keys.v[0], "new");
+	CHECK_STR(same->s3_credentials, "/was");
+	CHECK_STR(same->s3_keys.v[0], "was");
 	CHECK_INT(same->cache_min_free_percent, 9);
 	/* another secret in the same file is another key */
 	strs_release(&same->s3_memory_secret);
 	strs_add(&same->s3_memory_secret, "new");
 	config_restart_needed(was, same, &paths);
 	CHECK_STR(buf_str(&paths), "cache.s3.memory_key");
-	/* the keys that a store lets itself in with are no use to another one */
 	CHECK_INT(config_keep(was, other, &told), 0);
 	CHECK_INT(other->cache_store, CACHE_STORE_S3);
 	CHECK_STR(other->s3_credentials, "/was");
