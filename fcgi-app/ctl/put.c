@@ -71,13 +71,17 @@ parse_date(const char *s, int64_t *ret, struct err *e)
 {
 	struct tm tm = { .tm_isdst = 0 };
 	const char *end;
+	time_t t;
+	int day;
 
 	if (httpdate_parse(s, strlen(s), ret) == 0)
 		return 0;
 	end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (end == NULL || *end != '\0' || timegm(&tm) < 0)
+	day = tm.tm_mday;
+	t = timegm(&tm);	/* which makes the 3rd of March of the 31st of February */
+	if (end == NULL || *end != '\0' || t < 0 || tm.tm_mday != day)
 		return err_set(e, "--last-modified is a date like 2026-11-22T12:00:00Z");
-	*ret = (int64_t)timegm(&tm);
+	*ret = (int64_t)t;
 	return 0;
 }
 

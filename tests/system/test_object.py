@@ -136,6 +136,7 @@ def test_a_chunk_of_a_tree_is_put_under_its_sub_path(stack, tmp_path):
     (("--etag", "a\r\nX: y"), b"x", "'etag' is not a strong entity-tag"),
     (("--type", "image/tiff\r\nX: y"), b"x", "--type is a media type"),
     (("--last-modified", "yesterday"), b"x", "--last-modified is a date"),
+    (("--last-modified", "2026-02-31T00:00:00Z"), b"x", "--last-modified is a date"),
     ((), b"<!DOCTYPE html><title>Login</title>", "looks like an HTML page")])
 def test_what_is_not_as_announced_is_not_put(stack, tmp_path, options, data, want):
     asset = stack.add(b"")
