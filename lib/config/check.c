@@ -432,6 +432,7 @@ static void
 check_datasets(const struct config *c, struct faults *f)
 {
 	struct at list = { NULL, "datasets", 0 };
+	size_t all = c->n_datasets;	/* the first that matches everything */
 	char shown[SHOWN];
 
 	for (size_t i = 0; i < c->n_datasets; i++) {
@@ -445,6 +446,10 @@ check_datasets(const struct config *c, struct faults *f)
 		if (d->cache_control != NULL &&
 		    d->cache_control[strspn(d->cache_control, ALNUM " ,=-_\"")] != '\0')
 			faults_add(f, &control, "is not a Cache-Control value");
+		if (i > all)
+			faults_add(f, &at, "is never reached: datasets[%zu] matches everything", all);
+		if (i < all && d->backends.n == 0 && d->collections.n == 0 && d->assets.n == 0)
+			all = i;
 	}
 }
 

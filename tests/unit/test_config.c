@@ -381,6 +381,9 @@ what_refers_to_something_must_find_it(void)
 	    "{\"datasets\":[{\"collections\":[\"S2\"]}]}", "datasets[0].retention: must be given");
 	check_fault("{\"datasets\":[{\"retention\":\"30d\"}]}",
 	    "datasets[0].retention: no such member of cache.retentions: '30d'");
+	check_fault("{\"cache\":{\"retentions\":{\"1d\":{},\"keep\":{}}},\"datasets\":[{\"backends\":[\"a\"],\"retention\":\"1d\"},"
+		    "{\"retention\":\"1d\"},{\"collections\":[\"S2\"],\"retention\":\"keep\"}]}",
+	    "datasets[2]: is never reached: datasets[1] matches everything");
 	check_fault("{\"datasets\":[{\"retention\":\"30d\",\"cache_control\":\"public\\r\\nX: "
 		    "y\"}],\"cache\":{\"retentions\":{\"30d\":{}}}}",
 	    "datasets[0].cache_control: a control byte");
