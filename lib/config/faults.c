@@ -54,20 +54,19 @@ void
 faults_add_path(struct faults *f, const char *path, const char *fmt, ...)
 {
 	char copy[SCAN_NAME_MAX], *dot;
-	struct at up = { 0 }, at = { 0 };
+	struct at at[CONFIG_SECTIONS_MAX + 1] = { { NULL, copy, 0 } };
+	size_t n = 0;
 	va_list ap;
 
 	(void)snprintf(copy, sizeof(copy), "%s", path);
-	up.name = copy;
-	dot = strchr(copy, '.');
-	if (dot != NULL) {
+	for (dot = strchr(copy, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
+		MUST(n < CONFIG_SECTIONS_MAX);
 		*dot = '\0';
-		at.up = &up;
-		at.name = dot + 1;
+		n++;
+		at[n] = (struct at){ &at[n - 1], dot + 1, 0 };
 	}
 	va_start(ap, fmt);
-	faults_vadd(
-	    f, path, f->scan == NULL ? 0 : scan_line(f->scan, dot == NULL ? &up : &at), fmt, ap);
+	faults_vadd(f, path, f->scan == NULL ? 0 : scan_line(f->scan, &at[n]), fmt, ap);
 	va_end(ap);
 }
 

@@ -685,6 +685,18 @@ lists_have_a_length(void)
 }
 
 static void
+checks_name_the_line_of_the_member(void)
+{
+	CHECK_STR(faults_of("{\n\"cache\": {\n\"path\": \"/c\",\n\"s3\": {\n\"endpoint\": \"http://a\",\n"
+			    "\"bucket\": \"bucket\",\n\"prefix\": \"a\" } },\n\"front\":\n{ \"base_path\": \"x\" } }"),
+	    "front.base_path: must begin with '/' (line 9)\n"
+	    "cache.s3.prefix: must end with '/' (line 7)\n");
+	/* one that is not there: of what should hold it */
+	CHECK_STR(faults_of("{\n\"cache\": {\n\"store\":\n\"s3\",\n\"s3\": {\n} } }"),
+	    "cache.s3.endpoint: must be given: cache.store is \"s3\" (line 5)\n");
+}
+
+static void
 strings_have_a_length(void)
 {
 	char *text = mem_printf("{\"rules\":[{\"users\":[\"%0257d\"],\"allow\":true}]}", 0);
@@ -756,6 +768,7 @@ main(void)
 		UNIT(addresses_and_paths_are_checked),
 		UNIT(the_bounds_of_other_rooms_are_ours),
 		UNIT(lists_have_a_length),
+		UNIT(checks_name_the_line_of_the_member),
 		UNIT(strings_have_a_length),
 		UNIT(h7_a_text_over_10_mib_is_refused),
 		UNIT(a_flood_of_faults_is_cut),
