@@ -52,17 +52,23 @@ utf8_len(const uint8_t *s, size_t n)
 	return need;
 }
 
+size_t
+text_utf8_len(const char *s, size_t n)
+{
+	size_t len, i;
+
+	for (i = 0; i < n; i += len) {
+		len = utf8_len((const uint8_t *)s + i, n - i);
+		if (len == 0)
+			break;
+	}
+	return i;
+}
+
 bool
 text_is_utf8(const char *s, size_t n)
 {
-	size_t len;
-
-	for (size_t i = 0; i < n; i += len) {
-		len = utf8_len((const uint8_t *)s + i, n - i);
-		if (len == 0)
-			return false;
-	}
-	return true;
+	return text_utf8_len(s, n) == n;
 }
 
 bool

@@ -26,6 +26,7 @@ void text_hex(struct buf *out, const void *data, size_t n);
 /* hex digits to bytes: 0, or -1 when not exactly 2n hex digits. */
 int text_unhex(const char *hex, size_t len, uint8_t *ret, size_t n);
 bool text_is_utf8(const char *s, size_t n);
+size_t text_utf8_len(const char *s, size_t n);	/* bytes at its beginning that are */
 /* C0, DEL, or C1 (U+0080 to U+009F, two bytes in UTF-8)? */
 bool text_has_control(const char *s, size_t n);
 int text_hex_value(char c);		/* 0 to 15, or -1 */

@@ -402,6 +402,7 @@ int
 scan_json(struct scan *s, const char *text, size_t len, size_t nodes_max, struct err *e)
 {
 	struct scanner c = { .s = s, .line = 1, .e = e };
+	size_t valid;
 
 	*s = (struct scan){ .len = len, .max = nodes_max };
 	if (len > UINT32_MAX / 2)
@@ -414,8 +415,14 @@ scan_json(struct scan *s, const char *text, size_t len, size_t nodes_max, struct
 	c.end = c.p + len;
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		return fault(&c, "a byte order mark");
-	if (!text_is_utf8(text, len))
-		return err_set(e, "line 1, column 1: the text is not UTF-8");
+	valid = text_utf8_len(text, len);
+	if (valid < len) {
+		for (; c.p < s->text + valid; c.p++) {
+			if (*c.p == '\n')
+				newline(&c);
+		}
+		return fault(&c, "the text is not UTF-8");
+	}
 	(void)add_node(&c, 0, NULL, 0, SIZE_MAX); /* the document: always fits */
 	if (blanks_to_more(&c) < 0)
 		return -1;

@@ -211,6 +211,8 @@ faults_tell_line_and_column(void)
 {
 	check_refused("{\n  \"a\": 1,\n  \"b\": x\n}", "line 3, column 8:");
 	check_refused("{\n/* \n\n */ \"b\" }", "line 4, column 9:");
+	check_refused("{\n  // Zo\xc3\xab\n  // caf\xe9\n}", "line 3, column 9: the text is not UTF-8");
+	check_refused("{}\n\xe2\x82", "line 2, column 1: the text is not UTF-8");
 }
 
 static void
