@@ -248,7 +248,8 @@ const struct param config_params[] = {
 		  "(HTTP_*, or REMOTE_USER on nginx) is refused." },
 	{ "identity.groups_param", PARAM_STRING, AT(groups_param), 0, LEN_SET, "\"EODATA_GROUPS\"",
 	  .text = "The FastCGI parameter with the user's groups. Empty means that the front "
-		  "names none." },
+		  "names none. A user has 64 at most, those of identity.groups included: a request "
+		  "with more is answered 400." },
 	{ "identity.groups_separator", PARAM_STRING, AT(groups_separator), 0, 1, "\",\"",
 	  .text = "The character between two groups. Empty means that the parameter holds one "
 		  "group." },
