@@ -2,7 +2,7 @@
  *
  * wire/conditional.h.  The input is our ETag and then the client's headers,
  * one in a line: If-Match, If-None-Match, If-Modified-Since,
- * If-Unmodified-Since, If-Range; a missing line is an absent header.
+ * If-Unmodified-Since, If-Range; a missing line and a "-" are an absent header.
  */
 #include "fuzz.h"
 
@@ -22,6 +22,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	for (size_t i = 0; i < ARRAY_LEN(line) && rest != NULL; i++)
 		line[i] = strsep(&rest, "\n");
+	for (size_t i = 0; i < ARRAY_LEN(line); i++) {
+		if (line[i] != NULL && strcmp(line[i], "-") == 0)
+			line[i] = NULL;
+	}
 	v = (struct validators){ line[0], n % 3 == 0 ? -1 : 784111777 };
 	c = (struct conditions){ line[1], line[2], line[3], line[4], line[5] };
 	verdict = conditions_check(&c, &v);

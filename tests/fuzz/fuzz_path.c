@@ -38,13 +38,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (path_parse(&a, (const char *)data + 1, n - 1, base_path, &e) != PATH_OK)
 		return 0;
 	MUST(a.n >= 1 && a.n <= PATH_SEGMENTS_MAX && strlen(a.query) < n);
+	for (size_t i = 0; i < a.n; i++)
+		check_segment(a.seg[i]);
 	if (strlen(base_path) > 1)
 		(void)buf_adds(&out, base_path);
-	for (size_t i = 0; i < a.n; i++) {
-		check_segment(a.seg[i]);
-		(void)buf_addc(&out, '/');
-		text_percent(&out, a.seg[i], strlen(a.seg[i]));
-	}
+	(void)buf_addc(&out, '/');
+	path_join(&a, 0, &out);
 	MUST(buf_ok(&out));
 	/* percent-encoding makes it longer: too long is fine then, another path is not */
 	if (out.len <= PATH_URI_MAX) {
