@@ -53,6 +53,7 @@ struct link {
 	struct watch watch;
 	struct buf in, out;
 	bool want_out;
+	bool deaf;			/* it reads no more; its last answers and its end are still to come */
 	bool bye;			/* it ends in order: what is open was not begun */
 	struct timer timer;		/* ASKED: the broker's deadline */
 	TAILQ_HEAD(ticket_list, resolve_ticket) jobs;	/* all, in the order of their coming */
@@ -134,7 +135,7 @@ link_close(struct link *l)
 	timer_clear(l->rs->m->loop, &l->timer);
 	buf_clear(&l->in);
 	buf_clear(&l->out);
-	l->want_out = l->bye = false;
+	l->want_out = l->deaf = l->bye = false;
 	l->state = LINK_NONE;
 }
 
@@ -181,12 +182,14 @@ link_write(struct link *l)
 	ssize_t n;
 	bool full = false;
 
-	while (l->out.len > 0 && !full) {
+	while (l->out.len > 0 && !l->deaf && !full) {
 		n = send(l->fd, l->out.data, l->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
 			buf_consume(&l->out, (size_t)n);
+		else if (errno == EAGAIN || errno == EINTR)
+			full = true;
 		else
-			full = true;	/* an error shows as EPOLLHUP too */
+			l->deaf = true;	/* EPOLLOUT would come for ever: to epoll it is writable */
 	}
 	if (full != l->want_out) {
 		l->want_out = full;
@@ -284,7 +287,7 @@ link_feed(struct link *l)
 {
 	struct waiter *w;
 
-	while (l->state == LINK_UP && l->n_sent < AHEAD && !link_is_over(l)) {
+	while (l->state == LINK_UP && !l->deaf && l->n_sent < AHEAD && !link_is_over(l)) {
 		w = lines_take(&l->lines);
 		if (w == NULL)
 			break;

@@ -395,13 +395,25 @@ front_read(struct front *f)
 /* -- broker and resolver --------------------------------------------------------------------- */
 
 static void
+answer(struct rig *r, const struct resolve_answer *a)
+{
+	struct buf msg = BUF_INIT(65536), out = BUF_INIT(65540);
+
+	resolve_answer_put(&msg, a);
+	msg_frame(&out, &msg);
+	MUST(buf_ok(&msg) && buf_ok(&out));
+	(void)fd_write_all(r->resolver, out.data, out.len);
+	buf_release(&msg);
+	buf_release(&out);
+}
+
+static void
 answer_job(struct rig *r, uint64_t job, const struct script *s)
 {
 	struct resolve_answer a = {
 		.job = job, .kind = s == NULL ? RESOLVE_FAILED : s->kind, .backend = "b", .method = "GET",
 		.size = UINT64_MAX, .tls_verify = true, .status = 404, .who = "client", .reason = "no such asset",
 	};
-	struct buf msg = BUF_INIT(65536), out = BUF_INIT(65540);
 	char url[128], bearer[64], endpoint[40], id[16];
 
 	if (s != NULL) {
@@ -430,12 +442,7 @@ answer_job(struct rig *r, uint64_t job, const struct script *s)
 		a.headers[0] = bearer;
 		a.n_headers = 1;
 	}
-	resolve_answer_put(&msg, &a);
-	msg_frame(&out, &msg);
-	MUST(buf_ok(&msg) && buf_ok(&out));
-	(void)fd_write_all(r->resolver, out.data, out.len);
-	buf_release(&msg);
-	buf_release(&out);
+	answer(r, &a);
 }
 
 static void
@@ -471,6 +478,21 @@ rig_kill_resolver(struct rig *r)
 	fd_close(&r->resolver);
 	buf_clear(&r->jobs);
 	r->n_open = 0;
+	r->retiring = false;
+}
+
+void
+rig_retire_resolver(struct rig *r)
+{
+	MUST(shutdown(r->resolver, SHUT_RD) == 0);
+	r->retiring = true;
+}
+
+void
+rig_say_bye(struct rig *r)
+{
+	answer(r, &(struct resolve_answer){ .job = RESOLVE_JOB_BYE, .kind = RESOLVE_FAILED, .status = 503, .who = "resolver" });
+	rig_kill_resolver(r);
 }
 
 static void
@@ -481,7 +503,7 @@ resolver_read(struct rig *r)
 	size_t len;
 	ssize_t n;
 
-	while (r->resolver != -1) {
+	while (r->resolver != -1 && !r->retiring) {
 		n = recv(r->resolver, buf_reserve(&r->jobs, PIECE), PIECE, MSG_DONTWAIT);
 		if (n < 0)
 			return;
@@ -820,7 +842,7 @@ rig_turn(struct rig *r)
 	p[n++] = (struct pollfd){ .fd = r->broker, .events = POLLIN };
 	p[n++] = (struct pollfd){ .fd = r->account, .events = POLLIN };
 	p[n++] = (struct pollfd){ .fd = r->listen, .events = POLLIN };
-	p[n++] = (struct pollfd){ .fd = r->resolver, .events = POLLIN };
+	p[n++] = (struct pollfd){ .fd = r->retiring ? -1 : r->resolver, .events = POLLIN };
 	for (size_t i = 0; i < RIG_CONNS; i++)
 		p[n++] = (struct pollfd){ .fd = r->conn[i].fd, .events = (short)(POLLIN | (r->conn[i].out.len > 0 ? POLLOUT : 0)) };
 	for (size_t i = 0; i < r->n_fronts; i++) {

@@ -112,6 +112,7 @@ struct rig {
 	const char *open_assets[16];
 	size_t n_open;
 	bool collect;			/* jobs are kept, not answered */
+	bool retiring;			/* the resolver hears nothing more */
 	/* accountant */
 	const char *poor;		/* this user's quota is used up */
 	uint64_t poor_from;		/* ... once so many bytes were granted to it */
@@ -135,6 +136,8 @@ void rig_close(struct front *f);		/* the front goes away */
 void rig_turn(struct rig *r);
 void rig_answer_jobs(struct rig *r);		/* those that were collected */
 void rig_kill_resolver(struct rig *r);
+void rig_retire_resolver(struct rig *r);	/* it reads no more; what was collected is still answered ... */
+void rig_say_bye(struct rig *r);		/* ... and then it ends in order */
 int64_t rig_ms(void);
 uint64_t rig_gauge(const struct rig *r, enum gauge g);
 bool rig_logged(const struct rig *r, const char *text);

@@ -1171,6 +1171,54 @@ a_resolver_that_dies_fails_the_job_in_work_alone(void)
 	rig_stop(&r);
 }
 
+static bool
+is_asleep(pid_t pid)
+{
+	struct buf stat = BUF_INIT(4096);
+	char path[64];
+	const char *behind;
+	bool asleep;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	MUST(fd_read_file(path, &stat, NULL) == 0);
+	behind = strrchr(buf_str(&stat), ')');
+	asleep = behind != NULL && behind[2] == 'S';
+	buf_release(&stat);
+	return asleep;
+}
+
+/* It serves what it has read, for as long as that takes, and hears nothing more. */
+static void
+a_resolver_that_retires_is_waited_for_asleep(void)
+{
+	struct asking a = ASK("a"), b = ASK("b");
+	struct rig r;
+	struct front *f, *g;
+	struct script *s, *t;
+
+	rig_start(&r, "");
+	s = rig_script(&r, SCRIPT("a", MIB));
+	t = rig_script(&r, SCRIPT("b", MIB));
+	r.collect = true;
+	f = rig_ask(&r, &a);
+	RIG_UNTIL(&r, s->jobs == 1);
+	rig_retire_resolver(&r);
+	g = rig_ask(&r, &b);
+	RIG_UNTIL(&r, r.scoreboard->slot[SLOT_MOVERS].bound[BOUND_RESOLVE_QUEUE].used == 2);
+	RIG_UNTIL(&r, is_asleep(r.pid));
+	rig_answer_jobs(&r);
+	RIG_UNTIL(&r, OVER(f));
+	CHECK_WHOLE(f, MIB);
+	rig_say_bye(&r);
+	RIG_UNTIL(&r, OVER(g));
+	CHECK_STATUS(g, 200);
+	CHECK_WHOLE(g, MIB);
+	CHECK_INT(t->jobs, 1);
+	CHECK_INT(r.connects, 2);
+	CHECK_INT(r.scoreboard->slot[SLOT_MOVERS].count[COUNT_RESOLVER_DEATHS], 0);
+	rig_stop(&r);
+}
+
 /* Its resolver works on one after the other: who asks for much waits behind his own. */
 static void
 users_take_turns_at_a_resolver(void)
@@ -1752,6 +1800,7 @@ main(int argc, char **argv)
 		UNIT(a_known_version_is_304_and_nothing_is_fetched_for_it),
 		UNIT(what_the_resolver_says_reaches_the_client_as_its_status),
 		UNIT(a_resolver_that_dies_fails_the_job_in_work_alone),
+		UNIT(a_resolver_that_retires_is_waited_for_asleep),
 		UNIT(users_take_turns_at_a_resolver),
 		UNIT(credentials_of_less_than_a_minute_are_used),
 		UNIT(refused_credentials_are_made_anew_once_for_all_who_met_them),
