@@ -905,6 +905,19 @@ def test_a_reload_with_other_credentials_takes_them(own_broker, provider):
     assert b.process.poll() is None
 
 
+def test_a_reload_with_a_changed_file_of_providers_takes_it(own_broker, provider):
+    """Written in place: the directory itself has the same time as before."""
+    b = own_broker().ready()
+    path = b.dir / "eodag/providers/loop.yml"
+    config = json.loads(path.read_text())
+    config["loop_new"] = dict(config["loop_open"], name="loop_new")
+    with pytest.raises(Refused):
+        b.connect("loop_new")
+    path.write_text(json.dumps(config))
+    b.reload()
+    assert b.resolve("loop_new", feature(provider.url + "/assets/open/data.bin", ["loop_new"]))["kind"] == "source"
+
+
 def test_a_reload_to_an_environment_that_is_none_keeps_the_old(own_broker, tmp_path):
     b = own_broker().ready()
     b.write_config(python=str(tmp_path))
