@@ -408,9 +408,20 @@ def _forget(plugin):
                 setattr(owner, name, "")
     if getattr(plugin, "s3_session", None) is not None:
         plugin.s3_session = None
+    _sas_cache().clear()
+
+
+def _sas_cache():
     cache = getattr(sys.modules.get("eodag.plugins.authentication.sas_auth"), "_SAS_TOKENS", None)
-    if isinstance(cache, dict):
-        cache.clear()
+    return cache if isinstance(cache, dict) else {}
+
+
+def _forget_endless():
+    """EODAG keeps a signature for good whose end its service does not say in Azure's way."""
+    cache = _sas_cache()
+    for key, kept in list(cache.items()):
+        if type(kept) is not tuple or not isinstance(kept[-1], datetime.datetime):
+            del cache[key]
 
 
 def _apply(auth, url):
@@ -435,6 +446,7 @@ def _http_credentials(answer, plugin, auth, url):
         answer["url"] = url
         answer["digest_user"] = "%s:%s" % (exact(auth.username, "a user"), exact(auth.password, "a password"))
         return
+    _forget_endless()
     signed, headers = _apply(auth, url)
     if hasattr(auth, "signed_url_key"):
         # The signature is in the URL; the headers are for the service that signs.

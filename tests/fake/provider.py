@@ -83,7 +83,7 @@ class State:
     def reset(self):
         with self.lock:
             self.assets_peak = self.assets_open
-            self.counts = {"assets": 0, "items": 0, "searches": 0, "tokens": 0, "other": 0}
+            self.counts = {"assets": 0, "items": 0, "searches": 0, "tokens": 0, "signs": 0, "other": 0}
             self.requests = []
             self.other_requests = []
 
@@ -536,13 +536,18 @@ class Answer:
     # -- tokens, control
 
     def sign(self):
-        """As Azure's signers: another place in the same words.  One that is "elsewhere" is where TLS is."""
+        """As Azure's signers: another place in the same words.  One that is "elsewhere" is where TLS is, and of one
+        in "nthsign" it says only there when it ends, and how manieth it is."""
         if self.request.header(SIGNER) != "k":
             self.send_json({"error": "no key"}, 401)
             return
         href = self.request.uri.split("href=", 1)[1]
         if "/elsewhere/" in href:
             href = "https://127.0.0.1:1/" + href.rsplit("/", 1)[1]
+        if "/nthsign/" in href:
+            self.state.count("signs")
+            self.send_json({"href": "%s?sig=good&n=%d" % (href, self.state.counts["signs"])})
+            return
         self.send_json({"href": href + "?sig=good", "msft:expiry": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))})
 
     def token(self):

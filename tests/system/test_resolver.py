@@ -507,6 +507,13 @@ def test_a_token_is_kept_until_fresh_is_asked_and_says_when_it_ends(broker, prov
     assert provider.fetch(third) == b"the bytes\n"
 
 
+def test_a_signature_that_does_not_say_its_end_to_eodag_is_not_kept_for_good(broker, provider):
+    """EODAG from 4.10 on keeps them; but one of them has ended some day."""
+    item = feature(provider.url + "/assets/sas/nthsign/data.bin", ["loop_sas"])
+    first, second = (broker.resolve("loop_sas", item)["url"] for _ in range(2))
+    assert "sig=good" in first and "sig=good" in second and first != second
+
+
 @pytest.mark.parametrize("item", [None, feature(None, ["loop_search"]), feature("http://elsewhere.example/x", ["other"]),
                                   feature(OURS + "/loop_search/DEMO/it1/data", ["loop_search"])],
                          ids=["no item", "no origin", "another backend's item", "origin is ours"])
