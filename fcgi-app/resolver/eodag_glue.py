@@ -320,9 +320,7 @@ def _location(item, backend, asset):
 def _product_from_item(item, job, href):
     """EODAG's product for exactly this location: its path for serialized products, which changes nothing."""
     from eodag.api.product import EOProduct
-    geometry = item.get("geometry")
-    if type(geometry) is not dict:
-        geometry = {"type": "Point", "coordinates": [0, 0]}
+    geometry = {"type": "Point", "coordinates": [0, 0]}     # its own may be none that EODAG can read, and does not matter
     properties = {
         "title": job["item"], "eodag:provider": job["backend"], "eodag:search_intersection": geometry,
         "order:status": ONLINE,

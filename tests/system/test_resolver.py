@@ -514,6 +514,16 @@ def test_a_signature_that_does_not_say_its_end_to_eodag_is_not_kept_for_good(bro
     assert "sig=good" in first and "sig=good" in second and first != second
 
 
+@pytest.mark.parametrize("geometry", [
+    {"type": "LineString", "coordinates": [[0, 0]]}, {"type": "Polygon", "coordinates": [[[None, None], [1, 0], [1, 1], [0, 0]]]},
+    {"type": "Point", "coordinates": ["a", "b"]}, {"type": "Cube", "coordinates": []}, {},
+    {"type": "Point", "coordinates": json.loads("[" * 700 + "]" * 700)}], ids=lambda g: g.get("type", "none"))
+def test_an_asset_does_not_depend_on_the_items_geometry(broker, provider, geometry):
+    item = feature(provider.url + "/assets/open/data.bin", ["loop_open"])
+    a = broker.resolve("loop_open", dict(item, geometry=geometry))
+    assert a["kind"] == "source" and provider.fetch(a) == b"the bytes\n"
+
+
 @pytest.mark.parametrize("item", [None, feature(None, ["loop_search"]), feature("http://elsewhere.example/x", ["other"]),
                                   feature(OURS + "/loop_search/DEMO/it1/data", ["loop_search"])],
                          ids=["no item", "no origin", "another backend's item", "origin is ours"])
