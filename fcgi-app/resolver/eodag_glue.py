@@ -479,10 +479,11 @@ def _s3_source(answer, plugin, place, endpoint):
     bucket, key = place
     if not bucket or not key.strip("/"):
         raise Refused(502, "upstream", "a location without bucket or key")
+    key = locations.without_controls(urllib.parse.unquote(exact(key, "a key")))
     config = getattr(plugin, "config", None)
     session = getattr(plugin, "s3_session", None)
     credentials = session.get_credentials() if session is not None else None
-    answer.update(source="s3", bucket=exact(bucket, "a bucket"), s3_key=urllib.parse.unquote(exact(key, "a key")),
+    answer.update(source="s3", bucket=exact(bucket, "a bucket"), s3_key=key,
                   s3_requester_pays=bool(_conf(config, "requester_pays", False)), s3_anonymous=credentials is None)
     if endpoint:
         answer["s3_endpoint"] = endpoint

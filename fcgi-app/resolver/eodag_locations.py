@@ -13,6 +13,7 @@ import urllib.parse
 
 from eodag_answers import Refused
 
+_URL_MAX = 16384         # SOURCE_URL_MAX of ipc/resolve.h
 _AMAZON = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 
 
@@ -36,12 +37,19 @@ def origin(url):
     return scheme, host.lower(), port or {"http": 80, "https": 443}.get(scheme)
 
 
+def without_controls(text):
+    if any(ord(c) < 0x20 or ord(c) == 0x7f for c in text):
+        raise Refused(502, "upstream", "a location with control characters")
+    return text
+
+
 def clean_url(url):
     """Printable ASCII, no fragment.  What is encoded already stays as it is."""
-    if any(ord(c) < 0x20 or ord(c) == 0x7f for c in url):
-        raise Refused(502, "upstream", "a location with control characters")
-    url = url.split("#", 1)[0]
-    return urllib.parse.quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+    url = without_controls(url).split("#", 1)[0]
+    url = urllib.parse.quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+    if len(url) > _URL_MAX:
+        raise Refused(502, "upstream", "a location that is too long")
+    return url
 
 
 def with_subpath(url, subpath):
@@ -140,7 +148,7 @@ def split_post(url):
     if not values and parts.query:
         try:
             values = json.loads(urllib.parse.unquote(parts.query))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(502, "upstream", "a POST link whose query is no JSON") from None
     return urllib.parse.urlunsplit(parts._replace(query="")), json.dumps(values) if values else None
 

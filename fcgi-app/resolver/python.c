@@ -520,7 +520,7 @@ get_source(struct reader *r, struct resolve_answer *a)
 	a->tls_verify = get_flag(r, "tls_verify", true);
 	a->digest_user = get_text(r, "digest_user", 1024, TEXT_ANY);
 	a->bucket = get_text(r, "bucket", 255, TEXT_URL);
-	a->s3_key = get_text(r, "s3_key", 4096, TEXT_ANY);
+	a->s3_key = get_text(r, "s3_key", SOURCE_URL_MAX, TEXT_ANY);
 	a->s3_region = get_text(r, "s3_region", 64, TEXT_URL);
 	a->s3_endpoint = get_text(r, "s3_endpoint", 1024, TEXT_URL);
 	a->s3_access = get_text(r, "s3_access", 1024, TEXT_URL);

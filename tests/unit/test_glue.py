@@ -363,8 +363,13 @@ class Sources(Case):
     def test_locations_that_cannot_be_fetched_are_502(self):
         self.use(b=provider("h.example"))
         for href in ("file:///etc/passwd", "/etc/passwd", "ftp://h/x", "http://u:p@h/x", "http://h\\@evil/x",
-                     "http://h:x/", "http://h/\r\nX: y", "http:///x", "gopher://h/"):
+                     "http://h:x/", "http://h/\r\nX: y", "http:///x", "gopher://h/", "https://h.example/" + "x" * 16384,
+                     "https://h.example/" + "\u00e9" * 4000, "s3://bucket/a%0Ab", "s3://bucket/%00", "https://h.example/\ud800"):
             self.failed(self.ask(item(href)), 502)
+
+    def test_a_post_link_without_end_is_502(self):
+        self.use(b=provider("h.example", method="POST"))
+        self.failed(self.ask(item("https://h.example/x?" + "[" * 5000, asset="downloadLink"), asset="downloadLink"), 502)
 
     def test_an_s3_location_is_taken_apart(self):
         class Credentials:
