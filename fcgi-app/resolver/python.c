@@ -551,6 +551,13 @@ status_is_ours(uint32_t status)
 	return false;
 }
 
+static void
+log_wrong(const struct resolve_job *job, const char *wrong)
+{
+	log_error(NULL, "EO-RESOLVER-ANSWER", "backend=%s trace=%s the glue's answer is wrong in '%s'", job->backend,
+	    trace == NULL ? "-" : trace, wrong);
+}
+
 /* All of the answer.  Returns NULL, or the name of what is wrong in it. */
 static const char *
 read_answer(PyObject *dict, struct resolve_answer *a)
@@ -618,12 +625,17 @@ python_resolve(const struct resolve_job *job, struct buf *msg)
 	} else {
 		wrong = read_answer(result, &a);
 		if (wrong != NULL) {
-			log_error(NULL, "EO-RESOLVER-ANSWER", "backend=%s trace=%s the glue's answer is wrong in '%s'",
-			    job->backend, trace == NULL ? "-" : trace, wrong);
+			log_wrong(job, wrong);
 			fail(&a, 500, "a malformed answer of the glue");
 		}
 	}
 	resolve_answer_put(msg, &a);
+	if (!buf_fits(msg)) {		/* that knows more of headers and lengths than read_answer */
+		log_wrong(job, "what the mover would refuse");
+		buf_clear(msg);
+		fail(&a, 500, "a malformed answer of the glue");
+		resolve_answer_put(msg, &a);
+	}
 	Py_XDECREF(result);
 	Py_XDECREF(dict);
 	PyErr_Clear();

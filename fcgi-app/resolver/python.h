@@ -34,8 +34,9 @@ const char *const *python_places(size_t *ret_n);
 pid_t python_fork(void);
 
 /*
- * Child: one job.  Always appends one RESOLVE answer to msg; whatever is
- * raised, or is not exactly of the agreed types, becomes RESOLVE_FAILED.
+ * Child: one job.  Always puts one RESOLVE answer into msg, which is empty;
+ * whatever is raised, is not exactly of the agreed types, or is nothing that
+ * a mover would take, becomes RESOLVE_FAILED.
  * False: the interpreter must not be used again (out of memory, recursion,
  * an exit was asked for); send the answer and end.
  */

@@ -86,6 +86,7 @@ class BadAuth(Authentication):
     def wrong_type(self): return Good(17)
     def subclass(self): return Good(Sneaky("k"))
     def newline(self): return Good("k\\r\\nX-Evil: 1")
+    def long_header(self): return Good("k" * 20000)
     def nothing_callable(self): return 42
     def escapes(self):
         tried = {}
@@ -107,7 +108,7 @@ class BadAuth(Authentication):
         return Good()
 '''
 BEHAVIOURS = ("hang", "spin_deaf", "raises", "sys_exit", "os_exit", "kills", "flood", "recurse", "forks", "wrong_type",
-              "subclass", "newline", "nothing_callable", "changes", "escapes")
+              "subclass", "newline", "long_header", "nothing_callable", "changes", "escapes")
 
 
 # --- the conversation ---------------------------------------------------------
@@ -713,7 +714,7 @@ def test_h5_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, prov
     line.close()
 
 
-@pytest.mark.parametrize("behaviour", ["raises", "wrong_type", "subclass", "newline", "nothing_callable"])
+@pytest.mark.parametrize("behaviour", ["raises", "wrong_type", "subclass", "newline", "long_header", "nothing_callable"])
 def test_h5_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour):
     item = item_of(provider, behaviour)
     line = broker.connect("bad_" + behaviour)
