@@ -203,6 +203,57 @@ reset_process(void)
 	(void)umask(077);
 }
 
+static bool
+conn_flush(struct conn *conn)
+{
+	ssize_t w;
+
+	while (conn->out.len > 0) {
+		w = send(conn->fd, conn->out.data, conn->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (w < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		if (w <= 0)
+			return false;
+		buf_consume(&conn->out, (size_t)w);
+	}
+	return true;
+}
+
+/* The last words on a connection: what is open there was not begun. */
+static void
+say_bye(struct conn *conn)
+{
+	struct resolve_answer bye = {
+		.job = RESOLVE_JOB_BYE, .kind = RESOLVE_FAILED, .status = 503, .who = "resolver", .reason = "ending",
+	};
+	struct buf msg = BUF_INIT(1024);
+
+	resolve_answer_put(&msg, &bye);
+	if (buf_ok(&msg))
+		msg_frame(&conn->out, &msg);
+	buf_release(&msg);
+	(void)conn_flush(conn);		/* one that does not read asks again after the end all the same */
+}
+
+/*
+ * The interpreter is not to be used again.  The answer goes out first; what else is open, here and
+ * with other movers, was not begun.  Without the answer its own mover sees a resolver that died of it.
+ */
+static NORETURN void
+end_tainted(struct child *c, struct conn *conn, bool answered)
+{
+	(void)fd_set_nonblock(conn->fd, false);
+	(void)fd_write_all(conn->fd, conn->out.data, conn->out.len);	/* the process ends either way */
+	buf_clear(&conn->out);
+	log_warn(NULL, "EO-RESOLVER-TAINTED", "backend=%s the interpreter cannot be trusted any more, ending",
+	    c->start->backend);
+	for (size_t i = 0; i < c->n; i++) {
+		if (&c->conn[i] != conn || answered)
+			say_bye(&c->conn[i]);
+	}
+	child_end(CHILD_EXIT_TAINTED);
+}
+
 /* Returns false when the connection is to be dropped. */
 static bool
 serve_job(struct child *c, struct conn *conn, const void *data, size_t n)
@@ -232,32 +283,11 @@ serve_job(struct child *c, struct conn *conn, const void *data, size_t n)
 		ok = buf_ok(&conn->out);
 	}
 	buf_release(&msg);
-	if (!sound) {
-		(void)fd_set_nonblock(conn->fd, false);
-		(void)fd_write_all(conn->fd, conn->out.data, conn->out.len);	/* the process ends either way */
-		log_warn(NULL, "EO-RESOLVER-TAINTED", "backend=%s the interpreter cannot be trusted any more, ending",
-		    c->start->backend);
-		child_end(CHILD_EXIT_TAINTED);
-	}
+	if (!sound)
+		end_tainted(c, conn, ok);
 	child_say(c, CHILD_IDLE);
 	c->idle_since_ms = clock_mono_ms();
 	return ok;
-}
-
-static bool
-conn_flush(struct conn *conn)
-{
-	ssize_t w;
-
-	while (conn->out.len > 0) {
-		w = send(conn->fd, conn->out.data, conn->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (w < 0 && (errno == EAGAIN || errno == EINTR))
-			return true;
-		if (w <= 0)
-			return false;
-		buf_consume(&conn->out, (size_t)w);
-	}
-	return true;
 }
 
 static bool
@@ -327,22 +357,6 @@ wait_ms(struct child *c)
 	if (left <= 0 && !c->wished)
 		return 0;
 	return left <= 0 || left > POLL_MAX_MS ? POLL_MAX_MS : (int)left;
-}
-
-/* The last words on a connection: what is open there was not begun. */
-static void
-say_bye(struct conn *conn)
-{
-	struct resolve_answer bye = {
-		.job = RESOLVE_JOB_BYE, .kind = RESOLVE_FAILED, .status = 503, .who = "resolver", .reason = "ending",
-	};
-	struct buf msg = BUF_INIT(1024);
-
-	resolve_answer_put(&msg, &bye);
-	if (buf_ok(&msg))
-		msg_frame(&conn->out, &msg);
-	buf_release(&msg);
-	(void)conn_flush(conn);		/* one that does not read asks again after the end all the same */
 }
 
 /*

@@ -10,7 +10,8 @@
  * in flight; the resolver works on one at a time and answers in any order.
  * EOF on it means: that resolver is gone, its jobs have failed.  One that ends
  * in order says so before, by an answer to RESOLVE_JOB_BYE: it has answered all
- * that it had read, and what is still open was not begun.
+ * that it had read, and what is still open was not begun.  So does one whose
+ * interpreter a job has spoilt, behind that job's answer.
  */
 #ifndef IPC_RESOLVE_H
 #define IPC_RESOLVE_H

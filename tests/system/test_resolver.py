@@ -714,6 +714,24 @@ def test_h5_a_resolver_that_dies_hurts_only_its_backend_and_is_back(broker, prov
     line.close()
 
 
+@pytest.mark.parametrize("behaviour", ["sys_exit", "recurse"])
+def test_h5_an_answer_that_is_the_last_one_dooms_no_other_job(broker, provider, behaviour):
+    """Those behind it, of all movers, were not begun: they are told so, and ask again."""
+    backend, item = "bad_" + behaviour, item_of(provider, behaviour)
+    line, other = broker.connect(backend), broker.connect(backend, 1)
+    assert line.resolve(item)["kind"] == "source"
+    broker.trigger(behaviour)
+    job = line.send(item)
+    line.send(item)
+    a = line.answer()
+    assert (a["job"], a["kind"], a["status"]) == (job, "failed", 500)
+    for each in (line, other):
+        with pytest.raises(Gone):
+            each.answer()
+        assert each.bye
+        each.close()
+
+
 @pytest.mark.parametrize("behaviour", ["raises", "wrong_type", "subclass", "newline", "long_header", "nothing_callable"])
 def test_h5_what_a_plugin_gets_wrong_is_a_failed_answer(broker, provider, behaviour):
     item = item_of(provider, behaviour)
