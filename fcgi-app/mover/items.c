@@ -92,7 +92,7 @@ answer(struct item_wait *w)
 	if (it == NULL)
 		fn(arg, 0, NULL, 0, NULL);
 	else if (it->status == 200)
-		fn(arg, 200, it->body.data, it->body.len, NULL);
+		fn(arg, 200, buf_str(&it->body), it->body.len, NULL);	/* one of no bytes is not none */
 	else
 		fn(arg, it->failure.status, NULL, 0, &it->failure);
 }

@@ -493,6 +493,8 @@ class Answer:
             conn.send_simple(200, LOGIN_PAGE, kind="text/html")
         elif case == "notjson":
             conn.send_simple(200, b'{"type": "Feature", "id": ', kind="application/geo+json")
+        elif case == "empty":
+            conn.send_simple(200, b"", kind="application/geo+json")
         elif case == "huge":
             conn.status = 200
             conn.send_head(200, [("Content-Type", "application/geo+json"), ("Content-Length", 1 << 30)])

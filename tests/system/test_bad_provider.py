@@ -397,7 +397,7 @@ def test_d11_a_part_of_a_coded_body_is_no_part_of_the_asset(stack):
 
 @pytest.mark.parametrize("case,statuses", [
     ("status-404", (404,)), ("status-500", (502,)), ("status-403", (502, 403)), ("status-503", (503, 502)), ("html", (502,)),
-    ("notjson", (502,)), ("huge", (502,)), ("redirect-private", (502,))])
+    ("notjson", (502,)), ("empty", (502,)), ("huge", (502,)), ("redirect-private", (502,))])
 def test_a_bad_catalogue_is_an_error_of_ours(stack, case, statuses):
     answer = stack.curl(stack.origin + "/data/loop_open/BAD-ITEM/%s/data" % case)
     assert answer.status in statuses, answer
