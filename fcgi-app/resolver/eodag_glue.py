@@ -244,6 +244,12 @@ def _build_auth(backend, own, href, download_conf):
     raise Refused(403, "policy", "a location of another backend")
 
 
+def _is_at_home(plugin, backend, href):
+    """A login that matched the download's configuration says nothing of the host."""
+    return locations.host_matches(_conf(getattr(plugin, "config", None), "matching_url", ""), href) \
+        or locations.origin(href) in set(_hosts(_backend_conf(backend)))
+
+
 def _bind_collection(plugin, backend, collection):
     """As EODAG's manager does: some tokens are made for one collection."""
     bind = getattr(plugin, "bind_collection", None)
@@ -558,7 +564,8 @@ def _source(product, job, href, asset):
         place = locations.bucket_and_key(url, endpoint, _conf(config, "bucket_path_level", 0))
         if place is not None:
             return _s3_source(answer, plugin, place, endpoint)
-    if is_s3 or (link and _conf(config, "no_auth_download", False)):
+    if is_s3 or (link and _conf(config, "no_auth_download", False)) or (
+            plugin is not None and not _is_at_home(plugin, job["backend"], href)):
         auth = None
     method = as_dict(product.properties).get("eodag:download_method") or _conf(config, "method", "GET")
     if link and exact(method, "a method").upper() == "POST":

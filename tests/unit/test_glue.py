@@ -275,6 +275,16 @@ class Sources(Case):
         self.assertEqual(self.ask(item("https://search.h.example/x"))["headers"], ["X-Key: k"])
         self.assertNotIn("headers", self.ask(item("https://cdn.example/x")))
 
+    def test_a_login_for_a_configuration_is_for_the_providers_hosts_too(self):
+        conf = provider("h.example", header_auth(), matching=None, base_uri="https://h.example")
+        conf.auth.matching_conf = {"base_uri": "https://h.example"}
+        self.use(b=conf)
+        self.assertEqual(self.ask(item("https://h.example/x"))["headers"], ["X-Key: k"])
+        self.assertNotIn("headers", self.ask(item("https://evil.example/x")))
+        conf.auth.matching_url = "https://cdn.example/"
+        self.assertEqual(self.ask(item("https://cdn.example/x"))["headers"], ["X-Key: k"])
+        self.assertNotIn("headers", self.ask(item("https://evil.example/x")))
+
     def test_without_federation_a_foreign_host_is_searched(self):
         dag = self.use(b=provider("h.example", header_auth()))
         self.failed(self.ask(item("https://foreign.example/x", backends=None)), 404)
