@@ -70,7 +70,7 @@ def _http_status(e):
 def _by_provider_status(status):
     if status in (404, 410):
         return 404
-    if status in (403, 429):
+    if status in (403, 429, 503):
         return status
     return 502
 

@@ -68,6 +68,7 @@ def setup(public_urls):
     try:
         from eodag import EODataAccessGateway
         _lend_no_credentials()
+        _sleep_for_nobody()
         _import_early()
         dag = EODataAccessGateway()
     except SetupError:
@@ -112,6 +113,16 @@ def _lend_no_credentials():
     if not callable(getattr(ProvidersDict, "_share_credentials", None)):
         raise SetupError("EODAG may lend the credentials of a provider to others, in a way that is not known")
     ProvidersDict._share_credentials = lambda self: None
+
+
+def _sleep_for_nobody():
+    """
+    EODAG's HTTP client sleeps for as long as a Retry-After says, three times, and the resolver
+    would be killed for it.  Who is told when to come back does not try again by itself.
+    """
+    from urllib3.util.retry import Retry
+    is_retry = Retry.is_retry
+    Retry.is_retry = lambda self, method, status, told=False: not told and is_retry(self, method, status, told)
 
 
 def _import_early():

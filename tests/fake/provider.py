@@ -13,6 +13,7 @@ also answer wrongly: cut, too long, with a false range, not at all.
     /assets/sas/PATH      the same, for ?sig=good, and without the key of who signs
     /sas?href=URL         for Ocp-Apim-Subscription-Key: k: that URL, signed
     /bad/CASE/PATH        the same file, answered wrongly: see class Bad
+    /stac/busy/SECONDS    429 with so many seconds of Retry-After, whatever is asked
     /badhdr/CASE/PATH     the same, for X-API-Key: k
     /stac/collections/C/items/I   --items DIR/C/I.json, {base} replaced
     /stac/search          POST {"ids": [...], "collections": [...]}
@@ -460,6 +461,9 @@ class Answer:
         return json.loads(text)
 
     def stac(self, segments):
+        if segments[:1] == ["busy"]:
+            Bad(self, segments).busy(segments[-1])
+            return
         if segments[:1] == ["search"]:
             self.search()
             return

@@ -289,6 +289,9 @@ class Broker:
             "name": "loop_digest", "search": search, "products": products, "download": download,
             "auth": {"type": "GenericAuth", "method": "digest", "matching_url": provider.url + "/dig/",
                      "credentials": {"username": "u", "password": "p"}}}
+        config["loop_busy"] = {
+            "name": "loop_busy", "products": products, "download": download,
+            "search": dict(search, api_endpoint=provider.url + "/stac/busy/3600")}
         config["loop_s3"] = {
             "name": "loop_s3", "search": search, "products": products,
             "download": {"type": "AwsDownload", "s3_endpoint": "http://127.0.0.1:1"},
@@ -619,6 +622,15 @@ def test_a_failing_token_service_is_502_and_tells_no_password(own_broker, provid
     a = b.resolve("loop_token", feature(provider.url + "/assets/tok/data.bin", ["loop_token"]))
     assert (a["kind"], a["status"]) == ("failed", 502)
     assert "canary" not in b.log.read_text() + json.dumps(a)
+
+
+def test_a_provider_that_says_when_to_come_back_is_not_slept_for(broker):
+    """EODAG's client would sleep that hour, and the resolver be killed for it."""
+    line = broker.connect("loop_busy")
+    for _ in range(2):
+        a = line.resolve()
+        assert (a["kind"], a["status"], a["retry_after_s"], a["who"]) == ("failed", 429, 3600, "upstream")
+    line.close()
 
 
 # --- nonsense -------------------------------------------------------------------------

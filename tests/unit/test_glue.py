@@ -141,6 +141,11 @@ class ProvidersDict:
         self.lent = True
 
 
+class Retry:
+    def is_retry(self, method, status, told=False):
+        return status == 503
+
+
 def module(name, **members):
     m = types.ModuleType(name)
     vars(m).update(members)
@@ -154,6 +159,8 @@ STUBS = {
     "requests": module("requests", PreparedRequest=PreparedRequest),
     "requests.structures": module("requests.structures", CaseInsensitiveDict=Headers),
     "requests.auth": module("requests.auth", HTTPDigestAuth=HTTPDigestAuth),
+    "urllib3": module("urllib3"), "urllib3.util": module("urllib3.util"),
+    "urllib3.util.retry": module("urllib3.util.retry", Retry=Retry),
     "boto3": module("boto3"), "boto3.resources": module("boto3.resources"),
     "boto3.resources.base": module("boto3.resources.base", ServiceResource=ServiceResource),
 }
@@ -688,7 +695,7 @@ class Exceptions(Case):
 
     def test_the_providers_status_counts(self):
         request = type("RequestError", (Exception,), {})
-        for theirs, ours in ((404, 404), (410, 404), (403, 403), (429, 429), (500, 502), (401, 502), (400, 502)):
+        for theirs, ours in ((404, 404), (410, 404), (403, 403), (429, 429), (503, 503), (500, 502), (401, 502), (400, 502)):
             e = request()
             e.status_code = theirs
             self.failed(self.raising(e), ours)
