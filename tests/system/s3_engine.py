@@ -53,6 +53,8 @@ def new_bucket(s3_engine):
 
 
 @pytest.fixture
-def s3_bucket(new_bucket):
-    """An empty bucket of this test."""
-    return new_bucket()
+def s3_bucket(s3_engine, new_bucket):
+    """An empty bucket of this test, whose rules go with it: they would be in the way of another's (Engine.lifecycle)."""
+    name = new_bucket()
+    yield name
+    assert s3_engine.request("DELETE", "/" + name, [("lifecycle", "")]).status == 204

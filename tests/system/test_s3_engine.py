@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from conftest import is_alive, wait_until
-from s3_engine import TOP, need_engine
+from s3_engine import TOP, need_engine, s3
 
 RULES = b"""<LifecycleConfiguration>
 <Rule><ID>short</ID><Filter><Prefix>1d/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule>
 <Rule><ID>uploads</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status>
 <AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>
 </LifecycleConfiguration>"""
+ONE_RULE = RULES[:RULES.index(b"</Rule>")] + b"</Rule></LifecycleConfiguration>"
 
 
 def test_objects_come_back_to_those_who_may(s3_engine, s3_bucket):
@@ -40,18 +42,30 @@ def test_a_pass_of_the_lifecycle_expires_and_aborts(s3_engine, s3_bucket):
     assert b"<Key>1d/goes</Key>" in listed() and b"<Key>keep/half</Key>" in listed(("uploads", ""))
 
     def passed():
-        s3_engine.lifecycle(day_s=1, bucket=s3_bucket)
+        print(s3_engine.lifecycle(day_s=1, bucket=s3_bucket))      # for whom it fails
         return b"1d/goes" not in listed() and b"keep/half" not in listed(("uploads", ""))
     wait_until(passed, "what is older than its rule says has gone")
     assert b"<Key>keep/stays</Key>" in listed()
 
 
 def test_a_pass_with_long_days_expires_nothing(s3_engine, s3_bucket):
-    one = RULES[:RULES.index(b"</Rule>")] + b"</Rule></LifecycleConfiguration>"     # a pass takes 2 s for each
     assert s3_engine.request("PUT", "/%s/1d/young" % s3_bucket, body=b"x").status == 200
-    assert s3_engine.request("PUT", "/" + s3_bucket, [("lifecycle", "")], one, md5=True).status == 200
+    assert s3_engine.request("PUT", "/" + s3_bucket, [("lifecycle", "")], ONE_RULE, md5=True).status == 200
     s3_engine.lifecycle(day_s=86400, bucket=s3_bucket)
     assert s3_engine.request("HEAD", "/%s/1d/young" % s3_bucket).status == 200
+
+
+def test_a_pass_is_made_though_another_has_the_lock(s3_engine, s3_bucket):
+    assert s3_engine.request("PUT", "/" + s3_bucket, [("lifecycle", "")], ONE_RULE, md5=True).status == 200
+    rules = ("rados", "--pool", "default.rgw.log", "--namespace", "lc")
+    for shard in s3_engine.run(*rules, "ls").split():       # the bucket's is one of them
+        s3_engine.run(*rules, "lock", "get", shard, "lc_process", "--lock-duration", "3")
+    assert s3_bucket in s3_engine.lifecycle(day_s=86400, bucket=s3_bucket)
+
+
+def test_a_pass_that_does_not_come_to_the_bucket_is_told(s3_engine, s3_bucket):
+    with pytest.raises(s3.Failed, match="did not come to " + s3_bucket):
+        s3_engine.lifecycle(day_s=86400, bucket=s3_bucket)
 
 
 def test_nothing_is_left_of_an_engine_whose_starter_was_killed(tmp_path):

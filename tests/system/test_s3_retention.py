@@ -68,9 +68,7 @@ def site(s3_engine, s3_bucket, keys, tmp_path):
     made.secrets = [word for user in s3_engine.users.values() for word in (user.id, user.secret)]
     made.put = lambda *rules: put_rules(s3_engine, s3_bucket, *rules)
     made.rules = lambda: rules_of(s3_engine.request("GET", "/" + s3_bucket, [("lifecycle", "")]).body.decode())
-    yield made
-    # a pass of the engine takes some seconds for each bucket with rules
-    assert s3_engine.request("DELETE", "/" + s3_bucket, [("lifecycle", "")]).status == 204
+    return made
 
 
 def put_rules(engine, bucket, *rules):
@@ -252,7 +250,7 @@ def test_objects_go_with_their_class_and_unfinished_uploads_everywhere(site, s3_
         return sorted(re.findall("<Key>(.*?)</Key>", s3_engine.request("GET", "/" + s3_bucket, query).body.decode()))
 
     def passed():
-        s3_engine.lifecycle(day_s=1, bucket=s3_bucket)
+        print(s3_engine.lifecycle(day_s=1, bucket=s3_bucket))      # for whom it fails
         return "eo/1d/whole" not in keys_of() and "eo/keep/half" not in keys_of(("uploads", ""))
     assert len(keys_of()) == 3 and len(keys_of(("uploads", ""))) == 2
     wait_until(passed, "the rules have done what they say", LIMIT_S)
@@ -277,7 +275,7 @@ def test_what_expired_is_fetched_again_without_an_error_to_anyone(make_stack, s3
         return answer
 
     def passed():
-        s3_engine.lifecycle(day_s=1, bucket=s3_bucket)
+        print(s3_engine.lifecycle(day_s=1, bucket=s3_bucket))      # for whom it fails
         return kept() == ["keep"]
     for asset in (goes, stays):
         fetch(asset)
@@ -290,7 +288,6 @@ def test_what_expired_is_fetched_again_without_an_error_to_anyone(make_stack, s3
     assert fetch(stays).is_hit
     wait_until(lambda: fetch(goes).is_hit, "it is there again")
     assert kept() == ["1d", "keep"] and (len(goes.upstream()), len(stays.upstream())) == (2, 1)
-    assert s3_engine.request("DELETE", "/" + s3_bucket, [("lifecycle", "")]).status == 204
 
 
 # -- what may be wrong
