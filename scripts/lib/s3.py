@@ -157,10 +157,10 @@ class Engine:
     def run(self, *command, seconds=START_S):
         """All that a command of Ceph's says; some of them would wait for ever for what is not there."""
         done = subprocess.run([program(command[0]), "-c", self.conf, *command[1:]], stdin=subprocess.DEVNULL, cwd="/",
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
         if done.returncode != 0:
-            raise Failed("%s: %s%s" % (" ".join(command[:3]), done.stdout, done.stderr))
-        return done.stdout + done.stderr
+            raise Failed("%s: %s" % (" ".join(command[:3]), done.stdout))
+        return done.stdout
 
     def start(self, name):
         arguments = {"ceph-mon": ["-i", "a"], "ceph-osd": ["-i", "0"], "radosgw": ["-n", "client.rgw.s3"]}[name]
@@ -264,9 +264,9 @@ class Engine:
         def passed():
             said = self.run("radosgw-admin", "lc", "process", "--rgw-lc-debug-interval", str(day_s), "--debug-rgw", "20",
                             "--log-to-stderr", "true")
-            lines = "\n".join(line for line in said.splitlines() if PASS.search(line))
             if "failed to acquire lock" in said:
                 return None
+            lines = "\n".join(line for line in said.splitlines() if PASS.search(line))
             if bucket and not re.search("START entry.*:%s:" % re.escape(bucket), lines):
                 raise Failed("the pass did not come to %s: it has no rules, or those of another bucket are before it\n%s"
                              % (bucket, lines))
