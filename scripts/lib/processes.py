@@ -56,6 +56,14 @@ def start_time(pid):
     return None if fields[0] in "ZX" else fields[19]
 
 
+def hold_port():
+    """A port of the loopback that nobody else is given, but a server that asks for it by its number can have."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

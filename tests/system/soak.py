@@ -23,7 +23,7 @@ MIX = ["hit"] * 25 + ["range"] * 7 + ["head"] * 3 + ["unchanged"] * 3 + ["cold"]
 BACKENDS = ("loop_open", "loop_header", "loop_token")
 KEPT_CONNECTIONS = 32   # of the mover, to providers: four slots each, the catalogue, and old ones
 SETTLE_S = 30
-TURN_S = 1.5            # of an idle process: a second
+LOOK_S = 0.5            # a process looks at its memory with a heartbeat, this often at most
 
 
 class Client:
@@ -241,7 +241,14 @@ def settled(stack, before=None):
         return status["gauges"]["clients"] == 0 and status["gauges"]["transfers"] == 0 and \
             len([p for p in status["processes"] if p["role"] == "worker"]) == stack.config()["pool"]["workers"]
     wait_until(is_quiet, "quiet", SETTLE_S)
-    time.sleep(TURN_S)          # the time itself: who is idle says what it has once a second
+    quiet = time.monotonic()
+
+    def has_looked():
+        """Each has, since then: asked before its beat's age was taken."""
+        asked = time.monotonic()
+        return all(asked - p["heartbeat_age_ms"] / 1000 > quiet + LOOK_S
+                   for p in stack.status()["processes"] if p["state"] in ("ready", "busy"))
+    wait_until(has_looked, "what each has is known", SETTLE_S)
     end = time.monotonic() + SETTLE_S
     while True:
         now = Held(stack)

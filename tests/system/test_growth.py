@@ -16,6 +16,7 @@ MEMORY_MAX_KIB = {"broker": 256, "resolver": 512}
 MEMORY_MAX_ELSE_KIB = 64
 # So that each request is reserved, by workers and movers, and settled in counters.
 COUNTED = {
+    "memcached_timeout": "2s",  # one that is late would have its connections closed, and made again after the count
     "quotas": {"all": {"requests": ["1000000 per day"], "misses": ["1000000 per day"],
                        "bytes": ["1000 TB per day"], "upstream_bytes": ["1000 TB per day"]}},
     "rules": [{"name": "operators", "users": ["alice"], "routes": ["-/status", "-/metrics"], "allow": True},

@@ -101,11 +101,13 @@ def series(stack):
 
 
 def test_h3_no_user_and_no_path_makes_a_new_series(stack):
+    # which series a process has shows when it has looked at its memory for the first time
+    wait_until(lambda: all(p["heap_bytes"] for p in stack.status()["processes"] if p["state"] in ("ready", "busy")), "each has all of its series")
     before = series(stack)
     for i in range(60):
         rc, head, _ = fcgi("unix:" + stack.env["FCGI_SOCKET"], "/data/b%d/c%d/i%d/%%22a%d" % (i, i, i, i), "EODATA_USER=u\"%d" % i)
         assert rc == 0 and "Status: 4" in head
-    assert series(stack) == before
+    assert series(stack) <= before
 
 
 # -- the log

@@ -72,9 +72,12 @@ def test_f10_the_tool_keeps_nothing_but_signals(make_stack):
     asset = stack.add_gated()
     finish = stack.begin(asset)
     tool = subprocess.Popen([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", stack.run_dir, "stop"])
-    wait_until(lambda: proc_status(tool.pid)["NoNewPrivs"] == "1", "it has given up what it had")
-    status = proc_status(tool.pid)
-    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == (KILL if os.geteuid() == 0 else 0)
+    kept = KILL if os.geteuid() == 0 else 0
+
+    def has_given_up():
+        status = proc_status(tool.pid)
+        return status["NoNewPrivs"] == "1" and int(status["CapEff"], 16) == int(status["CapPrm"], 16) == kept
+    wait_until(has_given_up, "it has given up what it had")
     asset.open()
     assert finish() == (0, asset.data)
     assert tool.wait(30) == 0

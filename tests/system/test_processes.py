@@ -190,9 +190,11 @@ class Load:
         return [answer for answer in self.answers if answer[:2] != (200, 0)]
 
 
-@pytest.mark.parametrize("role,harm", [("worker", 1), ("accountant", 0), ("broker", 4), ("resolver", 4), ("mover", 8)])
+@pytest.mark.parametrize("role,harm", [("worker", 4), ("accountant", 0), ("broker", 4), ("resolver", 4), ("mover", 8)])
 def test_f5_a_death_under_requests_harms_at_most_what_it_held(running, role, harm):
-    before = running.status()
+    """A worker may hold a request of each client: it answers those that it took in one turn together."""
+    count = lambda: len([p for p in running.status()["processes"] if p["role"] == role and p["state"] in ("ready", "busy")])
+    before = count()
     with Load(running) as load:
         pid = resolvers(running)[0] if role == "resolver" else running.pids(role)[0]
         os.kill(pid, signal.SIGKILL)
@@ -204,9 +206,7 @@ def test_f5_a_death_under_requests_harms_at_most_what_it_held(running, role, har
         assert len(load.failed()) <= harm, load.failed()
         assert all(answer[:2] == (200, 0) for answer in load.answers[done + 8:]), "nothing fails afterwards"
     if role != "resolver":
-        now = running.status()
-        assert len([p for p in now["processes"] if p["role"] == role and p["state"] in ("ready", "busy")]) == \
-            len([p for p in before["processes"] if p["role"] == role and p["state"] in ("ready", "busy")])
+        wait_until(lambda: count() == before, "as many as before")
 
 
 def test_a_stopped_worker_is_killed_and_replaced(running):
@@ -272,7 +272,7 @@ def alone(running):
 def fcgi(target, path, *params):
     if CLIENT is None:
         pytest.skip("fcgi_client is not built: make")
-    done = subprocess.run([CLIENT, target, "REQUEST_METHOD=GET", "REQUEST_URI=" + path, "EODATA_USER=alice", "EODATA_GROUPS=s2-users", *params],
+    done = subprocess.run([CLIENT, "-t", "60", target, "REQUEST_METHOD=GET", "REQUEST_URI=" + path, "EODATA_USER=alice", "EODATA_GROUPS=s2-users", *params],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     head, _, body = done.stdout.partition(b"\r\n\r\n")
     return done.returncode, head.decode("latin-1"), body

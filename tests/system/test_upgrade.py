@@ -16,7 +16,8 @@ from conftest import Stack, is_alive, wait_until
 from crowd import Crowd
 from test_processes import Load, alone, everyone, fcgi      # noqa: F401  (alone is a fixture)
 
-MANY = {"backends": {"*": {"slots": 256}}}
+MANY = {"backends": {"*": {"slots": 256}},
+        "upstream": {"low_speed": "0"}}         # bodies stand still for as long as a test needs
 BODY = 300000
 
 
