@@ -27,7 +27,7 @@
 enum {
 	JOBS_BYTES_MAX = 64 << 20,	/* jobs of all backends that are open */
 	AHEAD = 4,			/* jobs with one resolver, so that it never waits for us */
-	CONNECT_WAIT_MS = 10000,	/* for the broker */
+	CONNECT_WAIT_MS = 10000,	/* for the broker, then it is asked again */
 };
 
 struct resolve_ticket {
@@ -297,8 +297,19 @@ link_feed(struct link *l)
 		link_write(l);
 }
 
+/* What was asked may have gone with a broker that died; jobs end at their own deadlines. */
 static void
 on_connect_late(void *arg)
+{
+	struct link *l = arg;
+
+	l->state = LINK_NONE;
+	if (!TAILQ_EMPTY(&l->jobs))
+		link_ask(l);
+}
+
+static void
+on_no_broker(void *arg)
 {
 	struct link *l = arg;
 
@@ -317,7 +328,7 @@ link_ask(struct link *l)
 	timer_set(l->rs->m->loop, &l->timer, clock_mono_ms() + CONNECT_WAIT_MS, on_connect_late, l);
 	if (fd_send(FD_BROKER, msg.data, msg.len, NULL, 0) == -1) {
 		log_warn(NULL, "EO-MOVER-BROKER", "cannot reach the broker backend=%s error='%s'", l->backend, strerror(errno));
-		timer_set(l->rs->m->loop, &l->timer, clock_mono_ms(), on_connect_late, l);
+		timer_set(l->rs->m->loop, &l->timer, clock_mono_ms(), on_no_broker, l);
 	}
 	buf_release(&msg);
 }

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import threading
 
 import pytest
 from conftest import Stack, is_alive, wait_until
@@ -138,11 +139,16 @@ def test_f5_every_role_that_is_stopped_is_found_and_replaced_while_others_serve(
         get_cold(running, backend)
     lost, kept = gated(running, 0), gated(running, 1)
     finish_lost, finish_kept = running.begin(lost), running.begin(kept)
+    patient, answers = running.add(backend="loop_qs"), []       # nobody has asked for a resolver of this one
+    while owner(patient, 2) != 1:
+        patient = running.add(backend="loop_qs")
+    waits = threading.Thread(target=lambda: answers.append(running.curl(patient.url)))
     stopped = {role: running.pids(role)[0] for role in ("worker", "mover", "accountant", "broker")}
     stopped["resolver"] = next(p["pid"] for p in running.status()["processes"] if p["role"] == "resolver" and p["note"] == "loop_open")
     counts = {role: len(running.pids(role)) for role in ("worker", "mover", "accountant", "broker")}
     for pid in stopped.values():
         strike(running, pid, signal.SIGSTOP)
+    waits.start()
 
     def replaced():
         assert running.get(hit.path).is_hit
@@ -153,6 +159,8 @@ def test_f5_every_role_that_is_stopped_is_found_and_replaced_while_others_serve(
     assert rc in CUT and lost.data.startswith(body), (rc, len(body))
     kept.open()
     assert finish_kept() == (0, kept.data)
+    waits.join()
+    assert answers[0].status == 200 and answers[0].body == patient.data, "it waited for the next broker: %s" % answers[0].all
     for role, pid in stopped.items():
         wait_until(lambda r=role, p=pid: re.search(r"EO-MASTER-KILL killed role=%s .*pid=%d reason=heartbeat" % (r, p), running.log()),
                    "the stopped %s was found" % role, 30)
