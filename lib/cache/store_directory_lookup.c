@@ -133,6 +133,21 @@ folder_get(struct store_directory *d, const char *rel, bool *ret_kept)
 	return f;
 }
 
+/* folder_get, and once more where the root itself was removed and made anew: an absence says so alone. */
+static struct folder *
+folder_find(struct store_directory *d, const char *rel, bool *ret_kept)
+{
+	struct folder *f = folder_get(d, rel, ret_kept);
+	struct err ignored = ERR_NONE;
+	const int was = d->root_fd, saved = errno;
+
+	if (f != NULL || saved != ENOENT)
+		return f;
+	(void)directory_refresh(d, &ignored);
+	errno = saved;
+	return d->root_fd == was ? NULL : folder_get(d, rel, ret_kept);
+}
+
 /* Part a path in its folder and the last name, which is returned; NULL when it has no folder or is too long. */
 static const char *
 part_path(const char *path, char folder[KEY_MAX + 1])
@@ -269,14 +284,14 @@ directory_lookup(struct store *s, const char *key, struct store_object *ret, str
 
 	if (base == NULL)
 		return STORE_MISS;
-	f = folder_get(d, rel, &kept);
+	f = folder_find(d, rel, &kept);
 	if (f == NULL)
 		return failed("folder", key, e);
 	r = look_in(d, f->fd, base, key, ret, e);
 	if (r == STORE_HIT || !kept)
 		return r;
 	folder_drop(f);		/* perhaps it was made anew */
-	f = folder_get(d, rel, &kept);
+	f = folder_find(d, rel, &kept);
 	if (f == NULL)
 		return failed("folder", key, e);
 	return look_in(d, f->fd, base, key, ret, e);

@@ -1053,6 +1053,31 @@ check_notices_a_removed_root_and_a_new_one(void)
 	CHECK(store_directory_open(&p.c, false, &e) == NULL);
 }
 
+static void
+a_lookup_notices_a_removed_root_and_a_new_one(void)
+{
+	struct err e = ERR_NONE;
+	struct place mover, worker;
+
+	place_open(&mover);
+	worker = mover;
+	worker.s = store_directory_open(&mover.c, false, &e);
+	MUST(worker.s != NULL);
+	for (int i = 0; i < 2; i++) {	/* with a folder that it has open, and with none */
+		CHECK_INT(publish_text(&mover, "30d/p/c/i/a", "before"), 0);
+		if (i == 0)
+			CHECK_STR(look(&worker, "30d/p/c/i/a"), "before");
+		CHECK_INT(nftw(mover.root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+		CHECK_STR(look(&worker, "30d/p/c/i/a"), NULL);
+		CHECK_INT(mkdir(mover.root, 0700), 0);
+		CHECK_INT(mkdir(mover.spool, 0700), 0);
+		CHECK_INT(publish_text(&mover, "30d/p/c/i/a", "anew"), 0);
+		CHECK_STR(look(&worker, "30d/p/c/i/a"), "anew");
+	}
+	worker.s->ops->free(worker.s);
+	place_close(&mover);
+}
+
 int
 main(void)
 {
@@ -1092,6 +1117,7 @@ main(void)
 		UNIT(g9_a_length_that_is_wrong_is_not_published),
 		UNIT(spool_on_another_file_system_is_refused),
 		UNIT(check_notices_a_removed_root_and_a_new_one),
+		UNIT(a_lookup_notices_a_removed_root_and_a_new_one),
 	};
 
 	return unit_run("cache", tests, ARRAY_LEN(tests));
