@@ -27,7 +27,7 @@
 enum {
 	JOBS_BYTES_MAX = 64 << 20,	/* jobs of all backends that are open */
 	AHEAD = 4,			/* jobs with one resolver, so that it never waits for us */
-	CONNECT_WAIT_MS = 10000,	/* for the broker, then it is asked again */
+	CONNECT_WAIT_MS = 3000,	/* for the broker, then it is asked again */
 };
 
 struct resolve_ticket {

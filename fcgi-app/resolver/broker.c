@@ -120,6 +120,10 @@ try_connect(struct broker *b, unsigned mover, size_t backend)
 static void
 wish_add(struct broker *b, unsigned mover, size_t backend)
 {
+	for (size_t i = 0; i < b->n_wishes; i++) {
+		if (b->wish[i].mover == mover && b->wish[i].backend == backend)
+			return;		/* it asks again while it waits */
+	}
 	if (b->n_wishes == WISHES_MAX) {
 		refuse(mover, b->backend[backend], 503, 1000, "too many wait for a resolver");
 		return;
