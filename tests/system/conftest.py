@@ -287,6 +287,7 @@ class Stack:
                 data = f.read()
             os.unlink(body)
             return curl.returncode, data
+        finish.size = lambda: os.path.getsize(body)
         return finish
 
     def reload(self, change):

@@ -42,8 +42,7 @@ def counter(stack, name):
 def crossing(stack, name):
     before = bound(stack, name)["reached"]
     yield
-    wait_until(lambda: bound(stack, name)["reached"] > before, "%s was reached" % name)
-    assert " EO-BOUND bound=%s max=" % name in stack.log()
+    wait_until(lambda: bound(stack, name)["reached"] > before and " EO-BOUND bound=%s max=" % name in stack.log(), "%s was reached" % name)
 
 
 def ask(stack, path, answers):
@@ -71,12 +70,14 @@ def test_every_bound_is_in_status_metrics_and_ctl(narrow):
              "cache_bytes", "provider_slots", "provider_queue", "resolve_queue", "resolve_memory_bytes", "resolvers", "resolver_memory_bytes",
              "items_bytes", "assets", "bucket_regions", "handover_queue_bytes", "waiting_connections", "charges_queued",
              "ledger_queued_bytes", "log_lines"}
-    wait_until(lambda: set(narrow.get("/data/-/status").json()["bounds"]) == names, "all are there")
-    bounds = narrow.get("/data/-/status").json()["bounds"]
+    def all_of_them():
+        now = narrow.get("/data/-/status").json()["bounds"]
+        return now if set(now) == names and now["resolvers"]["used"] else None
+    bounds = wait_until(all_of_them, "all are there, and the broker has said that it has a resolver")
     configured = {"spool_bytes": 4 * MIB, "spool_transfer_bytes": 3 * MIB, "spool_memory_bytes": MIB // 2, "transfers": 3,
                   "transfer_clients": 2, "clients": 6, "resolve_queue": 2, "resolvers": 2, "items_bytes": MIB, "log_lines": 15}
     assert {name: bounds[name]["max"] for name in configured} == configured
-    assert bounds["resolvers"]["used"] >= 1 and bounds["resolver_memory_bytes"]["role"] == "resolver"
+    assert bounds["resolver_memory_bytes"]["role"] == "resolver"
     metrics = narrow.get("/data/-/metrics").body.decode()
     table = subprocess.run([os.path.join(PREFIX, "sbin", "eodata-proxyctl"), "--run", narrow.run_dir, "status"],
                            stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -119,6 +120,7 @@ def test_a_full_spool_lets_bodies_go_on_unstored(narrow):
     unstored = counter(narrow, "unstored_total")
     with crossing(narrow, "spool_bytes"):
         finish = [narrow.begin(asset) for asset in assets]
+    wait_until(lambda: all(done.size() >= 9 * MIB // 4 - 65536 for done in finish), "neither waits for its client")
     for asset, done in zip(assets, finish):
         asset.open()
         assert done() == (0, asset.data)
@@ -260,12 +262,12 @@ def test_more_backends_than_there_are_resolvers(narrow):
     idle(narrow)
 
 
-def large(stack, collection):
-    return stack.add(backend="loop_open", collection=collection, properties={"padding": "x" * 400000})
+def large(stack, collection, size=400000):
+    return stack.add(backend="loop_open", collection=collection, properties={"padding": "x" * size})
 
 
 def test_items_that_find_no_room_are_503_and_kept_ones_go_first(narrow):
-    kept = [large(narrow, "KEPT") for _ in range(3)]
+    kept = [large(narrow, "KEPT", 300000) for _ in range(3)]
     for asset in kept:
         assert narrow.get(asset.path).status == 200
     assert bound(narrow, "items_bytes")["used"] <= MIB
@@ -273,7 +275,7 @@ def test_items_that_find_no_room_are_503_and_kept_ones_go_first(narrow):
     with held(narrow, "item", collection="HELD"):
         for i in range(2):
             threads.append(ask(narrow, large(narrow, "HELD").path, answers))
-        wait_until(lambda: 790000 < bound(narrow, "items_bytes")["used"] <= MIB, "two are on their way, and nothing else is kept")
+        wait_until(lambda: 790000 < bound(narrow, "items_bytes")["used"] < 850000, "two are on their way, and nothing else is kept")
         with crossing(narrow, "items_bytes"):
             refused(narrow.get(large(narrow, "HELD").path))
         assert not answers
@@ -327,6 +329,11 @@ def test_a_full_queue_to_a_mover_is_503_and_what_is_in_it_is_served(narrow):
         os.kill(mover, signal.SIGCONT)
         for s in queued:
             s.close()
+
+    def has_taken_all():
+        now = narrow.status()["counters"]
+        return now["handovers_taken_total"] == now["handovers_sent_total"]
+    wait_until(has_taken_all, "there is room again")
     asset = narrow.add(backend="loop_open")
     assert narrow.get(asset.path).body == asset.data
     assert narrow.pids("mover") == [mover]
@@ -346,9 +353,11 @@ def test_connections_that_never_ask_are_closed_oldest_first(narrow):
     asset = narrow.add().warm()
     with crossing(narrow, "waiting_connections"):
         silent = []
-        for _ in range(2 * 256 + 20):
-            silent.append(connection(narrow))
-            silent[-1].sendall(b"\1")
+        before = bound(narrow, "waiting_connections")["reached"]
+        while bound(narrow, "waiting_connections")["reached"] == before and len(silent) < 10000:
+            for _ in range(2 * 256 + 20):       # each has a second to ask: a slow machine needs more of them
+                silent.append(connection(narrow))
+                silent[-1].sendall(b"\1")
     answer = narrow.get(asset.path)
     assert answer.is_hit and answer.body == asset.data
     for s in silent:

@@ -39,12 +39,12 @@ def test_cold_asset_is_the_providers_bytes_for_one_request_and_one_item(stack):
 @pytest.mark.both_stores
 def test_a_cached_asset_comes_without_the_provider(stack):
     asset = stack.add().warm()
-    before = len(stack.upstream()), len(stack.stac_log())
+    before = len(asset.upstream()), len(asset.stac())
     answer = stack.get(asset.path)
     assert answer.status == 200, answer
     assert answer.body == asset.data
     assert answer.is_hit, answer
-    assert (len(stack.upstream()), len(stack.stac_log())) == before
+    assert (len(asset.upstream()), len(asset.stac())) == before
 
 
 @pytest.mark.parametrize("backend", sorted(set(LOGINS) - {"loop_search"}))

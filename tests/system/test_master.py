@@ -501,6 +501,8 @@ class Reload(unittest.TestCase):
         # a fake role looks there when it starts
         with open(os.path.join(p.spool, "fail-worker"), "w", encoding="ascii"):
             pass
+        # an old one that dies has no successor
+        p.until(lambda: {s["generation"] for s in p.status()["processes"] if s["role"] == "worker"} == {2}, "the old ones ended")
         os.kill(p.pid("worker"), signal.SIGKILL)
         p.until(lambda: "told to fail by '%s/fail-worker'" % p.spool in p.log(), "it has the old spool")
         os.unlink(os.path.join(p.spool, "fail-worker"))
@@ -566,10 +568,10 @@ class Upgrade(unittest.TestCase):
             self.assertNotEqual(successor, p.process.pid)
             text = p.wait_told("MAINPID=%d" % successor)
             self.assertNotIn("STOPPING", text)
-            for _ in range(20):
-                p.ask("who")
             held.sendall(b"x")
             self.assertEqual(word(held), "done")
+            for _ in range(20):
+                p.ask("who")
             self.assertIsNone(p.process.poll())  # it waits for its transfer
         self.assertEqual(p.wait(), 0)
         self.assertEqual(len(p.ask("who").split()), 3)
@@ -622,9 +624,12 @@ class Upgrade(unittest.TestCase):
         self.assertEqual(p.pid("master"), p.process.pid)
 
     def test_a_broken_new_program_leaves_the_old_one_serving(self):
-        p = Proxy(self, start="1s")
+        p = Proxy(self)
         p.own_program()
         p.start()
+        p.configure(start="1s")
+        p.signal(signal.SIGHUP)
+        p.until(lambda: {s["generation"] for s in p.status()["processes"]} == {2}, "all have it")
         workers = p.pids("worker")
         for what, text, mode, how in (
                 ("not executable", b"#!/bin/sh\n", 0o644, "(exit 127)"),
@@ -649,12 +654,13 @@ class Upgrade(unittest.TestCase):
             p.until(lambda: "ended before it was ready (exit 1)" in p.log(), "it gave up")
             self.assertEqual(p.pids("worker"), workers)
             release()
+        p.configure()  # a slow machine may need longer
         p.signal(signal.SIGUSR2)
         self.assertEqual(p.wait(), 0)  # a good one is taken all the same
         self.assertEqual(len(p.ask("who").split()), 3)
 
     def test_what_runs_after_an_upgrade_has_more_time_than_at_the_end_until_a_sigterm(self):
-        p = Proxy(self, drain="0s").start()
+        p = Proxy(self, drain="20s").start()
         with p.say("move") as moved:
             self.assertTrue(word(moved).startswith("moved"))
             p.signal(signal.SIGUSR2)

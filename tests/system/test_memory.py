@@ -18,7 +18,8 @@ from memcacheds import MEMCACHED, Listener, Probe, Server, probe_program, relay
 PROGRAM = probe_program("memory_probe")
 TIMEOUT_MS = 300    # where it is about time
 PATIENT_MS = 5000
-SLACK_MS = 250      # a busy machine
+LONG_MS = 3000      # of which a busy machine cannot make two
+SLACK_MS = 5000     # what never ends is longer
 SECRET = "0123456789abcdef0123456789abcdef"
 STORE = "https://s3.example.org/eo-data/site-a/"
 KEY = "30d/peps/S2_L2A/S2A_MSIL2A_1/B02"
@@ -104,7 +105,7 @@ def test_what_one_host_keeps_another_knows(server, probes):
 
 def test_absence_is_remembered_shortly_and_never_over_what_is_there(server, probes):
     p = probes(server.path)
-    assert p.say(f"absent {KEY} 2") == "ok"
+    assert p.say(f"absent {KEY} 60") == "ok"
     assert p.look(KEY) == ["absent"]
     assert p.keep(KEY, 5) == "ok", "it was published"
     assert p.say(f"absent {KEY} 60") == "no", "by somebody who looked before that"
@@ -117,9 +118,9 @@ def test_absence_is_remembered_shortly_and_never_over_what_is_there(server, prob
 def test_nothing_is_believed_past_its_time(server, probes):
     p = probes(server.path)
     assert p.keep("a", 5, ttl=0) == "no"
-    assert p.keep("a", 5, ttl=30) == "ok"
+    assert p.keep("a", 5, ttl=60) == "ok"
     assert p.keep("month", 6, ttl=40 * 86400) == "ok", "more than memcached takes as relative"
-    p.ask("sleep 29000")
+    p.ask("sleep 30000")
     assert p.look("a", "month") == [present(5), present(6)]
     p.ask("sleep 31000")
     assert p.look("a", "month") == ["unknown", present(6)]
@@ -165,17 +166,17 @@ def test_two_servers_share_what_is_remembered(room, probes):
     try:
         a = probes(servers[0].path, servers[1].path)
         b = probes(servers[1].path, servers[0].path)
-        keys = [f"k{i}" for i in range(16)]
+        keys = [f"k{i}" for i in range(64)]     # none on one of them is too rare to happen
         for key in keys:
             assert a.keep(key, 3) == "ok"
-        assert b.look(*keys) == [present(3)] * 16
+        assert [b.look(key) for key in keys] == [[present(3)]] * 64
         for s in servers:
             assert int(s.say("stats").split("STAT curr_items ")[1].split()[0]) > 0
         for i, path in enumerate((room / "aside", servers[0].path)):   # in each other's place: keys are elsewhere
             servers[i].path.rename(path)
         (room / "aside").rename(servers[1].path)
         later = probes(servers[0].path, servers[1].path)
-        assert later.look(*keys) == ["unknown"] * 16
+        assert [later.look(key) for key in keys] == [["unknown"]] * 64
     finally:
         for s in servers:
             s.stop()
@@ -309,12 +310,16 @@ def test_a_lease_that_was_lost_is_seen_by_its_owner(server, probes):
     assert a.say("release") == "others"
 
 
-def test_a_lease_ends_with_its_time(server, probes):
-    a, b = probes(server.path), probes(server.path)
+def test_a_lease_ends_with_its_time(room, server, probes):
+    said = []
+    proxy = Listener(room / "p", relay(server, [], said))
+    a, b = probes(proxy.path), probes(server.path)
     assert a.say(f"take {KEY} a 2") == "held"
     a.ask("sleep 2100")
     assert a.say("held") == "no"
-    assert a.say("renew") == "others" and a.ms < 5
+    said.clear()
+    assert a.say("renew") == "others" and not said, "which needs no question"
+    proxy.close()
     until = time.monotonic() + 10
     while b.say(f"take {KEY} b 10") != "held" and time.monotonic() < until:
         time.sleep(0.1)
@@ -323,11 +328,11 @@ def test_a_lease_ends_with_its_time(server, probes):
 
 def test_a_renewal_makes_it_longer(server, probes):
     a, b = probes(server.path), probes(server.path)
-    assert a.say(f"take {KEY} a 2") == "held"
-    until = time.monotonic() + 2.5
+    assert a.say(f"take {KEY} a 4") == "held"
+    until = time.monotonic() + 4.5
     while time.monotonic() < until:
         assert a.say("renew") == "held"
-        assert b.say(f"take {KEY} b 2") == "others"
+        assert b.say(f"take {KEY} b 4") == "others"
         time.sleep(0.3)
 
 
@@ -351,16 +356,16 @@ def test_nobody_else_keeps_an_object_from_being_stored(server, probes, value):
 
 
 def test_g5_a_stopped_memcached_costs_one_timeout_and_then_nothing_for_a_second(server, probes):
-    p = probes(server.path, timeout_ms=TIMEOUT_MS)
+    p = probes(server.path, timeout_ms=LONG_MS)
     assert p.keep(KEY, 5) == "ok"
     assert p.say(f"take {KEY} a 60") == "held"
     server.hang()
     assert p.look(KEY) == ["unknown"]
-    assert TIMEOUT_MS - 5 <= p.ms <= TIMEOUT_MS + SLACK_MS
+    assert LONG_MS - 5 <= p.ms < 2 * LONG_MS, "one, not two"
     for line, want in ((f"look {KEY}", "unknown"), (f"forget {KEY}", "no"), (f"keep {KEY} 60 6 3", "no"),
                        ("renew", "away")):
         assert p.say(line) == want
-        assert p.ms < 5, line
+        assert p.ms < LONG_MS / 2, line
     assert p.say("held") == "yes", "nobody knows better"
     assert p.counts()["away"] == 4, "a lease is not counted here"
     server.process.send_signal(signal.SIGCONT)
@@ -373,7 +378,7 @@ def test_a_killed_memcached_is_away_at_once_and_a_new_one_is_taken(server, probe
     p = probes(server.path)
     assert p.keep(KEY, 5) == "ok"
     server.stop()
-    assert p.look(KEY) == ["unknown"] and p.ms < TIMEOUT_MS
+    assert p.look(KEY) == ["unknown"] and p.ms < PATIENT_MS
     assert p.say(f"take {KEY} a 10") == "away"
     server.start()
     p.ask("sleep 1000")
@@ -417,11 +422,15 @@ def test_g5_answers_that_come_late_each_time_are_away_before_they_fill_a_movers_
     try:
         p = probes(fake.path, timeout_ms=LATE_TIMEOUT_MS)
         assert p.say("hurry") == "ok"
-        for _ in range(8 * LATE_TIMEOUT_MS // LATE_MS):
+        until = time.monotonic() + 20
+        while p.counts()["away"] == 0 and time.monotonic() < until:
             assert p.say(f"look {KEY}") == "unknown"
         assert p.counts()["away"] > 0
-        p.ask("sleep 1000")
-        assert p.say(f"keep {KEY} 60 5 3") == "ok", "it is asked again after a second"
+        said = "no"     # by chance one may take longer than the timeout
+        while said == "no" and time.monotonic() < until:
+            p.ask("sleep 1000")
+            said = p.say(f"keep {KEY} 60 5 3")
+        assert said == "ok", "it is asked again after a second"
     finally:
         fake.close()
 
@@ -467,7 +476,7 @@ def test_g5_a_liar_is_a_miss_in_time(room, probes, name):
 def test_g5_a_value_that_trickles_in_is_a_miss_in_time(room, probes):
     def serve(c):
         asked = c.recv(65536).split()[1]
-        for byte in b"VA 60 k" + asked + b"\r\n" + b"7" * 60 + b"\r\n":
+        for byte in b"VA 600 k" + asked + b"\r\n" + b"7" * 600 + b"\r\n":
             c.sendall(bytes([byte]))
             time.sleep(0.02)
 
