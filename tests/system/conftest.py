@@ -54,6 +54,15 @@ def may_nobody(path):
     return os.geteuid() != 0 or subprocess.run([*AS_NOBODY, "test", "-r", path], stderr=subprocess.DEVNULL).returncode == 0
 
 
+def is_stopped(pid):
+    """Each of its threads: a signal takes its time to reach them."""
+    states = []
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/stat" % (pid, thread)) as f:
+            states.append(f.read().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
+
+
 def is_alive(pid):
     """Not ended, and no zombie."""
     try:
@@ -287,6 +296,7 @@ class Stack:
                 data = f.read()
             os.unlink(body)
             return curl.returncode, data
+        finish.leave = curl.terminate
         finish.size = lambda: os.path.getsize(body)
         return finish
 
@@ -296,8 +306,13 @@ class Stack:
         change(config)
         self.write_config(json.dumps(config))
         os.kill(self.master, signal.SIGHUP)
-        wait_until(lambda: self.status()["generation"] > before and "reloaded generation=%d" % self.status()["generation"] in self.log(),
-                   "the new configuration is in force")
+
+        def in_force():
+            """Said to be, and no old worker is left that could take one more request."""
+            now = self.status()
+            return now["generation"] > before and "reloaded generation=%d" % now["generation"] in self.log() and \
+                all(p["generation"] == now["generation"] for p in now["processes"] if p["role"] == "worker" and p["state"] == "ready")
+        wait_until(in_force, "the new configuration is in force")
 
     def write_config(self, text):
         with open(self.env["CONFIG"], "w") as f:
@@ -352,10 +367,12 @@ class Stack:
     def ledger(self):
         """Its lines, the later ones of an id in place of the estimated ones before; transfers apart."""
         lines, folder = {}, os.path.join(self.config()["dirs"]["state"], "ledger")
-        for day in sorted(os.listdir(folder)):
+        for day in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             with open(os.path.join(folder, day)) as f:
                 for text in f.read().split("\n")[:-1]:
                     line = json.loads(text)
+                    if line["status"] == 0:
+                        continue    # a reservation that came too late for its client, given back: nothing
                     name = line["id"], line["cache"] == "fill"
                     assert name not in lines or lines[name]["estimated"], line
                     lines[name] = line

@@ -76,8 +76,10 @@ class Bucket:
             with open(secret, "w", encoding="ascii") as f:
                 os.fchmod(f.fileno(), 0o600)
                 f.write(os.urandom(32).hex())
-        return {"cache": {"store": "s3", "s3": {"endpoint": self.engine.url, "bucket": self.name, "credentials": keys,
-                                                "part_size": PART, "memory_key": secret, **members}}}
+        # memcached_timeout: where one answer is late, workers know nothing of what is in the bucket for a second
+        return {"memcached_timeout": "2s",
+                "cache": {"store": "s3", "s3": {"endpoint": self.engine.url, "bucket": self.name, "credentials": keys,
+                                                  "part_size": PART, "memory_key": secret, **members}}}
 
     def ask(self, method, key="", query=(), **more):
         return self.engine.request(method, "/%s/%s" % (self.name, key) if key else "/" + self.name, list(query), **more)

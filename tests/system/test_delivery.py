@@ -242,7 +242,7 @@ def test_e5_the_sites_own_key_in_a_query_is_nobodys_to_see(various):
 
 
 def slows(various, kind):
-    slow, fast = various.add(os.urandom(SIZE // 2), collection="SLOW"), various.add(os.urandom(SIZE // 2))
+    slow, fast = various.add(os.urandom(3 * SIZE // 2), collection="SLOW"), various.add(os.urandom(SIZE // 2))
     if kind == "cached":
         slow.warm()
         fast.warm()
@@ -253,12 +253,13 @@ def slows(various, kind):
         answer = various.get(asset.path, headers)
         assert answer.body == asset.data[first:]
         order.append(asset)
+    before = various.log().count(slow.name)
     thread = threading.Thread(target=ask, args=(slow,))
     thread.start()
-    wait_until(lambda: slow.name in various.log(), "the slow one is under way")
+    wait_until(lambda: various.log().count(slow.name) > before, "the slow one is under way")
     ask(fast)
     thread.join()
-    assert order == [fast, slow], "200 KB at 100 KB a second end after 200 KB that begin later"
+    assert order == [fast, slow], "600 KB at 100 KB a second end after 200 KB that begin later"
 
 
 @pytest.mark.directory_only("no object is in it")

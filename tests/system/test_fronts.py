@@ -287,6 +287,7 @@ def test_headers_are_those_behind_nginx(front, stack):
 @pytest.mark.parametrize("headers,status,first,last", [({}, 200, 0, SIZE), ({"Range": "bytes=5-9"}, 206, 5, 10)])
 def test_a_vanished_file_is_asked_for_again_and_no_error(front, headers, status, first, last):
     asset = front.add(os.urandom(SIZE)).warm()
+    wait_until(lambda: asset.cold.headers["x-request-id"] in "".join(decisions(front, asset.name)), "that it was cold is in the log")
     before = len(decisions(front, asset.name))
     with vanished(front):
         answer = front.get(asset.path, headers)

@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from conftest import Stack, wait_until
+from conftest import Stack, is_stopped, wait_until
 from faults import is_sanitized
 
 # The contract: from the request to the configured answer, by the proxy's own log.  A busy
@@ -111,7 +111,10 @@ class Shaky:
                        "strict": {"requests": ["1000000 per month"], "bytes": ["1 TB per month"], "when_unavailable": "refuse"}},
             "rules": [{"name": name, "collections": [name], "who": "authenticated", "allow": True, "quotas": [name]}
                       for name in ("lax", "strict")]})
-        self.lax, self.strict = (self.stack.add(os.urandom(1000), collection=name).warm() for name in ("lax", "strict"))
+        self.lax, self.strict = (self.stack.add(os.urandom(1000), collection=name) for name in ("lax", "strict"))
+        wait_until(self.good, "memcached answers in time")
+        self.lax.warm()
+        wait_until(self.strict.published, "it is cached")
         self.path, self.pid, self.process = self.stack.env["MEMCACHED_SOCKET"], self.stack.process("memcached"), None
         self.pids = {role: self.stack.pids(role) for role in ROLES}
 
@@ -183,6 +186,7 @@ def test_g5_a_stopped_memcached_is_the_configured_answer_at_once(shaky):
     def measure():
         wait_until(shaky.good, "all is well")
         os.kill(shaky.pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(shaky.pid), "it stands still")
         longest = shaky.configured()
         os.kill(shaky.pid, signal.SIGCONT)
         return longest

@@ -28,6 +28,7 @@ ABSENT_S = 3
 KILLS = 6
 LEASE_S = 6         # so long nobody takes the place of a host that died
 MIB = 1 << 20
+PUBLISHED = " event=transfer-published "
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="memory_probe is not built: make")
 
@@ -230,10 +231,11 @@ def test_values_that_none_of_the_hosts_wrote_do_not_count_and_are_told_once(pair
 
 def test_without_a_memory_key_nothing_is_kept(make_stack, s3_engine, s3_bucket):
     bucket = Bucket(s3_engine, s3_bucket)
-    stack = make_stack(bucket.config(), store=bucket)
+    stack = make_stack(bucket.config(memory_key=""), store=bucket)
     asset = stack.add(os.urandom(1000))
     assert stack.get(asset.path).body == asset.data and kept(asset)
-    assert b"eo:" not in memcached(stack, "lru_crawler metadump all")
+    seen = memcached(stack, "lru_crawler metadump all")
+    assert re.findall(rb"key=eo(?:%3A|:)(.)", seen) == [b"m"], "the counters' epoch alone, no object and no lease: %s" % seen
 
 
 # -- one of them fetches --------------------------------------------------------------------------------------
@@ -286,12 +288,12 @@ def test_two_hosts_that_are_asked_at_the_same_instant_fetch_once(pair):
 
 
 def test_a_host_whose_mover_dies_is_replaced_when_its_lease_is_over(pair):
-    asset = pair.gated()
+    asset, ends = pair.gated(), len(pair.ends())
     finish = pair.first.begin(asset)
     answers = pair.follow(asset)
     os.kill(pair.first.pids("mover")[0], signal.SIGKILL)
     assert finish()[0] != 0
-    wait_until(lambda: pair.ends()[-1:] == ["taken"], "the other one takes over", 3 * LEASE_S)
+    wait_until(lambda: pair.ends()[ends:] == ["taken"], "the other one takes over", 3 * LEASE_S)
     asset.open()
     assert not whole(answers, asset)[0].is_hit and kept(asset)
     wait_until(lambda: pair.second.get(asset.path).is_hit, "it was stored")
@@ -373,16 +375,18 @@ def test_memcached_that_was_emptied_costs_a_second_fetch_and_nothing_else(pair):
     asset = pair.gated(12 * MIB, 6 * MIB)
     finish = pair.first.begin(asset)
     answers = pair.follow(asset)
+    ends, published = len(pair.ends()), [host.log().count(PUBLISHED) for host in (pair.first, pair.second)]
     assert memcached(pair.first, "flush_all") == b"OK\r\n"
-    wait_until(lambda: pair.ends()[-1:] == ["taken"], "the other one fetches, too")
+    wait_until(lambda: pair.ends()[ends:] == ["taken"], "the other one fetches, too")
     wait_until(lambda: " event=lease-lost" in pair.first.log(), "the first one sees that")
     asset.open()
     assert finish() == (0, asset.data)
     whole(answers, asset)
     upstream(asset, 2)
     assert kept(asset)
-    for host in (pair.first, pair.second):
-        wait_until(lambda: host.get(asset.path).is_hit, "both have published")
+    for host, before in zip((pair.first, pair.second), published):
+        wait_until(lambda: host.log().count(PUBLISHED) > before, "both have published")
+        wait_until(lambda: host.get(asset.path).is_hit, "both know it")
         assert host.get(asset.path).body == asset.data
     assert pair.first.store.uploads() == [] and kept(asset)
 
@@ -392,8 +396,9 @@ def test_who_has_waited_long_enough_gets_it_from_the_provider_unstored(pair):
     try:
         asset = pair.gated()
         finish = pair.first.begin(asset)
+        ends = len(pair.ends())
         answers = pair.follow(asset, 3)
-        wait_until(lambda: pair.ends()[-1:] == ["unstored"], "the wait is over")
+        wait_until(lambda: pair.ends()[ends:] == ["unstored"], "the wait is over")
         asset.open()
         for answer in whole(answers, asset):
             assert "stored" not in answer.headers["cache-status"], answer
@@ -418,14 +423,15 @@ def test_clients_that_leave_end_the_wait(pair):
 
 
 def test_a_wait_leaves_time_for_the_provider_and_ends_with_its_clients_time(pair):
-    pair.second.reload(lambda config: config["front"].update(deadline="2s"))
+    pair.second.reload(lambda config: config["front"].update(deadline="6s"))
     try:
         asset = pair.first.add(os.urandom(1000), backend="loop_open", case="headgate-never")
         before = pair.first.log().count(" transfer state=pulling from=following ")
         answer = pair.pool.submit(pair.first.get, asset.path)
         wait_until(lambda: pair.first.log().count(" transfer state=pulling from=following ") > before, "the first one asks the provider")
+        ends = len(pair.ends())
         assert pair.follow(asset)[0].result(60).status == 504
-        assert pair.ends()[-1] == "unstored", "it has asked the provider, too"
+        assert pair.ends()[ends:] == ["unstored"], "it has asked the provider, too"
         pair.first.provider("/-/open?gate=never")
         whole([answer], asset)
     finally:
@@ -483,6 +489,8 @@ def test_f5_movers_of_both_hosts_killed_and_leases_lost_at_random_instants_leave
         # who waits for a dead one's lease does not store
         wait_until(lambda: pair.first.store.find(asset) or host.get(asset.path).body != asset.data, "it is stored in the end")
         assert kept(asset), (seed, asset.name)
+    for host in hosts:
+        host.reload(lambda config: config["cache"]["s3"].update(follow_wait="20s"))
 
 
 def test_without_memcached_each_host_fetches_and_stores(pair):
@@ -490,8 +498,9 @@ def test_without_memcached_each_host_fetches_and_stores(pair):
     asset = pair.gated(12 * MIB, 6 * MIB)
     finish = pair.first.begin(asset)
     answers = pair.follow(asset)
+    ends = len(pair.ends())
     os.kill(pair.first.process("memcached"), signal.SIGKILL)
-    wait_until(lambda: pair.ends()[-1:] == ["alone"], "the other one goes on alone")
+    wait_until(lambda: pair.ends()[ends:] == ["alone"], "the other one goes on alone")
     asset.open()
     assert finish() == (0, asset.data)
     whole(answers, asset)
