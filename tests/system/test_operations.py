@@ -13,6 +13,7 @@ import tempfile
 
 import pytest
 from conftest import PREFIX, Stack, wait_until
+from faults import is_sanitized
 from test_processes import BUILDS, everyone, fcgi
 
 CANARY = "CANARY7f3a"
@@ -101,8 +102,10 @@ def series(stack):
 
 
 def test_h3_no_user_and_no_path_makes_a_new_series(stack):
-    # which series a process has shows when it has looked at its memory for the first time
-    wait_until(lambda: all(p["heap_bytes"] for p in stack.status()["processes"] if p["state"] in ("ready", "busy")), "each has all of its series")
+    def has_looked(process):
+        """At its memory, which the sanitizers do not tell, and at its log: a series comes with the first look, 2 s after its start at most."""
+        return process["uptime_s"] > 2 and (process["heap_bytes"] > 0 or is_sanitized())
+    wait_until(lambda: all(has_looked(p) for p in stack.status()["processes"] if p["state"] in ("ready", "busy")), "each has all of its series")
     before = series(stack)
     for i in range(60):
         rc, head, _ = fcgi("unix:" + stack.env["FCGI_SOCKET"], "/data/b%d/c%d/i%d/%%22a%d" % (i, i, i, i), "EODATA_USER=u\"%d" % i)
