@@ -308,10 +308,10 @@ class Stack:
         os.kill(self.master, signal.SIGHUP)
 
         def in_force():
-            """Said to be, and no old worker is left that could take one more request."""
+            """Said to be, no old worker is left that could take one more request, and movers have heard of it."""
             now = self.status()
             return now["generation"] > before and "reloaded generation=%d" % now["generation"] in self.log() and \
-                all(p["generation"] == now["generation"] for p in now["processes"] if p["role"] == "worker" and p["state"] == "ready")
+                all(p["generation"] == now["generation"] for p in now["processes"] if p["role"] in ("worker", "mover") and p["state"] == "ready")
         wait_until(in_force, "the new configuration is in force")
 
     def write_config(self, text):

@@ -136,6 +136,8 @@ def test_f9_a_broker_without_descriptors_is_a_503(running):
 
 
 def test_f9_charges_wait_for_an_accountant_without_descriptors(running):
+    last = running.add().warm()
+    wait_until(lambda: {"miss", "fill"} <= {line["cache"] for line in running.ledger() if line["item"] == last.name}, "nothing is left to count")
     old = running.pids("accountant")[0]
     os.kill(old, signal.SIGKILL)        # the next one has not opened the ledger yet
     wait_until(lambda: running.status()["ready"] and running.pids("accountant") not in ([], [old]), "another one")
@@ -172,6 +174,7 @@ def test_f9_a_master_without_descriptors_leaves_everybody_serving(running):
     wait_until(lambda: len(running.pids("worker")) == 4, "as many workers as before", 30)
     assert running.master == master and running.status()["generation"] == generation
     running.reload(lambda config: None)
+    wait_until(lambda: len(running.pids("worker")) == 4, "the old ones have ended")
     unharmed(running, everybody(running))
 
 

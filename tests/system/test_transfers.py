@@ -50,9 +50,10 @@ def test_who_joins_in_mid_flight_gets_it_from_the_start_and_ranges_from_what_is_
 @pytest.mark.both_stores
 def test_a_client_that_leaves_takes_nobody_with_it(stack):
     asset = stack.add_gated(4 * MIB, MIB)
-    starter = stack.begin(asset, "--max-time", "1")
+    starter = stack.begin(asset)
     other = stack.begin(asset)
-    assert starter()[0] == 28
+    starter.leave()
+    assert starter()[0] != 0
     asset.open()
     assert other() == (0, asset.data)
     assert len(asset.upstream()) == 1
@@ -97,9 +98,11 @@ def test_f4_a_client_that_leaves_ends_what_nobody_else_wants(tight, percent):
         client.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n" % (asset.path, to_base64(tight.user))).encode())
         got = b""
         while len(got) < size * percent // 100 - 70000:     # buffers on the way hold the rest back
-            got += client.recv(1 << 16)
-        assert tight.provider("/-/log", "GET")["open"] == 2, "the asset, and this question"
-    wait_until(lambda: tight.provider("/-/log", "GET")["open"] == 1, "the provider is let go", 5)
+            more = client.recv(1 << 16)
+            assert more, len(got)
+            got += more
+        wait_until(lambda: tight.provider("/-/log", "GET")["open"] == 2, "the asset, and this question")
+    wait_until(lambda: tight.provider("/-/log", "GET")["open"] == 1, "the provider is let go")
     no_transfers(tight)
     lines = wait_until(lambda: [line for line in tight.ledger() if line["item"] == asset.name and line["cache"] == "miss"], "its line")
     assert len(got) - 10000 <= lines[0]["bytes"] <= size * percent // 100, (len(got), lines)
@@ -158,8 +161,8 @@ def test_an_asset_that_is_not_there_is_resolved_once(stack):
 
 
 def test_a_token_that_ended_is_renewed_before_it_is_used(make_stack):
-    """Tokens live a second, less than any margin: they are used all the same, and one that is over is used but once."""
-    stack = make_stack(None, "--token-life", "1")
+    """Tokens live shorter than any margin: they are used all the same, and one that is over is used but once."""
+    stack = make_stack(None, "--token-life", "20")
     assets = [stack.add(backend="loop_token") for _ in range(3)]
     for asset in assets:
         answer = stack.get(asset.path)

@@ -801,6 +801,8 @@ provider_write(struct conn *c)
 	if (c->out.len > 0 || !c->busy)
 		return;
 	if (c->s != NULL && c->at >= c->s->cut_at) {
+		if (c->s->cut_once)
+			c->s->cut_at = WITHOUT_END;
 		conn_close(c);
 	} else if (c->at >= c->end) {
 		if (c->chunked)

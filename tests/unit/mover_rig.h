@@ -47,6 +47,7 @@ struct script {
 	const char *etag, *media_type;		/* etag NULL: none is sent */
 	const char *more;			/* header lines of 200 and 206, each with its end; or NULL */
 	uint64_t hold_at, cut_at;		/* of a body; WITHOUT_END: not.  Moved by the test as it goes */
+	bool cut_once;				/* and whole, from then on */
 	/* seen */
 	unsigned jobs, gets, fresh;
 	size_t item_len;		/* of the item that came with the last job */

@@ -115,7 +115,7 @@ processes_share_the_limit_and_the_dead_give_back(void)
 	fd_close(&fd);
 }
 
-/* Another mover; each byte that it hears is answered.  'w': it waits, 't': does it get a slot? 'g': it gives it back. */
+/* Another mover; each byte that it hears is answered.  'w': it waits, 'a': it waits anew, 't': does it get a slot? 'g': it gives it back. */
 static pid_t
 other_mover(int fd, int say[2])
 {
@@ -129,7 +129,9 @@ other_mover(int fd, int say[2])
 		return pid;
 	s = provider_slots_open(fd, &e);
 	while (s != NULL && read(say[1], &word, 1) == 1) {
-		if (word == 'w')
+		if (word == 'a')
+			provider_slots_wait(s, "peps", false);
+		if (word == 'a' || word == 'w')
 			provider_slots_wait(s, "peps", true);
 		if (word == 't')
 			slot = provider_slots_take(s, "peps", 1);
@@ -167,6 +169,7 @@ movers_that_wait_take_turns_and_one_that_is_stopped_loses_its(void)
 	CHECK_INT(tell(say, 'w'), 'w');
 	CHECK_INT(tell(say, 't'), 'n');
 	provider_slots_give(s, slot);
+	CHECK_INT(tell(say, 'a'), 'a');			/* later than we, however long that took */
 	slot = provider_slots_take(s, "peps", 1);	/* both have just begun to wait */
 	CHECK(slot >= 0);
 	clock_shift_ms(1000);				/* for us alone: as if it had begun to wait then */
